@@ -1,0 +1,10 @@
+"""From a response's text to the key that votes: extract the answer, then bring it to canonical form. Pure Python.
+
+Two responses agree if and only if their keys are equal, so agreement is an equivalence relation, and the vote, the
+reward and the grading use the same one. `None` is "no answer": it never votes and never disappears from a list.
+"""
+
+from spine_rl.answers.extract import ANSWER_TYPES, extract_answer
+from spine_rl.answers.keys import canonical_key, response_key
+
+__all__ = ["ANSWER_TYPES", "canonical_key", "extract_answer", "response_key"]

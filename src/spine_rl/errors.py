@@ -1,0 +1,40 @@
+"""What SPINE raises for a user's mistake; every message says what is wrong, where, and what to do.
+
+- SpineError
+    - ConfigError (also a ValueError): a field, preset or combination of options that cannot work
+    - DataError (also a ValueError): problems or gold answers that cannot be read
+    - ModelError (also a ValueError): a model or tokenizer that cannot be loaded or used
+    - RunFolderError (also a FileExistsError): an output folder that must not be touched
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpineError(Exception):
+    """Base of every error that SPINE raises on purpose."""
+
+
+class ConfigError(SpineError, ValueError):
+    """A field, preset or combination of options that cannot work."""
+
+
+class DataError(SpineError, ValueError):
+    """Problems or gold answers that cannot be read."""
+
+
+class ModelError(SpineError, ValueError):
+    """A model or tokenizer that cannot be loaded or used."""
+
+
+class RunFolderError(SpineError, FileExistsError):
+    """An output folder that must not be touched."""
+
+
+def suggest_nearest(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or the list of known names where none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(known) if len(known) <= 20 else "nothing known has a similar name"

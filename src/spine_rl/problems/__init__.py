@@ -1,0 +1,18 @@
+"""Unlabelled problems: reading them from files or the hub, and rendering their prompts.
+
+Gold answers, where a data set has them, are a mapping of their own (problem id → answer): a `Problem` has no field that
+could carry one into training.
+"""
+
+from spine_rl.problems.load import Problem, ProblemSet, load_problems
+from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, render_prompt
+
+__all__ = [
+    "Problem",
+    "ProblemSet",
+    "PromptStyle",
+    "build_prompt",
+    "check_prompt_lengths",
+    "load_problems",
+    "render_prompt",
+]

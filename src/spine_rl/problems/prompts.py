@@ -1,0 +1,86 @@
+"""From a problem to the prompt that a model sees: system prompt, suffix, chat template, length check."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spine_rl.errors import ConfigError, DataError
+from spine_rl.problems.load import Messages, Problem
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """What is put around a problem's text.
+
+    Attributes:
+        system_prompt: A system message (plain-text prompts: a first paragraph), unless the chat has one.
+        prompt_suffix: Added to the last user message, e.g. " Put the final answer in \\boxed{}."
+    """
+
+    system_prompt: str | None = None
+    prompt_suffix: str = ""
+
+
+def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | Messages:
+    """The prompt in TRL's form: chat messages if the model has a chat template (`chat`), else plain text.
+
+    Raises:
+        DataError: The problem is a chat, and the model has no template for one.
+    """
+    prompt = problem.prompt
+    if isinstance(prompt, str):
+        text = prompt + style.prompt_suffix
+        if not chat:
+            return f"{style.system_prompt}\n\n{text}" if style.system_prompt else text
+        prompt = [{"role": "user", "content": text}]
+    elif not chat:
+        raise DataError(f"problem {problem.id!r} is a chat, but the tokenizer has no chat template; give plain text")
+    elif style.prompt_suffix:
+        prompt = [*prompt[:-1], _append_text(prompt[-1], style.prompt_suffix)]
+    if style.system_prompt and prompt[0]["role"] != "system":
+        prompt = [{"role": "system", "content": style.system_prompt}, *prompt]
+    return prompt
+
+
+def render_prompt(tokenizer: Any, prompt: str | Messages, **template_options: Any) -> str:
+    """The prompt as one text, the chat template applied and the model's turn opened."""
+    if isinstance(prompt, str):
+        return prompt
+    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template_options)
+
+
+def check_prompt_lengths(
+    problems: Sequence[Problem], prompt_lengths: Sequence[int], *, context: int | None, max_new_tokens: int
+) -> None:
+    """Refuses prompts that leave no room for a response.
+
+    Args:
+        problems: The problems.
+        prompt_lengths: Tokens of each problem's rendered prompt.
+        context: The model's, in tokens; None if it states none.
+        max_new_tokens: Longest response.
+
+    Raises:
+        ConfigError: A prompt, or a prompt with its response, is longer than the context.
+    """
+    if context is None:
+        return
+    longest = max(range(len(problems)), key=prompt_lengths.__getitem__)
+    length, problem_id = prompt_lengths[longest], problems[longest].id
+    if length >= context:
+        raise ConfigError(
+            f"problem {problem_id!r}: its prompt has {length} tokens, the model's context is {context}; "
+            "shorten or remove it"
+        )
+    if length + max_new_tokens > context:
+        raise ConfigError(
+            f"problem {problem_id!r}: prompt of {length} tokens plus a response of up to {max_new_tokens} is over the "
+            f"model's context of {context}; lower the maximum response length to {context - length} or less"
+        )
+
+
+def _append_text(message: dict[str, Any], suffix: str) -> dict[str, Any]:
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": content + suffix}
+    return {**message, "content": [*content, {"type": "text", "text": suffix}]}

@@ -1,0 +1,112 @@
+"""Rows of a data file or a hub data set; what cannot be read is reported with its place."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import DataError
+
+Row = dict[str, Any]
+
+
+def read_rows(source: str, split: str | None = None) -> Iterator[tuple[str, Row]]:
+    """Rows of a `.jsonl`, `.json`, `.csv` or `.parquet` file, or of a data set of the hub.
+
+    Args:
+        source: A path, or a hub id such as `openai/gsm8k`, with `:config` after it where it has several.
+        split: Of a hub data set.
+
+    Yields:
+        Where a row stands, for messages, and the row.
+
+    Raises:
+        DataError: It is missing, empty, or not what its name says.
+    """
+    path = Path(source)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is not None:
+        if split is not None:
+            raise DataError(f"{source}: a file has no splits; leave split={split!r} away, or give a hub data set")
+        if not path.is_file():
+            raise DataError(f"{source}: no such file; check the path (now in {Path.cwd()})")
+        rows = reader(path)
+    elif path.exists():
+        raise DataError(f"{source}: unknown kind of file; use {', '.join(_READERS)} or a hub data set id")
+    else:
+        rows = _read_hub(source, split)
+    empty = True
+    for place, row in rows:
+        empty = False
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected an object with columns, got {type(row).__name__}")
+        yield place, row
+    if empty:
+        raise DataError(f"{source}: no rows; give a file with at least one problem")
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"{path}, line {number}", json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: not valid JSON ({error.msg}); mend or remove the line") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+
+def _read_json(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: expected a JSON list of objects; for one object a line name it .jsonl")
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}, item {number}", row
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise DataError(f"{place}: {len(reader.fieldnames or ())} columns expected; mend or remove the line")
+            yield place, row
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}, row {number}", row
+
+
+def _read_hub(source: str, split: str | None) -> Iterator[tuple[str, Row]]:
+    import datasets
+
+    name, _, config = source.partition(":")
+    try:
+        dataset = datasets.load_dataset(name, config or None, split=split or "train")
+    except Exception as error:  # the hub's client raises dozens of kinds; each is the user's to act on
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{source}: neither a file here nor a hub data set that can be loaded ({reason})") from None
+    for number, row in enumerate(dataset, start=1):
+        yield f"{source}, row {number}", dict(row)
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Row]]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

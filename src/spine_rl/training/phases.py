@@ -1,0 +1,44 @@
+"""Where a step's time goes."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class PhaseClock:
+    """Adds up wall-clock seconds by phase; time in a nested phase counts for the nested one alone.
+
+    An accelerator's queue is drained at each border, so that work counts where it was asked for.
+    """
+
+    def __init__(self):
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def pop(self) -> dict[str, float]:
+        """Seconds by phase since the last call."""
+        self._switch()
+        seconds, self._seconds = dict(self._seconds), defaultdict(float)
+        return seconds
+
+    def _switch(self) -> None:
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+        now = time.perf_counter()
+        if self._running:
+            self._seconds[self._running[-1]] += now - self._since
+        self._since = now

@@ -1,0 +1,73 @@
+"""Statistics of an optimiser step, summed over its micro-batches and processes before any ratio is taken."""
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from spine_rl.objective import ObjectiveOutput, TokenBatch
+
+
+class StepStatistics:
+    """Adds up micro-batches; `pop` gives the step's metrics, exact whatever the micro-batches were."""
+
+    def __init__(self):
+        self._sums: Tensor | None = None
+
+    def add(self, batch: TokenBatch, output: ObjectiveOutput) -> None:
+        sums = torch.stack([value.detach().double() for value in _summands(batch, output).values()])
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def pop(self, accelerator: Accelerator, *, kl: bool) -> dict[str, float]:
+        """Metrics since the last call, over all processes; one collective."""
+        assert self._sums is not None
+        totals = accelerator.reduce(self._sums, reduction="sum").tolist()
+        self._sums = None
+        total = dict(zip(_NAMES, totals, strict=True))
+        tokens, forks = max(total["tokens"], 1.0), max(total["forks"], 1.0)
+        outside = total["below_band"] + total["above_band"]
+        metrics = {
+            "entropy/all": total["entropy"] / tokens,
+            "entropy/forks": total["fork_entropy"] / forks,
+            "forks/share": total["forks"] / tokens,
+            "forks/below_band": total["below_band"] / forks,
+            "forks/in_band": (total["forks"] - outside) / forks,
+            "forks/above_band": total["above_band"] / forks,
+            "forks/clipped": total["clipped"] / forks,
+            # Each process divides by its share of the step's tokens, as gradients are averaged over processes.
+            "loss/policy": total["policy_loss"] / accelerator.num_processes,
+            "loss/band": total["band_loss"] / accelerator.num_processes,
+            "loss/kl": total["kl_loss"] / accelerator.num_processes,
+        }
+        return metrics | ({"kl": total["kl"] / forks} if kl else {})
+
+
+def _summands(batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Tensor]:
+    mask = batch.completion_mask.bool()
+    return {
+        "tokens": mask.sum(),
+        "entropy": torch.where(mask, batch.entropies, 0.0).sum(),
+        "forks": output.fork_mask.sum(),
+        "fork_entropy": torch.where(output.fork_mask, batch.entropies, 0.0).sum(),
+        "below_band": output.below_band.sum(),
+        "above_band": output.above_band.sum(),
+        "clipped": output.clipped.sum(),
+        "kl": output.loss.new_zeros(()) if output.token_kl is None else output.token_kl.sum(),
+        "policy_loss": output.policy_loss,
+        "band_loss": output.band_loss,
+        "kl_loss": output.kl_loss,
+    }
+
+
+_NAMES = (
+    "tokens",
+    "entropy",
+    "forks",
+    "fork_entropy",
+    "below_band",
+    "above_band",
+    "clipped",
+    "kl",
+    "policy_loss",
+    "band_loss",
+    "kl_loss",
+)

@@ -1,0 +1,318 @@
+"""`SpineTrainer`: TRL's GRPOTrainer with the vote as its reward and SPINE's objective as its loss.
+
+TRL samples, buffers, shuffles and splits; the seams used, each by extension:
+
+- the reward callable holds the vote (`majority_vote`);
+- `_generate_and_score_completions` is extended, never copied: the advantages it returns are replaced by SPINE's;
+- `compute_loss` is SPINE's objective on TRL's per-token log-probabilities and entropies;
+- `training_step` is timed.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+from peft import PeftConfig
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
+from trl import GRPOTrainer
+
+from spine_rl.answers import canonical_key, response_key
+from spine_rl.errors import ConfigError, DataError
+from spine_rl.objective import TokenBatch, compute_group_advantages, compute_loss, count_forks, select_forks
+from spine_rl.training.config import SpineConfig
+from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
+from spine_rl.training.model_card import write_model_card
+from spine_rl.training.phases import PhaseClock
+from spine_rl.training.step_statistics import StepStatistics
+from spine_rl.voting import Key, judge_ballots, summarize_ballots
+
+# Everything that training may read of a data set; any other column, gold answers first of all, is dropped.
+TRAINING_COLUMNS = ("prompt", "problem_id", "image", "images")
+
+
+class SpineTrainer(GRPOTrainer):
+    """Adapts a model to unlabelled problems by test-time reinforcement learning.
+
+    Example:
+        trainer = SpineTrainer(
+            "Qwen/Qwen2.5-0.5B-Instruct",
+            args=SpineConfig(output_dir="out", preset="spine"),
+            train_dataset=Dataset.from_list([{"prompt": "What is 2+3? Answer in \\\\boxed{}."}, ...]),
+        )
+        trainer.train()
+
+    Args:
+        model: A causal or image-text-to-text model, its folder, or its hub id. With a KL anchor (`beta` > 0) the
+            reference is read again from where the model came from.
+        args: Configuration.
+        train_dataset: Has a column `prompt` (text or chat messages) and, if responses are to be grouped by it, a unique
+            `problem_id`; without one, rows are problems. Of other columns only `image` and `images` are read.
+        processing_class: Tokenizer or processor; by default the model's own.
+        gold_answers: Problem id → gold answer, for diagnosis: the accuracy of pseudo-labels and rewards is logged. They
+            take no part in training, but for `reward_source="gold"`.
+        callbacks: As in transformers.
+        optimizers: As in transformers.
+        peft_config: Trains this adapter instead of the whole model.
+
+    Raises:
+        DataError: The data set has no `prompt`, or too few problems for one step.
+        ConfigError: Gold rewards are asked for and gold answers are missing.
+    """
+
+    _tag_names = ["spine", "test-time-rl"]
+    _name = "SPINE"
+    args: SpineConfig
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        args: SpineConfig | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        *,
+        gold_answers: Mapping[str, str] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
+        peft_config: PeftConfig | None = None,
+    ):
+        args = SpineConfig() if args is None else args
+        train_dataset = strip_dataset(train_dataset)
+        _check_size(train_dataset, args)
+        self.objective = args.objective
+        self.gold_keys = {
+            problem_id: canonical_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
+        }
+        if args.reward_source == "gold":
+            _check_gold(train_dataset, self.gold_keys)
+        self.clock = PhaseClock()
+        self._statistics = StepStatistics()
+        self._election: Election | None = None
+        self._last_logged_step = 0
+        super().__init__(
+            model=model,
+            reward_funcs=self.majority_vote,
+            args=args,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            peft_config=peft_config,
+        )
+        self.add_callback(_OptimizerTimer(self.clock))
+
+    # ---- sample, vote, advantage
+
+    def majority_vote(
+        self, prompts: list, completions: list, completion_ids: list[list[int]], problem_id: list[str], **_: Any
+    ) -> list[float]:
+        """TRL's reward callable: this process's completions in, their rewards out; the vote is over all processes."""
+        extra_rounds = [self._generate(prompts) for _ in range(self.args.vote_rounds)]  # one vote-only response a row
+        with self.clock.phase("vote"):
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            responses = [
+                Response(
+                    problem_id=str(problem_id[row]),
+                    key=self._key(completions[row]),
+                    length=len(ids),
+                    truncated=not ids or ids[-1] not in ends,
+                    extra_keys=tuple(self._key(extra[3][row]) for extra in extra_rounds),
+                    extra_length=sum(len(extra[1][row]) for extra in extra_rounds),
+                )
+                for row, ids in enumerate(completion_ids)
+            ]
+            self._election = hold_election(
+                responses,
+                process_index=self.accelerator.process_index,
+                num_processes=self.accelerator.num_processes,
+                leave_one_out=self.args.leave_one_out,
+                gold_rewards=self.gold_keys if self.args.reward_source == "gold" else None,
+            )
+            self._log_election(self._election)
+        return self._election.rewards[self._election.local].tolist()
+
+    def _key(self, completion: str | list[dict[str, Any]]) -> Key:
+        text = completion if isinstance(completion, str) else completion[-1]["content"]
+        return response_key(text, self.args.answer_type)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        with self.clock.phase("generate"):
+            batch = super()._generate_and_score_completions(inputs)
+        assert self._election is not None
+        advantages = compute_group_advantages(
+            self._election.rewards,
+            self._election.group_ids,
+            std=self.args.advantage_std,
+            epsilon=self.args.advantage_epsilon,
+        )
+        batch["advantages"] = advantages[self._election.local].to(batch["advantages"].device)
+        if self.objective.kl_coef > 0:
+            batch["num_forks"] = self._count_forks(batch)
+        return batch
+
+    # ---- update
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        if return_outputs:
+            raise ValueError("SpineTrainer does not return outputs")
+        with self.clock.phase("forward"):
+            logps, entropies, aux_loss = self._score_tokens(model, inputs, compute_aux_loss=self.aux_loss_enabled)
+            batch = TokenBatch(
+                logps=logps,
+                entropies=entropies,
+                completion_mask=inputs["completion_mask"],
+                advantages=inputs["advantages"],
+                old_logps=inputs.get("old_per_token_logps"),
+                ref_logps=inputs.get("ref_per_token_logps"),
+                importance_ratio=inputs.get("importance_sampling_ratio"),
+            )
+            share = self._window_share()
+            output = compute_loss(
+                batch,
+                self.objective,
+                num_response_tokens=inputs["num_items_in_batch"] * share,
+                num_forks=inputs.get("num_forks", 0) * share,
+            )
+            self._statistics.add(batch, output)
+            loss = output.loss
+            if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
+                loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
+        return loss
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        # What `_prepare_inputs` and `compute_loss` do counts for their own phases; what is left is the backward pass.
+        with self.clock.phase("backward"):
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients:
+            self._log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
+        return loss
+
+    def _window_share(self) -> float:
+        """What turns a count over the generation batch and all processes into this process's denominator.
+
+        A generation batch may serve several optimiser steps, each taking its share; gradients are averaged over
+        processes.
+        """
+        return self.current_gradient_accumulation_steps / self.args.steps_per_generation / self.accelerator.num_processes
+
+    def _score_tokens(
+        self, model: Any, inputs: dict[str, Any], **options: Any
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Log-probabilities and entropies (B, T) of the responses, at the sampling temperature."""
+        vision_inputs = {name: inputs[name] for name in _SCORING_PARAMETERS & inputs.keys()}
+        return self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+            inputs["completion_ids"].size(1),
+            compute_entropy=True,
+            **vision_inputs,
+            **options,
+        )
+
+    def _count_forks(self, batch: dict[str, Any]) -> Tensor:
+        """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.
+
+        Otsu's count depends on the entropies, which costs a forward pass of its own.
+        """
+        objective, mask = self.objective, batch["completion_mask"].bool()
+        counts = count_forks(mask.sum(1), objective.fork_selector, fraction=objective.fork_fraction)
+        if counts is None:
+            with self.clock.phase("forward"), torch.no_grad():
+                _, entropies, _ = self._score_tokens(
+                    self.model, batch, batch_size=self.args.per_device_train_batch_size
+                )
+            counts = select_forks(entropies, mask, objective.fork_selector, num_bins=objective.otsu_bins).sum(1)
+        return self.accelerator.reduce(counts.sum().double(), reduction="sum")
+
+    # ---- what a run shows and keeps
+
+    def _log_election(self, election: Election) -> None:
+        votes = summarize_ballots(election.ballots) | judge_ballots(election.ballots, self.gold_keys)
+        self._log_values({f"vote/{name}": value for name, value in votes.items()})
+        self._log_values(summarize_lengths(election.responses))
+        generated = sum(response.length + response.extra_length for response in election.responses)
+        self._log_values({"tokens_generated": float(generated)})
+
+    def _log_values(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._metrics["train"][name].append(value)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        steps = self.state.global_step - self._last_logged_step
+        if self.model.training and steps > 0:
+            self._last_logged_step = self.state.global_step
+            logs = logs | {f"seconds/{phase}": seconds / steps for phase, seconds in self.clock.pop().items()}
+        super().log(logs, start_time)
+
+    def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None):
+        if self.is_world_process_zero():
+            write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history)
+
+
+class _OptimizerTimer(TrainerCallback):
+    def __init__(self, clock: PhaseClock):
+        self._clock = clock
+        self._phase = None
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self._phase = self._clock.phase("optimise")
+        self._phase.__enter__()
+
+    def on_optimizer_step(self, args, state, control, **kwargs):
+        if self._phase is not None:
+            self._phase.__exit__(None, None, None)
+            self._phase = None
+
+
+_SCORING_PARAMETERS = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters.keys() - {
+    "self",
+    "model",
+    "input_ids",
+    "attention_mask",
+    "logits_to_keep",
+    "batch_size",
+    "compute_entropy",
+    "compute_aux_loss",
+}
+
+
+def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | IterableDataset:
+    """Keeps what training may read and gives every row a `problem_id`.
+
+    Raises:
+        DataError: There is no data set, or no column `prompt`.
+    """
+    if dataset is None:
+        raise DataError("train_dataset is missing; give a Dataset with a column 'prompt'")
+    columns = dataset.column_names or []
+    if "prompt" not in columns:
+        raise DataError(f"train_dataset has no column 'prompt' but {', '.join(columns) or 'none'}; rename one to it")
+    dataset = dataset.select_columns([name for name in TRAINING_COLUMNS if name in columns])
+    if "problem_id" in columns:
+        return dataset
+    return dataset.map(lambda _, index: {"problem_id": str(index)}, with_indices=True)
+
+
+def _check_size(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
+    problems_per_step = args.generation_batch_size // args.num_generations
+    if isinstance(dataset, Dataset) and len(dataset) < problems_per_step:
+        raise DataError(
+            f"train_dataset has {len(dataset)} problems, but a step takes {problems_per_step} "
+            f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
+            "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
+        )
+
+
+def _check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:
+    if isinstance(dataset, Dataset):
+        missing = [id_ for id_ in dataset["problem_id"] if gold_keys.get(str(id_)) is None]
+        if missing:
+            raise ConfigError(
+                f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
+                f"{missing[0]!r}; give gold_answers (--gold_column)"
+            )
