@@ -1,4 +1,4 @@
-"""Named points of the one objective: each preset expands to explicit fields of `SpineConfig`; an explicit field wins."""
+"""Named points of the one objective: a preset expands to explicit fields of `SpineConfig`; an explicit field wins."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

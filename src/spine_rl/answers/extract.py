@@ -18,8 +18,8 @@ def extract_answer(text: str, answer_type: str = "math") -> str | None:
 
     Args:
         text: A response; chat end tokens are dropped and reasoning up to `</think>` is skipped.
-        answer_type: `math`: the last balanced `\\boxed{...}`, else what follows the last `####`, else the line after the
-            last "answer is" or "答案"; `choice`: a letter A-J found in the same places.
+        answer_type: `math`: the last balanced `\\boxed{...}`, else what follows the last `####`, else the line after
+            the last "answer is" or "答案"; `choice`: a letter A-J found in the same places.
     """
     tail = _END_TOKENS.sub("", text[-MAX_SCANNED:].rpartition("</think>")[2])
     answer = _EXTRACTORS[answer_type](tail)

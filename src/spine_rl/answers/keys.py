@@ -30,8 +30,13 @@ def response_key(text: str, answer_type: str = "math") -> str | None:
     return None if answer is None else canonical_key(answer, answer_type)
 
 
+def gold_key(answer: str, answer_type: str = "math") -> str | None:
+    """The key of a gold answer, which may stand alone or end a worked solution (GSM8K's `#### 18`)."""
+    return response_key(answer, answer_type) or canonical_key(answer, answer_type)
+
+
 def canonical_key(answer: str, answer_type: str = "math") -> str | None:
-    """The key of an answer's text (a gold answer, or what `extract_answer` found); None where nothing is left of it."""
+    """The key of an answer's text (what `extract_answer` found); None where nothing is left of it."""
     if answer_type == "choice":
         letter = answer.strip().strip("().").upper()
         return letter or None

@@ -7,12 +7,12 @@ from statistics import fmean
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from spine_rl.answers import canonical_key, response_key
+from spine_rl.answers import gold_key, response_key
 from spine_rl.errors import DataError
 from spine_rl.evaluation.sampling import Decoding, SampledResponse, encode_prompts, sample_responses
 from spine_rl.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
 from spine_rl.objective import compute_logps_and_entropies
-from spine_rl.problems import Problem, PromptStyle, build_prompt
+from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths
 from spine_rl.voting import Key, hold_vote
 
 
@@ -43,6 +43,7 @@ def evaluate(
     num_samples: int = 8,
     prompt_style: PromptStyle = PromptStyle(),
     answer_type: str = "math",
+    context: int | None = None,
 ) -> Evaluation:
     """Evaluates a model on labelled problems.
 
@@ -55,13 +56,16 @@ def evaluate(
         num_samples: k.
         prompt_style: What is put around a problem's text.
         answer_type: How answers are read.
+        context: The model's, in tokens, if prompts are to be checked against it.
 
     Raises:
         DataError: A problem has no gold answer.
+        ConfigError: A prompt leaves no room for a response.
     """
     gold_keys = [_gold_key(problem, gold_answers, answer_type) for problem in problems]
     chat = tokenizer.chat_template is not None
     prompt_ids = encode_prompts(tokenizer, [build_prompt(problem, prompt_style, chat=chat) for problem in problems])
+    check_prompt_lengths(problems, [*map(len, prompt_ids)], context=context, max_new_tokens=decoding.max_new_tokens)
     greedy = [row[0] for row in sample_responses(model, tokenizer, prompt_ids, replace(decoding, temperature=0.0))]
     samples = sample_responses(model, tokenizer, prompt_ids, decoding, num_samples)
 
@@ -84,7 +88,7 @@ def evaluate(
 def _gold_key(problem: Problem, gold_answers: Mapping[str, str], answer_type: str) -> Key:
     if problem.id not in gold_answers:
         raise DataError(f"problem {problem.id!r} has no gold answer; evaluation needs one for every problem")
-    return canonical_key(gold_answers[problem.id], answer_type)
+    return gold_key(gold_answers[problem.id], answer_type)
 
 
 def _sample_metrics(
@@ -115,7 +119,9 @@ def compute_mean_entropy(
     for start in range(0, len(rows), decoding.batch_size):
         batch = rows[start : start + decoding.batch_size]
         width = max(len(prompt) + len(response) for prompt, response in batch)
-        ids = torch.tensor([[*prompt, *response] + [0] * (width - len(prompt) - len(response)) for prompt, response in batch])
+        ids = torch.tensor(
+            [[*prompt, *response] + [0] * (width - len(prompt) - len(response)) for prompt, response in batch]
+        )
         attended = torch.tensor([len(prompt) + len(response) for prompt, response in batch]).unsqueeze(1)
         positions = torch.arange(width)
         ids, mask = ids.to(model.device), (positions < attended).long().to(model.device)

@@ -1,11 +1,11 @@
-"""Sampling responses with transformers: left-padded batches, longest prompts first, seeded without touching training."""
+"""Sampling responses with transformers: left-padded batches, longest prompts first, a random state of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from spine_rl.problems import render_prompt
 from spine_rl.problems.load import Messages
@@ -49,7 +49,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str | M
 
 @torch.no_grad()
 def sample_responses(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prompt_ids: Sequence[list[int]],
     decoding: Decoding,
@@ -81,10 +81,8 @@ def sample_responses(
     return responses
 
 
-def _generation_options(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, decoding: Decoding
-) -> dict[str, Any]:
-    ends = model.generation_config.eos_token_id
+def _generation_options(model: Any, tokenizer: PreTrainedTokenizerBase, decoding: Decoding) -> dict[str, Any]:
+    ends: Any = model.generation_config.eos_token_id
     ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
         ends.append(tokenizer.eos_token_id)
@@ -99,7 +97,7 @@ def _generation_options(
     }
 
 
-def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+def _pad_id(tokenizer: Any) -> int:
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
 
@@ -113,7 +111,7 @@ def _attention_mask(prompt_ids: Sequence[list[int]], batch: list[int]) -> torch.
     return torch.tensor([[0] * (width - len(prompt_ids[i])) + [1] * len(prompt_ids[i]) for i in batch])
 
 
-def _finish(ids: list[int], ends: list[int], tokenizer: PreTrainedTokenizerBase) -> SampledResponse:
+def _finish(ids: list[int], ends: list[int], tokenizer: Any) -> SampledResponse:
     """Cuts a row of `generate` after its end token."""
     length = next((position + 1 for position, token in enumerate(ids) if token in ends), None)
     kept = ids if length is None else ids[:length]

@@ -21,8 +21,6 @@ def make_problems(
     split: Split, num_problems: int, *, num_operations: int = NUM_OPERATIONS, max_operand: int = 20, seed: int = 0
 ) -> ProblemSet:
     """Fresh problems of a split with their gold answers; see `spine_rl.lab.arithmetic.generate_chains`."""
-    chains = generate_chains(
-        split, num_problems, num_operations=num_operations, max_operand=max_operand, seed=seed
-    )
+    chains = generate_chains(split, num_problems, num_operations=num_operations, max_operand=max_operand, seed=seed)
     problems = [Problem(f"{split}-{index}", chain.prompt) for index, chain in enumerate(chains)]
     return ProblemSet(problems, {problem.id: chain.answer for problem, chain in zip(problems, chains, strict=True)})

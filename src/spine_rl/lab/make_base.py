@@ -1,19 +1,26 @@
-"""Makes the lab's base model from nothing: `python -m spine_rl.lab.make_base [--out DIR]`, about half an hour on 2 cores.
+"""Makes the lab's base model in about 20 minutes on 2 cores: `python -m spine_rl.lab.make_base --out DIR`.
 
 A Qwen3-architecture model of 0.87 M parameters learns worked arithmetic chains of 2-8 operations (long ones are rare)
 in both styles, 45 % careful and 55 % hasty.
 """
 
+import argparse
+import json
 import math
 import random
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
-from spine_rl.lab.arithmetic import Chain, draw_chain, write_solution
+from spine_rl.evaluation import evaluate
+from spine_rl.lab.adapt import EVALUATION
+from spine_rl.lab.arithmetic import Chain, detect_style, draw_chain, write_solution
+from spine_rl.lab.bench import make_problems
 from spine_rl.lab.tokenizer import build_tokenizer
 
 SEED = 0
@@ -27,7 +34,7 @@ OPERATIONS_DECAY = 0.65  # a chain of n + 1 operations is this much as frequent 
 BATCHES_PER_SORT = 16  # examples are sorted by length within this many batches, to save padding
 
 
-def build_model(tokenizer: PreTrainedTokenizerBase) -> Qwen3ForCausalLM:
+def build_model(tokenizer: Any) -> Qwen3ForCausalLM:
     """A randomly initialised model: 4 layers, 128 wide."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
@@ -86,13 +93,15 @@ def _draw_training_chain(rng: random.Random) -> Chain:
 
 def _batches(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> Iterator[dict[str, torch.Tensor]]:
     while True:
-        examples = sorted((_example(tokenizer, rng) for _ in range(BATCH_SIZE * BATCHES_PER_SORT)), key=lambda e: len(e[0]))
+        examples = sorted(
+            (_example(tokenizer, rng) for _ in range(BATCH_SIZE * BATCHES_PER_SORT)), key=lambda e: len(e[0])
+        )
         batches = [examples[i : i + BATCH_SIZE] for i in range(0, len(examples), BATCH_SIZE)]
         rng.shuffle(batches)
         yield from map(_collate, batches)
 
 
-def _example(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> tuple[list[int], int]:
+def _example(tokenizer: Any, rng: random.Random) -> tuple[list[int], int]:
     """Token ids of a prompt with its solution, and the length of the prompt."""
     chain = _draw_training_chain(rng)
     solution = write_solution(chain, "careful" if rng.random() < CAREFUL_SHARE else "hasty", rng)
@@ -112,10 +121,55 @@ def _collate(examples: list[tuple[list[int], int]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(rows) for name, rows in batch.items()}
 
 
-if __name__ == "__main__":
-    import sys
+def measure_quality(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Metrics on the adaptation problems, and the share of careful samples."""
+    problem_set = make_problems("adapt", 64)
+    evaluation = evaluate(model, tokenizer, problem_set.problems, problem_set.gold_answers, EVALUATION, num_samples=8)
+    styles = [detect_style(response.text) for row in evaluation.samples for response in row]
+    return evaluation.metrics | {"careful": styles.count("careful") / len(styles)}
 
+
+def check_quality(quality: dict[str, float]) -> None:
+    """Asserts what makes a useful base: the vote knows more than the model says, and both styles are sampled.
+
+    Raises:
+        ValueError: Naming the measure that is off.
+    """
+    greedy, majority = quality["greedy_pass@1"], quality["maj@8"]
+    demands = {
+        "greedy_pass@1 in [0.1, 0.6]": 0.1 <= greedy <= 0.6,
+        "maj@8 in [0.5, 0.9]": 0.5 <= majority <= 0.9,
+        "maj@8 at least 0.15 above greedy_pass@1": majority - greedy >= 0.15,
+        "careful in [0.2, 0.8]": 0.2 <= quality["careful"] <= 0.8,
+    }
+    failed = [demand for demand, met in demands.items() if not met]
+    if failed:
+        raise ValueError(f"the base model misses {'; '.join(failed)}: {quality}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the model")
+    out = parser.parse_args().out
+    out.mkdir(parents=True)
+    started = time.perf_counter()
     model, tokenizer = train_base()
-    out = Path(sys.argv[1])
+    seconds = time.perf_counter() - started
+    quality = measure_quality(model, tokenizer)
+    check_quality(quality)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    log = {
+        "steps": STEPS,
+        "seed": SEED,
+        "seconds": round(seconds),
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "adaptation_problems": quality,
+    }
+    (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
+    print(json.dumps(log, indent=2))
+
+
+if __name__ == "__main__":
+    main()

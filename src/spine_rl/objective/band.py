@@ -46,7 +46,9 @@ def compute_band_penalty(
         high_coef: β_high, ≥ 0.
     """
     inside = torch.where(fork_mask, entropies, 0.0)
-    penalty = low_coef * (low.unsqueeze(1) - inside).clamp(min=0) + high_coef * (inside - high.unsqueeze(1)).clamp(min=0)
+    penalty = low_coef * (low.unsqueeze(1) - inside).clamp(min=0) + high_coef * (inside - high.unsqueeze(1)).clamp(
+        min=0
+    )
     return torch.where(fork_mask, penalty, 0.0)
 
 

@@ -29,6 +29,8 @@ def select_forks(
         fork_mask: (B, T) bool, true at forking tokens; a row has none only if it has no response tokens.
     """
     mask = completion_mask.bool()
+    if mask.size(1) == 0:
+        return mask
     return FORK_SELECTORS[selector](entropies.detach(), mask, fraction, num_bins)
 
 

@@ -4,8 +4,8 @@
          + Σ_forks band penalty                         / response tokens
          + λ_KL · Σ_forks KL(π ‖ π_ref)                 / forks
 
-Both denominators count the whole optimiser step, over micro-batches and processes, and are arguments: then the loss of a
-step is the sum of its micro-batches' losses, however they are cut.
+Both denominators count the whole optimiser step, over micro-batches and processes, and are arguments: then the loss of
+a step is the sum of its micro-batches' losses, however they are cut.
 """
 
 from dataclasses import dataclass

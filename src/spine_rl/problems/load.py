@@ -84,13 +84,17 @@ def _find_column(place: str, row: Row, asked: str | None, usual: tuple[str, ...]
         return asked
     found = next((name for name in usual if name in row), None)
     if found is None:
-        raise DataError(f"{place}: none of the columns {', '.join(usual)}; it has {_columns(row)}; name one with {option}")
+        raise DataError(
+            f"{place}: none of the columns {', '.join(usual)}; it has {_columns(row)}; name one with {option}"
+        )
     return found
 
 
 def _get(place: str, row: Row, column: str, option: str) -> Any:
     if column not in row:
-        raise DataError(f"{place}: no column {column!r} ({option}); it has {_columns(row)}; {suggest_nearest(column, row)}")
+        raise DataError(
+            f"{place}: no column {column!r} ({option}); it has {_columns(row)}; {suggest_nearest(column, row)}"
+        )
     return row[column]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from trl import GRPOConfig
@@ -56,6 +56,10 @@ class SpineConfig(GRPOConfig):
             the field, its value and what to do.
     """
 
+    num_generations: int = field(
+        default=8, metadata={"help": "G: responses per problem that are trained on, at least 2."}
+    )
+    max_completion_length: int = field(default=512, metadata={"help": "Longest response, in tokens."})
     preset: str = field(
         default="spine",
         metadata={"help": "Starting point: " + ", ".join(PRESETS) + ". Explicit fields win over it."},
@@ -85,11 +89,11 @@ class SpineConfig(GRPOConfig):
         default=None,
         metadata={"help": "M: responses that vote per problem, a multiple of num_generations (default: those alone)."},
     )
-    leave_one_out: bool = field(
-        default=False, metadata={"help": "Reward each response by the vote without its own."}
+    leave_one_out: bool = field(default=False, metadata={"help": "Reward each response by the vote without its own."})
+    answer_type: str = field(
+        default="math", metadata={"help": "How answers are read: " + ", ".join(ANSWER_TYPES) + "."}
     )
-    answer_type: str = field(default="math", metadata={"help": "How answers are read: " + ", ".join(ANSWER_TYPES) + "."})
-    advantage_std: str = field(
+    advantage_std: Literal["sample", "population"] = field(
         default="sample",
         metadata={"help": "Standard deviation of the advantage: sample or population. The paper leaves it open."},
     )
@@ -117,7 +121,8 @@ class SpineConfig(GRPOConfig):
     @property
     def objective(self) -> Objective:
         """The objective's settings, as the pure core takes them."""
-        assert self.fork_selector is not None and self.band is not None
+        assert self.fork_selector is not None
+        assert self.band is not None
         return Objective(
             fork_selector=self.fork_selector,
             fork_fraction=self.fork_fraction,
@@ -131,6 +136,12 @@ class SpineConfig(GRPOConfig):
             clip_high=self.epsilon if self.epsilon_high is None else self.epsilon_high,
             kl_coef=self.beta,
         )
+
+    @property
+    def problems_per_step(self) -> int:
+        """Problems of one generation batch, over all processes."""
+        assert self.generation_batch_size is not None
+        return self.generation_batch_size // self.num_generations
 
     @property
     def vote_rounds(self) -> int:
@@ -179,7 +190,11 @@ def _check_fields(config: SpineConfig) -> None:
     )
     _check_batch(config)
     if config.reward_source == "gold":
-        check("allow_gold_rewards", config.allow_gold_rewards, "reward_source='gold' trains on labels; set it to True to confirm")
+        check(
+            "allow_gold_rewards",
+            config.allow_gold_rewards,
+            "reward_source='gold' trains on labels; set it to True to confirm",
+        )
         check("leave_one_out", not config.leave_one_out, "contradicts reward_source='gold'; remove one")
         check("num_votes", config.num_votes is None, "contradicts reward_source='gold'; remove one")
 

@@ -45,4 +45,4 @@ def write_model_card(
         last_step=steps[-1]["step"] if steps else 0,
     )
     data = ModelCardData(library_name="transformers", tags=["spine", "test-time-rl", "grpo", "trl"])
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(Path(args.output_dir) / "README.md")
+    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(Path(args.output_dir or ".") / "README.md")

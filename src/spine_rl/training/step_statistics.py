@@ -1,5 +1,7 @@
 """Statistics of an optimiser step, summed over its micro-batches and processes before any ratio is taken."""
 
+from typing import cast
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -20,7 +22,7 @@ class StepStatistics:
     def pop(self, accelerator: Accelerator, *, kl: bool) -> dict[str, float]:
         """Metrics since the last call, over all processes; one collective."""
         assert self._sums is not None
-        totals = accelerator.reduce(self._sums, reduction="sum").tolist()
+        totals = cast(Tensor, accelerator.reduce(self._sums, reduction="sum")).tolist()
         self._sums = None
         total = dict(zip(_NAMES, totals, strict=True))
         tokens, forks = max(total["tokens"], 1.0), max(total["forks"], 1.0)

@@ -10,7 +10,7 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset, IterableDataset
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
-from spine_rl.answers import canonical_key, response_key
+from spine_rl.answers import gold_key, response_key
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_group_advantages, compute_loss, count_forks, select_forks
 from spine_rl.training.config import SpineConfig
@@ -83,7 +83,7 @@ class SpineTrainer(GRPOTrainer):
         _check_size(train_dataset, args)
         self.objective = args.objective
         self.gold_keys = {
-            problem_id: canonical_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
+            problem_id: gold_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
         }
         if args.reward_source == "gold":
             _check_gold(train_dataset, self.gold_keys)
@@ -107,11 +107,11 @@ class SpineTrainer(GRPOTrainer):
 
     def majority_vote(
         self, prompts: list, completions: list, completion_ids: list[list[int]], problem_id: list[str], **_: Any
-    ) -> list[float]:
+    ) -> list[float | None]:
         """TRL's reward callable: this process's completions in, their rewards out; the vote is over all processes."""
         extra_rounds = [self._generate(prompts) for _ in range(self.args.vote_rounds)]  # one vote-only response a row
         with self.clock.phase("vote"):
-            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
             responses = [
                 Response(
                     problem_id=str(problem_id[row]),
@@ -197,11 +197,11 @@ class SpineTrainer(GRPOTrainer):
         A generation batch may serve several optimiser steps, each taking its share; gradients are averaged over
         processes.
         """
-        return self.current_gradient_accumulation_steps / self.args.steps_per_generation / self.accelerator.num_processes
+        assert self.args.steps_per_generation is not None
+        share = self.current_gradient_accumulation_steps / self.args.steps_per_generation
+        return share / self.accelerator.num_processes
 
-    def _score_tokens(
-        self, model: Any, inputs: dict[str, Any], **options: Any
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         """Log-probabilities and entropies (B, T) of the responses, at the sampling temperature."""
         vision_inputs = {name: inputs[name] for name in _SCORING_PARAMETERS & inputs.keys()}
         return self._get_per_token_logps_and_entropies(
@@ -227,7 +227,7 @@ class SpineTrainer(GRPOTrainer):
                     self.model, batch, batch_size=self.args.per_device_train_batch_size
                 )
             counts = select_forks(entropies, mask, objective.fork_selector, num_bins=objective.otsu_bins).sum(1)
-        return self.accelerator.reduce(counts.sum().double(), reduction="sum")
+        return cast(Tensor, self.accelerator.reduce(counts.sum().double(), reduction="sum"))
 
     # ---- what a run shows and keeps
 
@@ -244,7 +244,7 @@ class SpineTrainer(GRPOTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         steps = self.state.global_step - self._last_logged_step
-        if self.model.training and steps > 0:
+        if steps > 0:
             self._last_logged_step = self.state.global_step
             logs = logs | {f"seconds/{phase}": seconds / steps for phase, seconds in self.clock.pop().items()}
         super().log(logs, start_time)
@@ -299,10 +299,9 @@ def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | Iterab
 
 
 def _check_size(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
-    problems_per_step = args.generation_batch_size // args.num_generations
-    if isinstance(dataset, Dataset) and len(dataset) < problems_per_step:
+    if isinstance(dataset, Dataset) and len(dataset) < args.problems_per_step:
         raise DataError(
-            f"train_dataset has {len(dataset)} problems, but a step takes {problems_per_step} "
+            f"train_dataset has {len(dataset)} problems, but a step takes {args.problems_per_step} "
             f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
             "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
         )

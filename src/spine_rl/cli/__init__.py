@@ -1,0 +1,1 @@
+"""The command `spine`: demo, train, eval."""

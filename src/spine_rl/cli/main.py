@@ -1,0 +1,119 @@
+"""Entry point: the commands, and how a user's mistake is reported: one line, exit status 2, no traceback."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spine_rl import __version__
+from spine_rl.errors import SpineError
+
+app = typer.Typer(
+    name="spine",
+    help="Label-free test-time reinforcement learning at forking tokens.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    try:
+        app()
+    except SpineError as error:
+        print(f"spine: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("spine: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for summary.json and the plot; must not hold a demo yet.")] = Path(
+        "runs/demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Of sampling and of the order of problems.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Adaptation steps of each method.")] = 60,
+    methods: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "ttrl,spine",
+    learning_rate: Annotated[float, typer.Option(help="Of every method.")] = 1e-4,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
+) -> None:
+    """Adapts the built-in model by several methods from the same weights, and compares them."""
+    from spine_rl.lab.demo import DemoSettings, run_demo
+
+    run_demo(
+        DemoSettings(out=out, seed=seed, steps=steps, methods=tuple(methods.split(",")), learning_rate=learning_rate),
+        overwrite=overwrite,
+    )
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Adapts a model to unlabelled problems: spine train --config run.yaml [--any_field value]."""
+    from spine_rl.cli.train import run_train
+
+    run_train(context.args)
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
+    data: Annotated[str, typer.Option(help="Labelled problems: .jsonl, .json, .csv, .parquet or a hub data set.")],
+    samples: Annotated[int, typer.Option(min=1, help="k: sampled responses per problem.")] = 8,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the metrics here.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 1024,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the samples.")] = 0.6,
+    top_p: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the samples.")] = 0.95,
+    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    answer_type: Annotated[str, typer.Option(help="How answers are read.")] = "math",
+    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
+    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --json.")] = False,
+) -> None:
+    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems."""
+    from spine_rl.cli.evaluate import run_evaluation
+    from spine_rl.evaluation import Decoding
+    from spine_rl.problems import PromptStyle
+
+    run_evaluation(
+        model,
+        data,
+        Decoding(max_new_tokens, temperature=temperature, top_p=top_p, batch_size=batch_size, seed=seed),
+        num_samples=samples,
+        answer_type=answer_type,
+        prompt_style=PromptStyle(system_prompt, prompt_suffix),
+        columns={
+            "split": split,
+            "prompt_column": prompt_column,
+            "id_column": id_column,
+            "gold_column": gold_column,
+            "limit": limit,
+        },
+        dtype=dtype,
+        json_out=json_out,
+        overwrite=overwrite,
+    )

@@ -1,0 +1,138 @@
+"""`spine train`: load, adapt, save."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from rich.console import Console
+from rich.table import Table
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import ModelConfig, get_peft_config, get_quantization_config
+
+from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
+from spine_rl.errors import ConfigError
+from spine_rl.evaluation.sampling import encode_prompts
+from spine_rl.models import get_context_length, load_model_and_tokenizer
+from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, load_problems
+from spine_rl.training import SpineTrainer
+from spine_rl.training.progress import LiveView, show_live
+from spine_rl.training.run_folder import MetricsFile, claim_folder, write_config
+
+
+def run_train(tokens: list[str]) -> None:
+    """Adapts a model as the command line's tokens say."""
+    if not tokens or {"--help", "-h"} & set(tokens):
+        print_help()
+        return
+    arguments = parse_arguments(tokens)
+    folder = _output_folder(arguments)
+    problem_set = _load_problems(arguments)
+    model, tokenizer = _load_model(arguments)
+    dataset = _build_dataset(arguments, problem_set, model, tokenizer)
+    checkpoint = claim_folder(folder, overwrite=arguments.run.overwrite, resume=arguments.run.resume)
+    write_config(folder, arguments.given, _resolved(arguments))
+
+    trainer = SpineTrainer(
+        model,
+        args=arguments.training,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        gold_answers=problem_set.gold_answers,
+        peft_config=get_peft_config(arguments.model),
+        callbacks=[MetricsFile(folder)],
+    )
+    show_live(trainer, LiveView())
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    trainer.create_model_card(model_name=folder.name, dataset_name=arguments.run.data)
+    if trainer.is_world_process_zero():
+        Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
+
+
+def _output_folder(arguments: Arguments) -> Path:
+    """The run's folder, once the fields without which there is no run are there."""
+    required = {"model_name_or_path": "model", "data": "data", "output_dir": "output_dir"}
+    for name, option in required.items():
+        if name not in arguments.given:
+            raise ConfigError(f"{option} is missing; give --{option}, or a line in the --config file")
+    assert arguments.training.output_dir is not None
+    return Path(arguments.training.output_dir)
+
+
+def _load_problems(arguments: Arguments) -> ProblemSet:
+    run = arguments.run
+    assert run.data is not None
+    return load_problems(
+        run.data,
+        split=run.split,
+        prompt_column=run.prompt_column,
+        id_column=run.id_column,
+        gold_column=run.gold_column,
+        limit=run.limit,
+    )
+
+
+def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    model: ModelConfig = arguments.model
+    assert model.model_name_or_path is not None
+    options: dict[str, Any] = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
+    quantization = get_quantization_config(model)
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    return load_model_and_tokenizer(
+        model.model_name_or_path,
+        revision=model.model_revision,
+        trust_remote_code=arguments.training.trust_remote_code,
+        **options,
+    )
+
+
+def _build_dataset(
+    arguments: Arguments, problem_set: ProblemSet, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Dataset:
+    """Prompts and ids, and nothing else: this is all that training sees of the data."""
+    style = PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix)
+    chat = tokenizer.chat_template is not None
+    prompts = [build_prompt(problem, style, chat=chat) for problem in problem_set.problems]
+    check_prompt_lengths(
+        problem_set.problems,
+        [*map(len, encode_prompts(tokenizer, prompts))],
+        context=get_context_length(model),
+        max_new_tokens=arguments.training.max_completion_length,
+    )
+    return Dataset.from_list(
+        [
+            {"prompt": prompt, "problem_id": problem.id}
+            for prompt, problem in zip(prompts, problem_set.problems, strict=True)
+        ]
+    )
+
+
+def _resolved(arguments: Arguments) -> dict[str, Any]:
+    return {
+        "run": dataclasses.asdict(arguments.run),
+        "training": arguments.training.to_dict(),
+        "model": dataclasses.asdict(arguments.model),
+    }
+
+
+def print_help() -> None:
+    """Every field's name, default and meaning come from its dataclass."""
+    console = Console()
+    console.print("spine train --config run.yaml [--any_field value ...]\n", markup=False, highlight=False)
+    for title, rows in describe_fields():
+        table = Table("field", "default", "meaning", title=title, title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*map(_plain, row))
+        console.print(table)
+    console.print(
+        "\nEvery other field of transformers.TrainingArguments, trl.GRPOConfig and trl.ModelConfig is taken too; those "
+        "that SPINE's loss would ignore are refused.",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

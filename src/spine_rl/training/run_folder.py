@@ -1,0 +1,78 @@
+"""What a run leaves in its output folder, and the guard that nothing of an earlier run is lost.
+
+- `spine_config.json`: the fields that were given, every field as resolved, and the versions
+- `metrics.jsonl`: one row a logged step
+- the model in Hugging Face format, with its tokenizer; `checkpoint-*` for resuming; `README.md`, the model card
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from spine_rl.errors import RunFolderError
+
+CONFIG_FILE = "spine_config.json"
+METRICS_FILE = "metrics.jsonl"
+_VERSIONED = ("spine-rl", "torch", "transformers", "trl", "peft", "accelerate")
+
+
+def claim_folder(folder: Path, *, overwrite: bool, resume: bool) -> str | None:
+    """Makes sure that a run may write into a folder, and says where it goes on.
+
+    Returns:
+        The checkpoint to resume from, or None for a fresh run.
+
+    Raises:
+        RunFolderError: It holds a run and neither flag is given, holds something else, or has nothing to resume.
+    """
+    holds_run = (folder / CONFIG_FILE).exists()
+    if overwrite and resume:
+        raise RunFolderError(f"{folder}: overwrite and resume contradict each other; give one")
+    if resume:
+        checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+        if checkpoint is None:
+            raise RunFolderError(f"{folder}: no checkpoint to resume from; start a run without resume")
+        return checkpoint
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file; give another output_dir")
+    if holds_run and overwrite:
+        shutil.rmtree(folder)
+    elif holds_run:
+        raise RunFolderError(f"{folder} already holds a run; give another output_dir, or --overwrite or --resume")
+    elif folder.exists() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} is not empty and holds no run of ours; give another output_dir")
+    folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    """Writes `spine_config.json`: `given` repeats the run, `resolved` says what each field was."""
+    content = {
+        "given": given,
+        "resolved": resolved,
+        "versions": {name: version(name) for name in _VERSIONED},
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every log entry to `metrics.jsonl`; a resumed run first drops the rows after its checkpoint."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / METRICS_FILE
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and self._path.exists():
+            rows = self._path.read_text().splitlines(keepends=True)
+            self._path.write_text("".join(row for row in rows if json.loads(row)["step"] <= state.global_step))
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and logs:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
