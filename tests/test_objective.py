@@ -256,7 +256,13 @@ def test_band_pulls_towards_itself_and_thresholds_carry_no_gradient():
 @pytest.mark.parametrize(("selector", "band"), itertools.product(SELECTORS, BANDS))
 def test_loss_matches_reference(selector, band, seed):
     objective = Objective(
-        fork_selector=selector, band=band, band_low_coef=0.7, band_high_coef=1.3, clip_low=0.1, clip_high=0.3, kl_coef=0.2
+        fork_selector=selector,
+        band=band,
+        band_low_coef=0.7,
+        band_high_coef=1.3,
+        clip_low=0.1,
+        clip_high=0.3,
+        kl_coef=0.2,
     )
     responses = random_step(seed)
     tokens = sum(len(r["logps"]) for r in responses)

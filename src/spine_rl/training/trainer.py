@@ -9,6 +9,7 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 """
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -232,6 +233,13 @@ class SpineTrainer(GRPOTrainer):
     # ---- what a run shows and keeps
 
     def _log_election(self, election: Election) -> None:
+        if self.accelerator.is_main_process and all(ballot.pseudo_label is None for ballot in election.ballots):
+            warnings.warn(
+                f"no response of step {self.state.global_step + 1} has a readable answer (answer_type="
+                f"{self.args.answer_type!r}): no update from the vote; check answer_type, max_completion_length and "
+                "whether the prompts ask for the answer's format",
+                stacklevel=2,
+            )
         votes = summarize_ballots(election.ballots) | judge_ballots(election.ballots, self.gold_keys)
         self._log_values({f"vote/{name}": value for name, value in votes.items()})
         self._log_values(summarize_lengths(election.responses))

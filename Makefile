@@ -1,0 +1,40 @@
+# Habits: make demo | test | lint | format | docs | base | evidence | clean. Each sets up .venv on first use.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint format docs base evidence clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --constraint constraints.txt torch
+	$(RUN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## adapt the built-in model with TTRL and with SPINE
+	HF_HUB_OFFLINE=1 $(RUN)/spine demo --overwrite
+
+test: $(STAMP)
+	$(RUN)/pytest
+
+lint: $(STAMP)
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/pyright
+
+format: $(STAMP)
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
+	$(RUN)/python -m spine_rl.lab.evidence --out docs/results/lab --only-report
+
+base: $(STAMP)  ## make the lab's base model anew, into build/base
+	$(RUN)/python -m spine_rl.lab.make_base --out build/base
+
+evidence: $(STAMP)  ## run the cells of docs/results that are missing
+	$(RUN)/python -m spine_rl.lab.evidence --out docs/results/lab
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

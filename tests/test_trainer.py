@@ -1,0 +1,393 @@
+"""The trainer on TRL: parity with TRL's own loss, invariances, and that gold answers cannot reach it."""
+
+import inspect
+import json
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from models import build_qwen2, build_qwen3
+from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.errors import ConfigError, DataError
+from spine_rl.objective import TokenBatch, compute_loss, compute_logps_and_entropies, select_forks
+
+NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
+BATCH = NUM_PROBLEMS * NUM_GENERATIONS
+
+
+def dataset(num_problems=NUM_PROBLEMS, **columns):
+    rows = [
+        {"prompt": [{"role": "user", "content": f"{i}+{i * 7}" * (i + 1)}], "problem_id": f"p{i}"}
+        for i in range(num_problems)
+    ]
+    return Dataset.from_list(
+        [row | {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)]
+    )
+
+
+def options(folder, **changes):
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": BATCH,
+        "num_generations": NUM_GENERATIONS,
+        "max_completion_length": 12,
+        "max_steps": 1,
+        "learning_rate": 1e-2,
+        "lr_scheduler_type": "constant",
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "seed": 3,
+        "logging_steps": 1,
+    } | changes
+
+
+def make_trainer(folder, model=None, data=None, **changes):
+    model, tokenizer = build_qwen2() if model is None else model
+    return SpineTrainer(
+        model,
+        args=SpineConfig(**options(folder, **changes)),
+        train_dataset=data or dataset(),
+        processing_class=tokenizer,
+    )
+
+
+def pretend_answers(monkeypatch):
+    """A random model's text has no answers: take its second character as one, so that the vote has work to do."""
+    monkeypatch.setattr(SpineTrainer, "_key", lambda self, completion: completion[-1]["content"][1:2] or None)
+
+
+def scored_batch(trainer):
+    """One generation batch, sampled and scored by the trainer."""
+    rows = [row for row in trainer.train_dataset for _ in range(NUM_GENERATIONS)]
+    trainer.model.train()
+    torch.manual_seed(11)
+    batch = trainer._generate_and_score_completions(rows)
+    trainer.current_gradient_accumulation_steps = trainer.args.steps_per_generation
+    return batch
+
+
+def gradients(model):
+    return {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        difference = (found[name] - gradient).norm()
+        assert difference <= tolerance * gradient.norm() + 1e-9, name
+
+
+# ---- parity with TRL (its loss_type "dapo": token mean over the generation batch)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.05])
+@pytest.mark.parametrize("build", [build_qwen2, build_qwen3])
+def test_ttrl_equals_trl(tmp_path, monkeypatch, build, beta):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build()
+    model.save_pretrained(tmp_path / "model")
+    model = type(model).from_pretrained(tmp_path / "model")  # the reference model is read again from there
+    ours = make_trainer(tmp_path / "ours", (model, tokenizer), preset="ttrl", beta=beta)
+    batch = scored_batch(ours)
+    assert batch["advantages"].abs().sum() > 0
+    if beta:  # make policy and reference differ
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.01 * torch.randn_like(parameter))
+
+    theirs = GRPOTrainer(
+        model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=GRPOConfig(**options(tmp_path / "theirs", beta=beta)),
+        train_dataset=dataset(),
+        processing_class=tokenizer,
+    )
+    theirs.model.train()
+    theirs.current_gradient_accumulation_steps = 1
+    results = []
+    for trainer in (ours, theirs):
+        model.zero_grad()
+        loss = trainer.compute_loss(model, batch)
+        loss.backward()
+        results.append((loss.item(), gradients(model)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5, abs=1e-7)
+    assert_close(results[0][1], results[1][1])
+
+
+def test_advantages_equal_trls(tmp_path, monkeypatch):
+    """With the default standard deviation and epsilon, and whole groups in order, TRL's own advantages are the same."""
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path)
+    found = {}
+    original = GRPOTrainer._generate_and_score_completions
+    monkeypatch.setattr(
+        GRPOTrainer,
+        "_generate_and_score_completions",
+        lambda self, inputs: found.setdefault("batch", dict(original(self, inputs))).copy(),
+    )
+    batch = scored_batch(trainer)
+    torch.testing.assert_close(batch["advantages"], found["batch"]["advantages"], rtol=1e-5, atol=1e-6)
+    assert batch["advantages"].abs().sum() > 0
+
+
+def test_loss_equals_the_core_on_plain_logits(tmp_path, monkeypatch):
+    """TRL's fused head against softmax over the model's own logits, for each selector and band."""
+    pretend_answers(monkeypatch)
+    for preset in ("spine", "spine-v2", "band-only"):
+        trainer = make_trainer(tmp_path / preset, preset=preset, temperature=0.8)
+        batch = scored_batch(trainer)
+        loss = trainer.compute_loss(trainer.model, batch).item()
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+        width = batch["completion_ids"].size(1)
+        logits = trainer.model(input_ids=ids, attention_mask=mask).logits[:, -width - 1 : -1]
+        logps, entropies = compute_logps_and_entropies(logits, batch["completion_ids"], 0.8)
+        expected = compute_loss(
+            TokenBatch(logps, entropies, batch["completion_mask"], batch["advantages"]),
+            trainer.objective,
+            num_response_tokens=batch["completion_mask"].sum(),
+            num_forks=0,
+        )
+        assert loss == pytest.approx(expected.loss.item(), rel=1e-5)
+
+
+# ---- invariances
+
+
+@pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2"])
+def test_update_does_not_depend_on_micro_batches(tmp_path, monkeypatch, preset):
+    """The gradient that reaches the optimiser, with the batch whole, in 2, 4 and 8 parts; KL anchor included."""
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    model.save_pretrained(tmp_path / "model")
+    results = []
+    for parts in (1, 2, 4, 8):
+        fresh = type(model).from_pretrained(tmp_path / "model")
+        trainer = make_trainer(
+            tmp_path / str(parts),
+            (fresh, tokenizer),
+            preset=preset,
+            beta=0.05,
+            per_device_train_batch_size=BATCH // parts,
+            gradient_accumulation_steps=parts,
+        )
+        batch = scored_batch(trainer)
+        with torch.no_grad():  # away from the reference, or the KL gradient is zero
+            for parameter in trainer.model.parameters():
+                parameter.mul_(1.02)
+        trainer.model.zero_grad()
+        for part in range(parts):
+            rows = slice(part * BATCH // parts, (part + 1) * BATCH // parts)
+            micro = {name: value[rows] if value.ndim else value for name, value in batch.items()}
+            trainer.compute_loss(trainer.model, micro).backward()
+        results.append(
+            (batch["completion_ids"], gradients(trainer.model), trainer._statistics.pop(trainer.accelerator, kl=True))
+        )
+    for ids, found, statistics in results[1:]:
+        assert torch.equal(ids, results[0][0])
+        assert_close(found, results[0][1])
+        assert statistics == pytest.approx(results[0][2], rel=1e-5)
+
+
+def test_weights_do_not_depend_on_gold_answers(tmp_path, monkeypatch):
+    """With an answer column, without it, and with gold answers for diagnosis: bit-identical weights."""
+    pretend_answers(monkeypatch)
+    weights = []
+    for name, data, gold in (
+        ("without", dataset(), None),
+        ("column", dataset(answer=["1", "2", "3", "4"], solution=["a", "b", "c", "d"]), None),
+        ("diagnosis", dataset(), {f"p{i}": "1" for i in range(4)}),
+    ):
+        model, tokenizer = build_qwen2()
+        args = SpineConfig(**options(tmp_path / name, max_steps=2))
+        trainer = SpineTrainer(model, args, data, tokenizer, gold_answers=gold)
+        assert set(trainer.train_dataset.column_names) == {"prompt", "problem_id"}
+        trainer.train()
+        assert ("vote/label_accuracy" in trainer.state.log_history[0]) == (gold is not None)
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    start = torch.cat([p.detach().flatten() for p in build_qwen2()[0].parameters()])
+    assert not torch.equal(weights[0], start)
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        model, tokenizer = build_qwen2()
+        make_trainer(tmp_path / name, (model, tokenizer), seed=seed).train()
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+# ---- the vote in the trainer
+
+
+def test_extra_votes_enter_the_label_but_not_the_batch(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, num_votes=3 * NUM_GENERATIONS)
+    batch = scored_batch(trainer)
+    assert batch["completion_ids"].size(0) == BATCH
+    assert [ballot.num_voters for ballot in trainer._election.ballots] == [3 * NUM_GENERATIONS] * NUM_PROBLEMS
+    assert all(len(ballot.rewards) == NUM_GENERATIONS for ballot in trainer._election.ballots)
+
+
+def test_step_without_any_answer_warns_and_goes_on(tmp_path, capsys):
+    model, tokenizer = build_qwen2()
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    with pytest.warns(UserWarning, match="no response of step 1 has a readable answer"):
+        make_trainer(tmp_path, (model, tokenizer), preset="ttrl").train()
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert torch.equal(before, after)  # no vote, no update
+
+
+def test_every_step_logs_the_label_free_statistics(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    model.save_pretrained(tmp_path / "model")
+    model = type(model).from_pretrained(tmp_path / "model")
+    trainer = make_trainer(tmp_path, (model, tokenizer), beta=0.01, max_steps=2)
+    trainer.train()
+    rows = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
+    assert [row["step"] for row in rows] == [1, 2]
+    expected = {f"vote/{name}" for name in ("majority_ratio", "distinct_answers", "unanimous", "abstained", "reward")}
+    expected |= {f"response_length/{name}" for name in ("mean", "p10", "p90", "truncated")}
+    expected |= {
+        "entropy/all",
+        "entropy/forks",
+        "loss/policy",
+        "loss/band",
+        "loss/kl",
+        "kl",
+        "grad_norm",
+        "tokens_generated",
+    }
+    expected |= {f"forks/{name}" for name in ("share", "below_band", "in_band", "above_band")}
+    expected |= {f"seconds/{name}" for name in ("generate", "vote", "forward", "backward", "optimise")}
+    assert expected <= rows[0].keys()
+    row = rows[0]
+    assert row["forks/below_band"] + row["forks/in_band"] + row["forks/above_band"] == pytest.approx(1)
+    assert row["loss/policy"] + row["loss/band"] + row["loss/kl"] == pytest.approx(row["loss"], rel=1e-3)
+    json.dumps(rows)
+
+
+def test_otsu_counts_its_forks_before_the_update(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    model.save_pretrained(tmp_path / "model")
+    model = type(model).from_pretrained(tmp_path / "model")
+    trainer = make_trainer(tmp_path, (model, tokenizer), preset="spine-v2", beta=0.01)
+    batch = scored_batch(trainer)
+    _, entropies, _ = trainer._score_tokens(trainer.model, batch)
+    assert batch["num_forks"] == select_forks(entropies, batch["completion_mask"], "otsu").sum()
+
+
+# ---- configuration
+
+
+def test_presets_expand_and_explicit_fields_win(tmp_path):
+    config = SpineConfig(output_dir=str(tmp_path), preset="spine-v2", use_cpu=True)
+    assert (config.fork_selector, config.band, config.reward_source) == ("otsu", "median_mad", "vote")
+    config = SpineConfig(output_dir=str(tmp_path), preset="ttrl", band="quantile", use_cpu=True)
+    assert (config.fork_selector, config.band) == ("all", "quantile")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"preset": "spin"}, r"preset='spin': unknown; did you mean 'spine'\?"),
+        ({"loss_type": "grpo"}, "loss_type='grpo' would have no effect"),
+        ({"top_entropy_quantile": 0.2}, "use_nothing|fork_selector and fork_fraction"),
+        ({"entropy_coef": 0.01}, "entropy_coef=0.01 would have no effect: hold the entropy with band"),
+        ({"scale_rewards": "none"}, "advantage_std"),
+        ({"delta": 2.0}, "delta=2.0 would have no effect"),
+        ({"importance_sampling_level": "sequence"}, "importance_sampling_level='sequence'"),
+        ({"eval_strategy": "steps"}, "evaluate with `spine eval`"),
+        ({"use_bias_correction_kl": False}, "use_bias_correction_kl=False"),
+        ({"fork_fraction": 0.0}, r"fork_fraction=0.0: must be in \(0, 1\]"),
+        ({"band_low_quantile": 0.7}, "band_high_quantile=0.5: must be in"),
+        ({"num_generations": 1}, "num_generations=1: a vote needs at least 2"),
+        ({"num_votes": 12}, "num_votes=12: must be a multiple of num_generations=8"),
+        ({"per_device_train_batch_size": 12}, "must be a multiple of num_generations=8"),
+        ({"preset": "oracle"}, "allow_gold_rewards=False: reward_source='gold' trains on labels"),
+        ({"preset": "oracle", "allow_gold_rewards": True, "leave_one_out": True}, "contradicts"),
+        ({"fork_selector": "top"}, "fork_selector='top': must be one of all, top_fraction, otsu"),
+    ],
+)
+def test_mistakes_in_the_configuration_are_named(tmp_path, fields, message):
+    with pytest.raises(ConfigError, match=message):
+        SpineConfig(output_dir=str(tmp_path), use_cpu=True, **fields)
+
+
+def test_mistakes_in_the_data_are_named(tmp_path):
+    with pytest.raises(DataError, match="has no column 'prompt' but question"):
+        make_trainer(tmp_path, data=Dataset.from_dict({"question": ["a"] * 4}))
+    with pytest.raises(DataError, match="has 2 problems, but a step takes 4"):
+        make_trainer(tmp_path, data=dataset(2))
+
+
+def test_rows_without_id_are_problems(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, data=dataset().remove_columns("problem_id"))
+    scored_batch(trainer)
+    assert [ballot.problem_id for ballot in trainer._election.ballots] == ["0", "1", "2", "3"]
+
+
+# ---- contract with TRL: what the subclass stands on
+
+
+def test_trl_contract(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    assert list(inspect.signature(GRPOTrainer.compute_loss).parameters) == [
+        "self", "model", "inputs", "return_outputs", "num_items_in_batch",
+    ]  # fmt: skip
+    assert list(inspect.signature(GRPOTrainer._generate_and_score_completions).parameters) == ["self", "inputs"]
+    assert list(inspect.signature(GRPOTrainer._generate).parameters) == ["self", "prompts"]
+    trainer = make_trainer(tmp_path)
+    batch = scored_batch(trainer)
+    assert {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"} <= batch.keys()
+    assert batch["num_items_in_batch"] == batch["completion_mask"].sum()
+    assert "old_per_token_logps" not in batch  # on-policy: the ratio is exactly 1
+    logps, entropies, aux_loss = trainer._score_tokens(trainer.model, batch)
+    assert logps.shape == entropies.shape == batch["completion_ids"].shape
+    assert entropies.requires_grad
+    assert aux_loss is None
+    assert len(trainer._generate([row["prompt"] for row in trainer.train_dataset])) == 8
+
+
+def test_callbacks_and_peft(tmp_path, monkeypatch):
+    from peft import LoraConfig
+
+    pretend_answers(monkeypatch)
+    seen = []
+
+    class Spy(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            seen.append(state.global_step)
+
+    model, tokenizer = build_qwen2()
+    base = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = SpineTrainer(
+        model,
+        SpineConfig(**options(tmp_path, beta=0.01)),
+        dataset(),
+        tokenizer,
+        callbacks=[Spy()],
+        peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
+    )
+    trainer.train()
+    assert seen == [1]
+    adapted = dict(trainer.model.named_parameters())
+    assert any("lora_B" in name and p.abs().sum() > 0 for name, p in adapted.items())
+    for name, parameter in base.items():
+        kept = next(p for n, p in adapted.items() if n.replace(".base_layer", "").endswith(name))
+        assert torch.equal(kept, parameter)
