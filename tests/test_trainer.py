@@ -12,7 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from models import build_qwen2, build_qwen3
 from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
-from spine_rl.objective import TokenBatch, compute_loss, compute_logps_and_entropies, select_forks
+from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
 
 NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
 BATCH = NUM_PROBLEMS * NUM_GENERATIONS

@@ -25,7 +25,7 @@ def main() -> None:
         print(f"spine: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("spine: interrupted", file=sys.stderr)
+        print("spine: interrupted; a run goes on from its last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
 
 
@@ -56,8 +56,10 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
+    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.lab.demo import DemoSettings, run_demo
 
+    quiet_libraries()
     run_demo(
         DemoSettings(out=out, seed=seed, steps=steps, methods=tuple(methods.split(",")), learning_rate=learning_rate),
         overwrite=overwrite,
@@ -67,8 +69,10 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Adapts a model to unlabelled problems: spine train --config run.yaml [--any_field value]."""
+    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.cli.train import run_train
 
+    quiet_libraries()
     run_train(context.args)
 
 
@@ -96,9 +100,11 @@ def evaluate(
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems."""
     from spine_rl.cli.evaluate import run_evaluation
+    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.evaluation import Decoding
     from spine_rl.problems import PromptStyle
 
+    quiet_libraries()
     run_evaluation(
         model,
         data,

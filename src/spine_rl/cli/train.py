@@ -11,13 +11,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
-from spine_rl.errors import ConfigError
+from spine_rl.errors import ConfigError, SpineError
 from spine_rl.evaluation.sampling import encode_prompts
 from spine_rl.models import get_context_length, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, load_problems
 from spine_rl.training import SpineTrainer
 from spine_rl.training.progress import LiveView, show_live
-from spine_rl.training.run_folder import MetricsFile, claim_folder, write_config
+from spine_rl.training.run_folder import MetricsFile, check_folder, open_folder, write_config
 
 
 def run_train(tokens: list[str]) -> None:
@@ -27,21 +27,15 @@ def run_train(tokens: list[str]) -> None:
         return
     arguments = parse_arguments(tokens)
     folder = _output_folder(arguments)
+    overwrite, resume = arguments.run.overwrite, arguments.run.resume
+    checkpoint = check_folder(folder, overwrite=overwrite, resume=resume, given=arguments.given)
     problem_set = _load_problems(arguments)
     model, tokenizer = _load_model(arguments)
     dataset = _build_dataset(arguments, problem_set, model, tokenizer)
-    checkpoint = claim_folder(folder, overwrite=arguments.run.overwrite, resume=arguments.run.resume)
+    trainer = _build_trainer(arguments, problem_set, model, tokenizer, dataset)
+    open_folder(folder, overwrite=overwrite)
     write_config(folder, arguments.given, _resolved(arguments))
-
-    trainer = SpineTrainer(
-        model,
-        args=arguments.training,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        gold_answers=problem_set.gold_answers,
-        peft_config=get_peft_config(arguments.model),
-        callbacks=[MetricsFile(folder)],
-    )
+    trainer.add_callback(MetricsFile(folder))
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
@@ -107,6 +101,28 @@ def _build_dataset(
             for prompt, problem in zip(prompts, problem_set.problems, strict=True)
         ]
     )
+
+
+def _build_trainer(
+    arguments: Arguments,
+    problem_set: ProblemSet,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+) -> SpineTrainer:
+    try:
+        return SpineTrainer(
+            model,
+            args=arguments.training,
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            gold_answers=problem_set.gold_answers,
+            peft_config=get_peft_config(arguments.model),
+        )
+    except (ImportError, RuntimeError, ValueError) as error:  # TRL's and transformers' checks of the fields
+        if isinstance(error, SpineError):
+            raise
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def _resolved(arguments: Arguments) -> dict[str, Any]:

@@ -79,12 +79,13 @@ def write_results(folder: Path) -> None:
     for cell in cells:
         groups.setdefault((cell["method"], cell["learning_rate"]), []).append(cell)
     plot_cells(groups, folder / "curves.png")
+    seeds = ", ".join(map(str, sorted({cell["seed"] for cell in cells})))
     lines = [
         "# TTRL against SPINE on the lab's arithmetic chains",
         "",
         "Command: `python -m spine_rl.lab.evidence --out docs/results/lab`. "
         f"{NUM_PROBLEMS} unlabelled chains of 7 operations, {STEPS} steps of 16 problems x 8 samples, constant "
-        f"learning rate; seeds {', '.join(map(str, sorted({cell['seed'] for cell in cells})))} draw problems, order and samples. "
+        f"learning rate; seeds {seeds} draw problems, order and samples. "
         "Mean ± half-width of Student's 95 % interval over seeds. "
         f"Versions: {', '.join(f'{name} {number}' for name, number in cells[0]['versions'].items())}.",
         "",

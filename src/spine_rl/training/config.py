@@ -107,6 +107,8 @@ class SpineConfig(GRPOConfig):
         default=False, metadata={"help": "Must be set for reward_source=gold: this run is no longer label-free."}
     )
     logging_steps: float = field(default=1, metadata={"help": "Log every so many steps."})
+    save_steps: float = field(default=50, metadata={"help": "Save a checkpoint every so many steps."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the last ones."})
 
     def __post_init__(self):
         for name, value in get_preset(self.preset).items():

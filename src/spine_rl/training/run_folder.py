@@ -22,14 +22,26 @@ METRICS_FILE = "metrics.jsonl"
 _VERSIONED = ("spine-rl", "torch", "transformers", "trl", "peft", "accelerate")
 
 
-def claim_folder(folder: Path, *, overwrite: bool, resume: bool) -> str | None:
-    """Makes sure that a run may write into a folder, and says where it goes on.
+# Fields that a resumed run may change: how long and how it is shown, not what is learned.
+_RESUMABLE = {"resume", "overwrite", "max_steps", "num_train_epochs", "save_steps", "save_total_limit", "logging_steps"}
+_RESUMABLE |= {"report_to"}
+
+
+def check_folder(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> str | None:
+    """Makes sure that a run may write into a folder, touching nothing, and says where it goes on.
+
+    Args:
+        folder: The run's.
+        overwrite: An earlier run is to be replaced.
+        resume: Go on with it.
+        given: The fields that were given; a resumed run's must be the earlier run's, but for its length.
 
     Returns:
         The checkpoint to resume from, or None for a fresh run.
 
     Raises:
-        RunFolderError: It holds a run and neither flag is given, holds something else, or has nothing to resume.
+        RunFolderError: It holds a run and neither flag is given, holds something else, has nothing to resume, or the
+            run to resume was another.
     """
     holds_run = (folder / CONFIG_FILE).exists()
     if overwrite and resume:
@@ -38,17 +50,32 @@ def claim_folder(folder: Path, *, overwrite: bool, resume: bool) -> str | None:
         checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
         if checkpoint is None:
             raise RunFolderError(f"{folder}: no checkpoint to resume from; start a run without resume")
+        _check_same_run(folder, given)
         return checkpoint
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file; give another output_dir")
-    if holds_run and overwrite:
-        shutil.rmtree(folder)
-    elif holds_run:
+    if holds_run and not overwrite:
         raise RunFolderError(f"{folder} already holds a run; give another output_dir, or --overwrite or --resume")
-    elif folder.exists() and any(folder.iterdir()):
+    if not holds_run and folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run of ours; give another output_dir")
-    folder.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def open_folder(folder: Path, *, overwrite: bool) -> None:
+    """Makes the folder; an earlier run in it, which `check_folder` has seen, is removed if it is to be replaced."""
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _check_same_run(folder: Path, given: Mapping[str, Any]) -> None:
+    before = json.loads((folder / CONFIG_FILE).read_text())["given"]
+    for name in sorted((before.keys() | given.keys()) - _RESUMABLE):
+        if before.get(name) != given.get(name):
+            raise RunFolderError(
+                f"{folder}: resuming with another {name} ({before.get(name)!r} before, {given.get(name)!r} now); "
+                "give the same fields, or start a new run"
+            )
 
 
 def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:

@@ -1,0 +1,13 @@
+"""Keeps the libraries' own progress bars and notices out of the commands' output."""
+
+import warnings
+
+import datasets
+import transformers
+
+
+def quiet_libraries() -> None:
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
