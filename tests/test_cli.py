@@ -300,3 +300,21 @@ def test_command_is_installed():
     command = Path(sys.executable).parent / "spine"
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.slow
+def test_train_on_two_processes(model_folder, problems_file, tmp_path):
+    out = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["train", "--model", model_folder, "--data", problems_file, "--output_dir", out, *QUICK]
+    done = subprocess.run(
+        [*launcher, "-m", "spine_rl.cli.main", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "vote/majority_ratio" in row] == [1, 2]
+    assert (out / "model.safetensors").exists()

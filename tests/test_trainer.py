@@ -391,3 +391,13 @@ def test_callbacks_and_peft(tmp_path, monkeypatch):
     for name, parameter in base.items():
         kept = next(p for n, p in adapted.items() if n.replace(".base_layer", "").endswith(name))
         assert torch.equal(kept, parameter)
+
+
+def test_statistics_are_float32_for_a_bfloat16_model(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    trainer = make_trainer(tmp_path, (model.to(torch.bfloat16), tokenizer))
+    batch = scored_batch(trainer)
+    logps, entropies, _ = trainer._score_tokens(trainer.model, batch)
+    assert logps.dtype == entropies.dtype == torch.float32
+    assert torch.isfinite(trainer.compute_loss(trainer.model, batch))

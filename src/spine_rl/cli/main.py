@@ -123,3 +123,7 @@ def evaluate(
         json_out=json_out,
         overwrite=overwrite,
     )
+
+
+if __name__ == "__main__":
+    main()

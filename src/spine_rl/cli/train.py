@@ -33,8 +33,11 @@ def run_train(tokens: list[str]) -> None:
     model, tokenizer = _load_model(arguments)
     dataset = _build_dataset(arguments, problem_set, model, tokenizer)
     trainer = _build_trainer(arguments, problem_set, model, tokenizer, dataset)
-    open_folder(folder, overwrite=overwrite)
-    write_config(folder, arguments.given, _resolved(arguments))
+    trainer.accelerator.wait_for_everyone()  # every process has checked the folder before one opens it
+    if trainer.is_world_process_zero():
+        open_folder(folder, overwrite=overwrite)
+        write_config(folder, arguments.given, _resolved(arguments))
+    trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
