@@ -4,15 +4,13 @@ A problem is a chain of additions, subtractions and multiplications worked stric
 (`12+5*3` is `(12+5)*3`). It can be worked in two styles:
 
 - careful: every operation on its own, no slips;
-- hasty: two or three operations merged into one line, and a slip in 35 % of the lines. Slips are scattered, so hasty
-  responses rarely agree on a wrong answer: the vote of many samples knows more than one sample says. (The base model's
-  first lessons have another kind: pairs of operations, with carries dropped by rule.)
+- hasty: two or three operations merged into one line, and a slip in 35 % of the merged lines. Slips are scattered,
+  so hasty responses rarely agree on a wrong answer: the vote of many samples knows more than one sample says.
 
 The splits `train`, `adapt` and `held_out` never overlap: a hash of the expression decides where a problem belongs.
 """
 
 import hashlib
-import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ from typing import Literal
 
 Split = Literal["train", "adapt", "held_out"]
 Style = Literal["careful", "hasty"]
-Slips = Literal["scattered", "dropped_carry"]
 
 PROMPT = "Work from left to right: "
 STYLE_OPENERS: dict[Style, str] = {"careful": "Step by step: ", "hasty": "Quickly: "}
@@ -28,7 +25,7 @@ STEP_SEPARATOR = "; "
 ANSWER_OPENER = "\\boxed{"
 
 SLIP_PROBABILITY = 0.35
-SLIP_SIZES = (-10, -2, -1, 1, 2, 10)
+SLIPS = (-10, -2, -1, 1, 2, 10)
 
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "+": lambda x, y: x + y,
@@ -102,40 +99,22 @@ def draw_chain(rng: random.Random, num_operations: int, max_operand: int = 20) -
     return Chain(start, tuple(operations))
 
 
-def write_solution(chain: Chain, style: Style, rng: random.Random, slips: Slips = "scattered") -> str:
+def write_solution(chain: Chain, style: Style, rng: random.Random) -> str:
     """Works the problem in one style, as the base model is taught to; a hasty solution may be wrong."""
-    if style == "careful":
-        lengths = [1] * len(chain.operations)
-    elif slips == "scattered":
-        lengths = _partition(len(chain.operations), lambda: rng.choice((2, 3)))
-    else:
-        lengths = _partition(len(chain.operations), lambda: 2)
-
-    value, operations, lines = chain.start, iter(chain.operations), []
-    for length in lengths:
+    value = chain.start
+    lines = []
+    position = 0
+    while position < len(chain.operations):
+        merged = 1 if style == "careful" else rng.choice((2, 3))
         line = str(value)
-        for operator, operand in itertools.islice(operations, length):
+        for operator, operand in chain.operations[position : position + merged]:
             line += f"{operator}{operand}"
-            value = _calculate(value, operator, operand, drop_carry=style == "hasty" and slips == "dropped_carry")
-        if style == "hasty" and slips == "scattered" and rng.random() < SLIP_PROBABILITY:
-            value += rng.choice(SLIP_SIZES)
+            value = _OPERATIONS[operator](value, operand)
+        if style == "hasty" and rng.random() < SLIP_PROBABILITY:
+            value += rng.choice(SLIPS)
         lines.append(f"{line}={value}")
+        position += merged
     return STYLE_OPENERS[style] + STEP_SEPARATOR.join(lines) + STEP_SEPARATOR + ANSWER_OPENER + f"{value}}}"
-
-
-def _partition(total: int, draw: Callable[[], int]) -> list[int]:
-    lengths: list[int] = []
-    while sum(lengths) < total:
-        lengths.append(min(draw(), total - sum(lengths)))
-    return lengths
-
-
-def _calculate(x: int, operator: str, y: int, *, drop_carry: bool) -> int:
-    """x operator y; with `drop_carry`, sums and differences of two digits forget what is carried or borrowed."""
-    if not drop_carry or operator == "*" or (operator == "+" and x < 0) or (operator == "-" and x < y):
-        return _OPERATIONS[operator](x, y)
-    tens, ones = _OPERATIONS[operator](x // 10, y // 10), _OPERATIONS[operator](x % 10, y % 10) % 10
-    return tens * 10 + ones
 
 
 def detect_style(response: str) -> Style | None:

@@ -1,7 +1,7 @@
 """Makes the lab's base model in about 20 minutes on 2 cores: `python -m spine_rl.lab.make_base --out DIR`.
 
-A Qwen3-architecture model of 0.87 M parameters learns worked arithmetic chains in three lessons: short chains
-with a hasty style that errs by rule, longer ones, and last 45 % careful and 55 % hasty solutions with scattered slips.
+A Qwen3-architecture model of 0.87 M parameters learns worked arithmetic chains of 2-8 operations (long ones are rare)
+in both styles, 45 % careful and 55 % hasty.
 """
 
 import argparse
@@ -9,8 +9,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,42 +19,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3Config, 
 
 from spine_rl.evaluation import evaluate
 from spine_rl.lab.adapt import EVALUATION
-from spine_rl.lab.arithmetic import Chain, Slips, Style, detect_style, draw_chain, write_solution
+from spine_rl.lab.arithmetic import Chain, detect_style, draw_chain, write_solution
 from spine_rl.lab.bench import make_problems
 from spine_rl.lab.tokenizer import build_tokenizer
 
 SEED = 0
+STEPS = 3000
 BATCH_SIZE = 128
+LEARNING_RATE = 2e-3
 WARMUP_STEPS = 100
+CAREFUL_SHARE = 0.45
+OPERATIONS = range(2, 9)
+OPERATIONS_DECAY = 0.65  # a chain of n + 1 operations is this much as frequent as one of n
 BATCHES_PER_SORT = 16  # examples are sorted by length within this many batches, to save padding
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A stage of training: how long, and on what.
-
-    Attributes:
-        steps: Optimiser steps; the learning rate rises to its peak in 100 and falls as a cosine to 5 % of it.
-        learning_rate: The peak.
-        operations: Chain lengths.
-        decay: A chain of n + 1 operations is this much as frequent as one of n.
-        careful_share: The rest is hasty.
-        slips: Of hasty solutions.
-    """
-
-    steps: int
-    learning_rate: float
-    operations: range
-    decay: float
-    careful_share: float
-    slips: Slips
-
-
-LESSONS = (
-    Lesson(1400, 2e-3, range(2, 6), 1.0, 0.5, "dropped_carry"),
-    Lesson(500, 1e-3, range(2, 9), 0.5, 0.5, "dropped_carry"),
-    Lesson(600, 1e-3, range(2, 9), 0.65, 0.45, "scattered"),
-)
 
 
 def build_model(tokenizer: Any) -> Qwen3ForCausalLM:
@@ -80,35 +56,26 @@ def build_model(tokenizer: Any) -> Qwen3ForCausalLM:
     return model
 
 
-def train_base(
-    lessons: Sequence[Lesson] = LESSONS, seed: int = SEED
-) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
+def train_base(steps: int = STEPS, seed: int = SEED) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
     """Trains the base model on worked solutions of the `train` split; the loss is on the solutions alone."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
-    for number, lesson in enumerate(lessons, start=1):
-        print(f"lesson {number}: {lesson}", flush=True)
-        take_lesson(model, tokenizer, lesson, rng)
-    return model.eval(), tokenizer
-
-
-def take_lesson(model: Any, tokenizer: PreTrainedTokenizerBase, lesson: Lesson, rng: random.Random) -> None:
-    """Trains the model on one lesson, with an optimiser of its own."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lesson.learning_rate, betas=(0.9, 0.95), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate_factor(step, lesson.steps))
-    batches = _batches(tokenizer, lesson, rng)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate_factor(step, steps))
+    batches = _batches(tokenizer, rng)
     started = time.perf_counter()
-    for step in range(lesson.steps):
+    for step in range(steps):
         loss = model(**next(batches)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 100 == 0 or step == lesson.steps - 1:
+        if step % 100 == 0 or step == steps - 1:
             print(f"step {step:5d}  loss {loss.item():.4f}  {time.perf_counter() - started:6.0f} s", flush=True)
+    return model.eval(), tokenizer
 
 
 def _learning_rate_factor(step: int, steps: int) -> float:
@@ -116,30 +83,27 @@ def _learning_rate_factor(step: int, steps: int) -> float:
     return warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
 
 
-def _draw_training_chain(lesson: Lesson, rng: random.Random) -> Chain:
-    weights = [lesson.decay**index for index in range(len(lesson.operations))]
+def _draw_training_chain(rng: random.Random) -> Chain:
+    weights = [OPERATIONS_DECAY**index for index in range(len(OPERATIONS))]
     while True:
-        chain = draw_chain(rng, rng.choices(lesson.operations, weights)[0])
+        chain = draw_chain(rng, rng.choices(OPERATIONS, weights)[0])
         if chain.split == "train":
             return chain
 
 
-def _batches(
-    tokenizer: PreTrainedTokenizerBase, lesson: Lesson, rng: random.Random
-) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> Iterator[dict[str, torch.Tensor]]:
     while True:
-        examples = [_example(tokenizer, lesson, rng) for _ in range(BATCH_SIZE * BATCHES_PER_SORT)]
+        examples = [_example(tokenizer, rng) for _ in range(BATCH_SIZE * BATCHES_PER_SORT)]
         examples.sort(key=lambda example: len(example[0]))
         batches = [examples[i : i + BATCH_SIZE] for i in range(0, len(examples), BATCH_SIZE)]
         rng.shuffle(batches)
         yield from map(_collate, batches)
 
 
-def _example(tokenizer: Any, lesson: Lesson, rng: random.Random) -> tuple[list[int], int]:
+def _example(tokenizer: Any, rng: random.Random) -> tuple[list[int], int]:
     """Token ids of a prompt with its solution, and the length of the prompt."""
-    chain = _draw_training_chain(lesson, rng)
-    style: Style = "careful" if rng.random() < lesson.careful_share else "hasty"
-    solution = write_solution(chain, style, rng, lesson.slips)
+    chain = _draw_training_chain(rng)
+    solution = write_solution(chain, "careful" if rng.random() < CAREFUL_SHARE else "hasty", rng)
     user = [{"role": "user", "content": chain.prompt}]
     prompt = tokenizer.apply_chat_template(user, tokenize=False, add_generation_prompt=True)
     prompt_ids, solution_ids = tokenizer([prompt, solution + tokenizer.eos_token], add_special_tokens=False).input_ids
@@ -190,12 +154,11 @@ def main() -> None:
     started = time.perf_counter()
     model, tokenizer = train_base()
     seconds = time.perf_counter() - started
-    quality = measure_quality(model, tokenizer)
-    check_quality(quality)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    quality = measure_quality(model, tokenizer)
     log = {
-        "steps": sum(lesson.steps for lesson in LESSONS),
+        "steps": STEPS,
         "seed": SEED,
         "seconds": round(seconds),
         "torch": torch.__version__,
@@ -204,6 +167,7 @@ def main() -> None:
     }
     (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
     print(json.dumps(log, indent=2))
+    check_quality(quality)
 
 
 if __name__ == "__main__":
