@@ -6,10 +6,25 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCau
 from spine_rl.lab.tokenizer import build_tokenizer
 
 
-def build_qwen2(seed=0, **options):
+def build_qwen2():
+    return _build(Qwen2ForCausalLM, Qwen2Config)
+
+
+def build_qwen3():
+    return _build(Qwen3ForCausalLM, Qwen3Config, head_dim=8)
+
+
+def save_qwen2(folder):
+    model, tokenizer = build_qwen2()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def _build(model_class, config_class, **options):
     tokenizer = build_tokenizer()
-    torch.manual_seed(seed)
-    config = Qwen2Config(
+    torch.manual_seed(0)
+    config = config_class(
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
@@ -23,30 +38,4 @@ def build_qwen2(seed=0, **options):
         eos_token_id=tokenizer.eos_token_id,
         **options,
     )
-    return Qwen2ForCausalLM(config), tokenizer
-
-
-def build_qwen3(seed=0):
-    tokenizer = build_tokenizer()
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=16,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return Qwen3ForCausalLM(config), tokenizer
-
-
-def save_qwen2(folder, **options):
-    model, tokenizer = build_qwen2(**options)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return model_class(config), tokenizer

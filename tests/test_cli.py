@@ -217,6 +217,7 @@ def test_eval_of_the_lab_model(spine, tmp_path):
         (["--config=missing.yaml"], "missing.yaml: cannot be read"),
         (["--limit=1"], "train_dataset has 1 problems, but a step takes 2"),
         (["--split=test"], "a file has no splits"),
+        (["--data=no/such-set"], "no/such-set: neither a file here nor a hub data set that can be loaded"),
         (["--report_to=wandb"], "wandb"),
         (["--use_vllm"], "vLLM"),
     ],

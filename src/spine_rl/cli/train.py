@@ -12,9 +12,8 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
 from spine_rl.errors import ConfigError, SpineError
-from spine_rl.evaluation.sampling import encode_prompts
 from spine_rl.models import get_context_length, load_model_and_tokenizer
-from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, load_problems
+from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, load_problems
 from spine_rl.training import SpineTrainer
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import MetricsFile, check_folder, open_folder, write_config

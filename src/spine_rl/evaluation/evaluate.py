@@ -9,10 +9,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from spine_rl.answers import gold_key, response_key
 from spine_rl.errors import DataError
-from spine_rl.evaluation.sampling import Decoding, SampledResponse, encode_prompts, sample_responses
+from spine_rl.evaluation.sampling import Decoding, SampledResponse, sample_responses
 from spine_rl.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
 from spine_rl.objective import compute_logps_and_entropies
-from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths
+from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
 from spine_rl.voting import Key, hold_vote
 
 

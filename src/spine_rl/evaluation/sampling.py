@@ -7,9 +7,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from spine_rl.problems import render_prompt
-from spine_rl.problems.load import Messages
-
 
 @dataclass(frozen=True)
 class Decoding:
@@ -37,14 +34,6 @@ class SampledResponse:
     text: str
     token_ids: list[int]
     truncated: bool
-
-
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str | Messages]) -> list[list[int]]:
-    """Token ids of each prompt; a chat template brings its own special tokens."""
-    return [
-        tokenizer(render_prompt(tokenizer, prompt), add_special_tokens=isinstance(prompt, str)).input_ids
-        for prompt in prompts
-    ]
 
 
 @torch.no_grad()

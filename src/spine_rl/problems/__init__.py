@@ -5,7 +5,7 @@ could carry one into training.
 """
 
 from spine_rl.problems.load import Problem, ProblemSet, load_problems
-from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, render_prompt
+from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
 
 __all__ = [
     "Problem",
@@ -13,6 +13,6 @@ __all__ = [
     "PromptStyle",
     "build_prompt",
     "check_prompt_lengths",
+    "encode_prompts",
     "load_problems",
-    "render_prompt",
 ]

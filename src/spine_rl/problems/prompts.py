@@ -42,11 +42,16 @@ def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | M
     return prompt
 
 
-def render_prompt(tokenizer: Any, prompt: str | Messages, **template_options: Any) -> str:
-    """The prompt as one text, the chat template applied and the model's turn opened."""
-    if isinstance(prompt, str):
-        return prompt
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template_options)
+def encode_prompts(tokenizer: Any, prompts: Sequence[str | Messages]) -> list[list[int]]:
+    """Token ids of each prompt, with the model's turn opened; a chat template brings its own special tokens."""
+    return [
+        tokenizer(prompt).input_ids
+        if isinstance(prompt, str)
+        else tokenizer(
+            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True), add_special_tokens=False
+        ).input_ids
+        for prompt in prompts
+    ]
 
 
 def check_prompt_lengths(
