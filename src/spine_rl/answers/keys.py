@@ -1,18 +1,20 @@
 """One canonical key per answer: equal keys, same answer.
 
-Numbers become exact fractions, so `0.5`, `1/2` and `\\frac12` are one answer; everything else is compared as LaTeX with
-its typography removed. Nothing is evaluated.
+Numbers become exact fractions, so `0.5`, `1/2` and `\\frac12` are one answer; other mathematics is keyed by its value,
+in a process of its own; what is left is compared as text with its typography removed.
 """
 
 import re
 from fractions import Fraction
 
 from spine_rl.answers.extract import extract_answer
+from spine_rl.answers.symbolic import SymbolicTimeoutError, compute_symbolic_key
 
 MAX_DIGITS = 200  # longer numerals are compared as text
+MAX_EXPRESSION = 300  # characters; longer ones too
 
 _TYPOGRAPHY = re.compile(
-    r"\\(?:left|right|displaystyle|,|!|;|:|quad|qquad)(?![A-Za-z])|\\\s|[$\s~]|\\[()\[\]]|\\(?:text|mathrm|mathbf|textbf)(?=\{)"
+    r"\\(?:left|right|displaystyle|,|!|;|:|quad|qquad)(?![A-Za-z])|(?<!\\)\\\s|[$\s~]|\\[()\[\]]|\\(?:text|mathrm|mathbf|textbf)(?=\{)"
 )
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _UNIT = re.compile(r"(?:\\%|%|\\?°|\^\{?\\circ\}?|\\degree)$")
@@ -21,6 +23,7 @@ _VARIABLE = re.compile(r"^[A-Za-z]=(?=.)")
 _FRACTION = re.compile(r"^([+-]?)\\frac(?:\{(\d+)\}|(\d))(?:\{(\d+)\}|(\d))$")
 _RATIO = re.compile(r"^([+-]?\d+)/(\d+)$")
 _DECIMAL = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)$")
+_MATHEMATICS = re.compile(r"[\d^=+*/<>]|\\[a-zA-Z]")
 _MIXED = re.compile(r"^([+-]?)(\d+)\\frac(?:\{(\d+)\}|(\d))(?:\{(\d+)\}|(\d))$")
 
 
@@ -42,7 +45,14 @@ def canonical_key(answer: str, answer_type: str = "math") -> str | None:
         return letter or None
     text = _strip_typography(answer)
     value = _parse_number(text)
-    return str(value) if value is not None else text or None
+    if value is not None:
+        return str(value)
+    if _is_expression(text):
+        try:
+            return compute_symbolic_key(text) or text
+        except SymbolicTimeoutError:
+            return None
+    return text or None
 
 
 def _strip_typography(answer: str) -> str:
@@ -57,6 +67,11 @@ def _strip_typography(answer: str) -> str:
         text = text[1:-1]
     text = _THOUSANDS.sub("", text).removesuffix(".")
     return text.lower() if text.isalpha() else text
+
+
+def _is_expression(text: str) -> bool:
+    """Whether mathematics may stand here, not words."""
+    return text.isascii() and len(text) <= MAX_EXPRESSION and bool(_MATHEMATICS.search(text))
 
 
 def _parse_number(text: str) -> Fraction | None:
