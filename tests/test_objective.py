@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -366,3 +367,10 @@ def test_expected_kl_gradient_is_that_of_the_exact_kl():
 
 def test_registries_hold_what_the_tests_cover():
     assert tuple(FORK_SELECTORS) == SELECTORS
+
+
+@pytest.mark.parametrize("fraction", [0.07, 0.1, 0.2, 0.29, 0.7])
+def test_fork_counts_are_exact_for_long_responses(fraction):
+    lengths = torch.arange(5000)
+    expected = [math.ceil(Fraction(str(fraction)) * length) for length in range(5000)]
+    assert count_forks(lengths, "top_fraction", fraction=fraction).tolist() == expected

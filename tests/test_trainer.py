@@ -331,6 +331,8 @@ def test_mistakes_in_the_configuration_are_named(tmp_path, fields, message):
 def test_mistakes_in_the_data_are_named(tmp_path):
     with pytest.raises(DataError, match="has no column 'prompt' but question"):
         make_trainer(tmp_path, data=Dataset.from_dict({"question": ["a"] * 4}))
+    with pytest.raises(DataError, match="problem_id 'p0' stands in several rows"):
+        make_trainer(tmp_path, data=Dataset.from_list([*dataset(), *dataset()]))
     with pytest.raises(DataError, match="has 2 problems, but a step takes 4"):
         make_trainer(tmp_path, data=dataset(2))
 

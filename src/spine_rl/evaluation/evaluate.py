@@ -116,6 +116,8 @@ def compute_mean_entropy(
     rows = [(prompt, response.token_ids) for prompt, row in zip(prompt_ids, samples, strict=True) for response in row]
     rows = sorted((row for row in rows if row[1]), key=lambda row: -len(row[0]) - len(row[1]))
     total, count = 0.0, 0
+    was_training = model.training
+    model.eval()
     for start in range(0, len(rows), decoding.batch_size):
         batch = rows[start : start + decoding.batch_size]
         width = max(len(prompt) + len(response) for prompt, response in batch)
@@ -131,4 +133,5 @@ def compute_mean_entropy(
         is_response = ((positions[1:] >= starts) & (positions[1:] < attended)).to(model.device)
         total += entropies[is_response].double().sum().item()
         count += int(is_response.sum())
+    model.train(was_training)
     return total / max(count, 1)

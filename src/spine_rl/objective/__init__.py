@@ -7,7 +7,7 @@ from spine_rl.objective.advantages import compute_group_advantages
 from spine_rl.objective.band import BANDS, compute_band_penalty, compute_band_thresholds
 from spine_rl.objective.forks import FORK_SELECTORS, count_forks, select_forks
 from spine_rl.objective.loss import Objective, ObjectiveOutput, TokenBatch, compute_loss
-from spine_rl.objective.token_statistics import compute_logps_and_entropies, compute_token_kl
+from spine_rl.objective.token_statistics import compute_logps_and_entropies, compute_token_kl, widest_float
 
 __all__ = [
     "BANDS",
@@ -23,4 +23,5 @@ __all__ = [
     "compute_token_kl",
     "count_forks",
     "select_forks",
+    "widest_float",
 ]

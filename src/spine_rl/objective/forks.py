@@ -10,6 +10,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from spine_rl.objective.token_statistics import widest_float
+
 
 def select_forks(
     entropies: Tensor, completion_mask: Tensor, selector: str, *, fraction: float = 0.2, num_bins: int = 100
@@ -63,16 +65,17 @@ def _fraction_count(lengths: Tensor, fraction: float) -> Tensor:
 def _select_otsu(entropies: Tensor, mask: Tensor, fraction: float, num_bins: int) -> Tensor:
     """Otsu 1979: the cut between bins k and k+1 with the largest variance between the two classes, the lowest cut
     among equals; the forks are the tokens in the bins above it."""
-    values = entropies.double()
+    dtype = widest_float(mask.device)
+    values = entropies.to(dtype)
     low = values.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
     high = values.masked_fill(~mask, -torch.inf).amax(1, keepdim=True)
     spread = high > low
     scaled = torch.where(mask & spread, (values - low) / (high - low), 0.0)
     bins = (scaled * num_bins).long().clamp(max=num_bins - 1)
 
-    histogram = torch.zeros(*mask.shape[:1], num_bins, dtype=torch.double, device=mask.device)
-    histogram.scatter_add_(1, bins, mask.double())
-    centres = torch.arange(num_bins, dtype=torch.double, device=mask.device)
+    histogram = torch.zeros(*mask.shape[:1], num_bins, dtype=dtype, device=mask.device)
+    histogram.scatter_add_(1, bins, mask.to(dtype))
+    centres = torch.arange(num_bins, dtype=dtype, device=mask.device)
     below, moment_below = histogram.cumsum(1), (histogram * centres).cumsum(1)
     above, moment_above = below[:, -1:] - below, moment_below[:, -1:] - moment_below
     both = (below > 0) & (above > 0)

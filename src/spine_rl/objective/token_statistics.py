@@ -4,6 +4,11 @@ import torch
 from torch import Tensor
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """float64 where the device has it; Apple's GPUs do not."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def compute_logps_and_entropies(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and entropy H = −Σ_v π(v) log π(v) of its distribution.
 

@@ -21,13 +21,19 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        self._switch()
-        self._running.append(name)
+        self.start(name)
         try:
             yield
         finally:
-            self._switch()
-            self._running.pop()
+            self.stop()
+
+    def start(self, name: str) -> None:
+        self._switch()
+        self._running.append(name)
+
+    def stop(self) -> None:
+        self._switch()
+        self._running.pop()
 
     def pop(self) -> dict[str, float]:
         """Seconds by phase since the last call."""

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from spine_rl.objective import ObjectiveOutput, TokenBatch
+from spine_rl.objective import ObjectiveOutput, TokenBatch, widest_float
 
 
 class StepStatistics:
@@ -16,7 +16,8 @@ class StepStatistics:
         self._sums: Tensor | None = None
 
     def add(self, batch: TokenBatch, output: ObjectiveOutput) -> None:
-        sums = torch.stack([value.detach().double() for value in _summands(batch, output).values()])
+        summands = _summands(batch, output).values()
+        sums = torch.stack([value.detach().to(widest_float(value.device)) for value in summands])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def pop(self, accelerator: Accelerator, *, kl: bool) -> dict[str, float]:

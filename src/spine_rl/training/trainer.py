@@ -10,6 +10,7 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 
 import inspect
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -59,7 +60,7 @@ class SpineTrainer(GRPOTrainer):
         peft_config: Trains this adapter instead of the whole model.
 
     Raises:
-        DataError: The data set has no `prompt`, or too few problems for one step.
+        DataError: The data set has no `prompt`, an id twice, or too few problems for one step.
         ConfigError: Gold rewards are asked for and gold answers are missing.
     """
 
@@ -81,17 +82,17 @@ class SpineTrainer(GRPOTrainer):
     ):
         args = SpineConfig() if args is None else args
         train_dataset = strip_dataset(train_dataset)
-        _check_size(train_dataset, args)
+        _check_problems(train_dataset, args)
         self.objective = args.objective
         self.gold_keys = {
-            problem_id: gold_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
+            str(problem_id): gold_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
         }
         if args.reward_source == "gold":
             _check_gold(train_dataset, self.gold_keys)
         self.clock = PhaseClock()
         self._statistics = StepStatistics()
         self._election: Election | None = None
-        self._last_logged_step = 0
+        self._steps_since_log = 0
         super().__init__(
             model=model,
             reward_funcs=self.majority_vote,
@@ -190,6 +191,7 @@ class SpineTrainer(GRPOTrainer):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
             self._log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
+            self._steps_since_log += 1
         return loss
 
     def _window_share(self) -> float:
@@ -228,7 +230,7 @@ class SpineTrainer(GRPOTrainer):
                     self.model, batch, batch_size=self.args.per_device_train_batch_size
                 )
             counts = select_forks(entropies, mask, objective.fork_selector, num_bins=objective.otsu_bins).sum(1)
-        return cast(Tensor, self.accelerator.reduce(counts.sum().double(), reduction="sum"))
+        return cast(Tensor, self.accelerator.reduce(counts.sum(), reduction="sum"))
 
     # ---- what a run shows and keeps
 
@@ -251,10 +253,10 @@ class SpineTrainer(GRPOTrainer):
             self._metrics["train"][name].append(value)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        steps = self.state.global_step - self._last_logged_step
-        if steps > 0:
-            self._last_logged_step = self.state.global_step
-            logs = logs | {f"seconds/{phase}": seconds / steps for phase, seconds in self.clock.pop().items()}
+        if self._steps_since_log > 0:
+            seconds = self.clock.pop()
+            logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
+            self._steps_since_log = 0
         super().log(logs, start_time)
 
     def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None):
@@ -265,16 +267,12 @@ class SpineTrainer(GRPOTrainer):
 class _OptimizerTimer(TrainerCallback):
     def __init__(self, clock: PhaseClock):
         self._clock = clock
-        self._phase = None
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self._phase = self._clock.phase("optimise")
-        self._phase.__enter__()
+        self._clock.start("optimise")
 
     def on_optimizer_step(self, args, state, control, **kwargs):
-        if self._phase is not None:
-            self._phase.__exit__(None, None, None)
-            self._phase = None
+        self._clock.stop()
 
 
 _SCORING_PARAMETERS = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters.keys() - {
@@ -306,8 +304,14 @@ def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | Iterab
     return dataset.map(lambda _, index: {"problem_id": str(index)}, with_indices=True)
 
 
-def _check_size(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
-    if isinstance(dataset, Dataset) and len(dataset) < args.problems_per_step:
+def _check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
+    """What can be known of a data set that is not streamed: ids are unique, and a step's problems are there."""
+    if not isinstance(dataset, Dataset):
+        return
+    repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
+    if repeated:
+        raise DataError(f"train_dataset: problem_id {repeated[0]!r} stands in several rows; ids must be unique")
+    if len(dataset) < args.problems_per_step:
         raise DataError(
             f"train_dataset has {len(dataset)} problems, but a step takes {args.problems_per_step} "
             f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
@@ -316,10 +320,11 @@ def _check_size(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
 
 
 def _check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:
-    if isinstance(dataset, Dataset):
-        missing = [id_ for id_ in dataset["problem_id"] if gold_keys.get(str(id_)) is None]
-        if missing:
-            raise ConfigError(
-                f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
-                f"{missing[0]!r}; give gold_answers (--gold_column)"
-            )
+    if not isinstance(dataset, Dataset):
+        raise ConfigError("reward_source='gold' needs a data set that is not streamed; give a Dataset")
+    missing = [problem_id for problem_id in dataset["problem_id"] if gold_keys.get(str(problem_id)) is None]
+    if missing:
+        raise ConfigError(
+            f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
+            f"{missing[0]!r}; give gold_answers (--gold_column)"
+        )
