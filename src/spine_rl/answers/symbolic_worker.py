@@ -22,7 +22,7 @@ SELF_DESTRUCT = 10  # seconds an answer: should the parent be gone, nothing is l
 
 def compute_key(latex: str) -> str | None:
     """The key of what math-verify reads in the text; None if that is nothing, or has no value."""
-    found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
+    found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=0)
     return _key(found[0]) if found and isinstance(found[0], sympy.Basic | sympy.MatrixBase) else None
 
 
@@ -60,14 +60,14 @@ def _value(expression: sympy.Basic) -> str | None:
     return _number(real) if abs(imaginary) < 1e-20 else f"{_number(real)}+{_number(imaginary)}i"
 
 
-def _number_for(name: str) -> sympy.Float:
+def _number_for(name: str) -> sympy.Expr:
     """A fixed number between 1 and 2 for a variable."""
     digits = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=12).digest(), "big")
     return 1 + sympy.Float(digits, 30) / sympy.Float(2**96, 30)
 
 
 def _number(value: sympy.Expr) -> str:
-    exact = Fraction(sympy.Rational(str(value)).limit_denominator(10**6).__str__())
+    exact = Fraction(str(value)).limit_denominator(10**6)
     near = abs(value - sympy.Rational(exact.numerator, exact.denominator)) < 1e-18 * max(1, abs(value))
     return str(exact) if near else _digits(value)
 
