@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: demo test lint format docs base evidence clean
 
@@ -13,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## adapt the built-in model with TTRL and with SPINE
-	HF_HUB_OFFLINE=1 $(RUN)/spine demo --overwrite
+	HF_HUB_OFFLINE=1 $(RUN)/spine demo --out $(OUT)
 
 test: $(STAMP)
 	$(RUN)/pytest

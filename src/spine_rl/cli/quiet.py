@@ -1,4 +1,4 @@
-"""Keeps the libraries' own progress bars and notices out of the commands' output."""
+"""Keeps the libraries' own progress bars and notices out of the commands' output; a warning is one line."""
 
 import warnings
 
@@ -11,3 +11,4 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"

@@ -41,7 +41,9 @@ def run_train(tokens: list[str]) -> None:
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
-    trainer.create_model_card(model_name=folder.name, dataset_name=arguments.run.data)
+    assert arguments.run.data is not None
+    local = Path(arguments.run.data).exists()  # a card is made to be shared: name the file, not where it lies
+    trainer.create_model_card(folder.name, Path(arguments.run.data).name if local else arguments.run.data)
     if trainer.is_world_process_zero():
         Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
 
