@@ -52,7 +52,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of sampling and of the order of problems.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Adaptation steps of each method.")] = 60,
     methods: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "ttrl,spine",
-    learning_rate: Annotated[float, typer.Option(help="Of every method.")] = 1e-4,
+    learning_rate: Annotated[float, typer.Option(help="Of every method.")] = 3e-4,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""

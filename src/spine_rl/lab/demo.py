@@ -79,7 +79,7 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     console.print(
         f"Pass@1 is on the adaptation problems; their answers were read for this table alone. "
         f"{time.monotonic() - started:.0f} s in all; {settings.out / SUMMARY_FILE} and {settings.out / PLOT_FILE} are "
-        "written.\nThis is one setting and one seed: docs/results/ has more of both.",
+        "written.\nThis is one setting and one seed: docs/results/lab/results.md has more of both.",
         markup=False,
         highlight=False,
     )
