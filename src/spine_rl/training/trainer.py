@@ -10,7 +10,6 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 
 import inspect
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,17 +21,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from trl import GRPOTrainer
 
 from spine_rl.answers import gold_key, response_key
-from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_group_advantages, compute_loss, count_forks, select_forks
 from spine_rl.training.config import SpineConfig
+from spine_rl.training.dataset import check_gold, check_problems, strip_dataset
 from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
-
-# Everything that training may read of a data set; any other column, gold answers first of all, is dropped.
-TRAINING_COLUMNS = ("prompt", "problem_id", "image", "images")
 
 
 class SpineTrainer(GRPOTrainer):
@@ -82,13 +78,13 @@ class SpineTrainer(GRPOTrainer):
     ):
         args = SpineConfig() if args is None else args
         train_dataset = strip_dataset(train_dataset)
-        _check_problems(train_dataset, args)
+        check_problems(train_dataset, args)
         self.objective = args.objective
         self.gold_keys = {
             str(problem_id): gold_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
         }
         if args.reward_source == "gold":
-            _check_gold(train_dataset, self.gold_keys)
+            check_gold(train_dataset, self.gold_keys)
         self.clock = PhaseClock()
         self._statistics = StepStatistics()
         self._election: Election | None = None
@@ -285,46 +281,3 @@ _SCORING_PARAMETERS = inspect.signature(GRPOTrainer._get_per_token_logps_and_ent
     "compute_entropy",
     "compute_aux_loss",
 }
-
-
-def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | IterableDataset:
-    """Keeps what training may read and gives every row a `problem_id`.
-
-    Raises:
-        DataError: There is no data set, or no column `prompt`.
-    """
-    if dataset is None:
-        raise DataError("train_dataset is missing; give a Dataset with a column 'prompt'")
-    columns = dataset.column_names or []
-    if "prompt" not in columns:
-        raise DataError(f"train_dataset has no column 'prompt' but {', '.join(columns) or 'none'}; rename one to it")
-    dataset = dataset.select_columns([name for name in TRAINING_COLUMNS if name in columns])
-    if "problem_id" in columns:
-        return dataset
-    return dataset.map(lambda _, index: {"problem_id": str(index)}, with_indices=True)
-
-
-def _check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
-    """What can be known of a data set that is not streamed: ids are unique, and a step's problems are there."""
-    if not isinstance(dataset, Dataset):
-        return
-    repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
-    if repeated:
-        raise DataError(f"train_dataset: problem_id {repeated[0]!r} stands in several rows; ids must be unique")
-    if len(dataset) < args.problems_per_step:
-        raise DataError(
-            f"train_dataset has {len(dataset)} problems, but a step takes {args.problems_per_step} "
-            f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
-            "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
-        )
-
-
-def _check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:
-    if not isinstance(dataset, Dataset):
-        raise ConfigError("reward_source='gold' needs a data set that is not streamed; give a Dataset")
-    missing = [problem_id for problem_id in dataset["problem_id"] if gold_keys.get(str(problem_id)) is None]
-    if missing:
-        raise ConfigError(
-            f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
-            f"{missing[0]!r}; give gold_answers (--gold_column)"
-        )

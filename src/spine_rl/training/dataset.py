@@ -1,0 +1,64 @@
+"""What training may see of a data set: prompts, ids and images. Gold answers have no way through."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from datasets import Dataset, IterableDataset
+
+from spine_rl.errors import ConfigError, DataError
+from spine_rl.training.config import SpineConfig
+from spine_rl.voting import Key
+
+TRAINING_COLUMNS = ("prompt", "problem_id", "image", "images")
+
+
+def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | IterableDataset:
+    """Keeps what training may read and gives every row a `problem_id`.
+
+    Raises:
+        DataError: There is no data set, or no column `prompt`.
+    """
+    if dataset is None:
+        raise DataError("train_dataset is missing; give a Dataset with a column 'prompt'")
+    columns = dataset.column_names or []
+    if "prompt" not in columns:
+        raise DataError(f"train_dataset has no column 'prompt' but {', '.join(columns) or 'none'}; rename one to it")
+    dataset = dataset.select_columns([name for name in TRAINING_COLUMNS if name in columns])
+    if "problem_id" in columns:
+        return dataset
+    return dataset.map(lambda _, index: {"problem_id": str(index)}, with_indices=True)
+
+
+def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> None:
+    """Of a data set that is not streamed: ids are unique, and there are problems enough for a step.
+
+    Raises:
+        DataError: Naming what is not so.
+    """
+    if not isinstance(dataset, Dataset):
+        return
+    repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
+    if repeated:
+        raise DataError(f"train_dataset: problem_id {repeated[0]!r} stands in several rows; ids must be unique")
+    if len(dataset) < args.problems_per_step:
+        raise DataError(
+            f"train_dataset has {len(dataset)} problems, but a step takes {args.problems_per_step} "
+            f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
+            "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
+        )
+
+
+def check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:
+    """For `reward_source="gold"`: every problem has a gold answer.
+
+    Raises:
+        ConfigError: One has none, or the data set is streamed, so that this cannot be known.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ConfigError("reward_source='gold' needs a data set that is not streamed; give a Dataset")
+    missing = [problem_id for problem_id in dataset["problem_id"] if gold_keys.get(str(problem_id)) is None]
+    if missing:
+        raise ConfigError(
+            f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
+            f"{missing[0]!r}; give gold_answers (--gold_column)"
+        )
