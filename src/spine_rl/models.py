@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from spine_rl.errors import ModelError
@@ -35,6 +36,12 @@ def load_model_and_tokenizer(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def move_to_accelerator(model: Any) -> Any:
+    """Moves a model to the GPU, where there is one."""
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return model if device is None else model.to(device)
 
 
 def get_context_length(model: PreTrainedModel) -> int | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation import Decoding, evaluate
-from spine_rl.models import get_context_length, load_model_and_tokenizer
+from spine_rl.models import get_context_length, load_model_and_tokenizer, move_to_accelerator
 from spine_rl.problems import PromptStyle, load_problems
 
 
@@ -34,6 +34,7 @@ def run_evaluation(
         raise RunFolderError(f"{json_out} exists; give another name or --overwrite")
     problem_set = load_problems(data, **columns)
     model, tokenizer = load_model_and_tokenizer(model_name, dtype=dtype)
+    model = move_to_accelerator(model)
     evaluation = evaluate(
         model,
         tokenizer,

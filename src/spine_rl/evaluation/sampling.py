@@ -55,8 +55,7 @@ def sample_responses(
     options = _generation_options(model, tokenizer, decoding)
     was_training = model.training
     model.eval()
-    devices = [model.device] if model.device.type != "cpu" else []
-    with torch.random.fork_rng(devices, device_type=model.device.type if devices else "cuda"):
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(decoding.seed)
         for start in range(0, len(rows), decoding.batch_size):
             batch = rows[start : start + decoding.batch_size]

@@ -114,8 +114,8 @@ class SpineConfig(GRPOConfig):
         for name, value in get_preset(self.preset).items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
-        if self.bf16 is None and not torch.accelerator.is_available():
-            self.bf16 = False  # TRL would turn bf16 autocast on; without an accelerator that is slower and less exact
+        if self.bf16 is None and (self.use_cpu or not torch.accelerator.is_available()):
+            self.bf16 = False  # TRL would turn bf16 autocast on; on a CPU that is slower and less exact
         _refuse_unused_options(self)
         _check_fields(self)
         super().__post_init__()
