@@ -20,18 +20,31 @@ class Problem:
     Attributes:
         id: Unique in its set; responses are grouped by it.
         prompt: Plain text, or chat messages.
+        options: Texts of a multiple choice problem's options, in the order of their letters; else empty.
+        answer_type: How its answer is read (`spine_rl.answers`); None leaves it to the run.
+        images: Of a visual problem, in the order of its placeholders: paths, or what a hub data set holds.
     """
 
     id: str
     prompt: str | Messages
+    options: tuple[str, ...] = ()
+    answer_type: str | None = None
+    images: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
 class ProblemSet:
-    """Problems, and gold answers (problem id → text) where asked for; the two meet in evaluation and diagnosis only."""
+    """Problems, and gold answers where asked for; the two meet in evaluation and diagnosis only.
+
+    Attributes:
+        problems: The problems.
+        gold_answers: Problem id → gold answer.
+        tags: Problem id → what its results are broken down by, such as `subject` and `level`.
+    """
 
     problems: list[Problem]
     gold_answers: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def load_problems(
