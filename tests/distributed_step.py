@@ -24,11 +24,13 @@ NUM_PROBLEMS, NUM_GENERATIONS = 3, 4
 
 class CannedTrainer(SpineTrainer):
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False):
+        if num_generations == 1:  # a wave of vote-only responses: every one of a problem's is the same
+            return [canned(ids, 99) for ids in prompt_ids], None
         first = self.accelerator.process_index * len(prompt_ids)
         rows = [canned(ids, (first + row) % NUM_GENERATIONS) for row, ids in enumerate(prompt_ids)]
         return rows, None
 
-    def _key(self, completion):
+    def _key(self, completion, answer_format, cut_off):
         return completion[-1]["content"][:1] or None
 
 
@@ -63,6 +65,8 @@ def main(folder, preset, num_processes, accumulation):
         preset=preset,
         beta=0.05,
         num_generations=NUM_GENERATIONS,
+        num_votes=11 if preset == "spine-v2" else None,
+        vote_wave_size=3,
         per_device_train_batch_size=NUM_PROBLEMS * NUM_GENERATIONS // num_processes // accumulation,
         gradient_accumulation_steps=accumulation,
         max_steps=1,

@@ -13,6 +13,7 @@ from models import build_qwen2, build_qwen3
 from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
+from spine_rl.voting import is_decided
 
 NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
 BATCH = NUM_PROBLEMS * NUM_GENERATIONS
@@ -48,19 +49,20 @@ def options(folder, **changes):
     } | changes
 
 
-def make_trainer(folder, model=None, data=None, **changes):
+def make_trainer(folder, model=None, data=None, gold=None, **changes):
     model, tokenizer = build_qwen2() if model is None else model
     return SpineTrainer(
         model,
         args=SpineConfig(**options(folder, **changes)),
         train_dataset=data or dataset(),
         processing_class=tokenizer,
+        gold_answers=gold,
     )
 
 
 def pretend_answers(monkeypatch):
     """A random model's text has no answers: take its second character as one, so that the vote has work to do."""
-    monkeypatch.setattr(SpineTrainer, "_key", lambda self, completion: completion[-1]["content"][1:2] or None)
+    monkeypatch.setattr(SpineTrainer, "_key", lambda self, completion, *_: completion[-1]["content"][1:2] or None)
 
 
 def scored_batch(trainer):
@@ -234,11 +236,44 @@ def test_same_seed_same_weights_other_seed_other_weights(tmp_path, monkeypatch):
 
 def test_extra_votes_enter_the_label_but_not_the_batch(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
-    trainer = make_trainer(tmp_path, num_votes=3 * NUM_GENERATIONS)
+    num_votes = 3 * NUM_GENERATIONS + 1
+    trainer = make_trainer(tmp_path, num_votes=num_votes, vote_wave_size=3)
     batch = scored_batch(trainer)
     assert batch["completion_ids"].size(0) == BATCH
-    assert [ballot.num_voters for ballot in trainer._election.ballots] == [3 * NUM_GENERATIONS] * NUM_PROBLEMS
-    assert all(len(ballot.rewards) == NUM_GENERATIONS for ballot in trainer._election.ballots)
+    for ballot in trainer._election.ballots:
+        assert NUM_GENERATIONS < ballot.num_voters <= num_votes
+        assert len(ballot.rewards) == NUM_GENERATIONS
+        remaining = num_votes - ballot.num_voters
+        assert is_decided(ballot.problem_id, ballot.votes, ballot.num_voters, remaining)
+    assert trainer.num_generations == NUM_GENERATIONS
+
+
+def test_a_label_needs_the_share_and_margin_asked_for(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, vote_min_share=1.0)
+    batch = scored_batch(trainer)
+    assert all(ballot.pseudo_label is None for ballot in trainer._election.ballots)
+    assert batch["advantages"].abs().max() == 0
+
+
+def test_answers_are_read_as_each_problem_says(tmp_path):
+    prompt = [{"role": "user", "content": "?"}]
+    rows = [
+        {"prompt": prompt, "problem_id": "a", "answer_type": "choice", "options": ["x", "y"]},
+        {"prompt": prompt, "problem_id": "b", "answer_type": None, "options": ["7", "8"]},
+        {"prompt": prompt, "problem_id": "c", "answer_type": None, "options": None},
+        {"prompt": prompt, "problem_id": "d", "answer_type": "text", "options": None},
+    ]
+    gold = {"a": "y", "b": "A", "c": "0.5", "d": "The Lung"}
+    trainer = make_trainer(tmp_path, data=Dataset.from_list(rows), gold=gold)
+    assert trainer.gold_keys == {"a": "B", "b": "A", "c": "1/2", "d": "lung"}
+    completions = [
+        [{"role": "assistant", "content": text}] for text in ("answer is x", "answer is 8", r"\boxed{\frac12}", "lung")
+    ]
+    columns = {name: [row[name] for row in rows] for name in ("answer_type", "options")}
+    ids = [[5, trainer.eos_token_ids[0]]] * 4
+    trainer.majority_vote([row["prompt"] for row in rows], completions, ids, ["a", "b", "c", "d"], **columns)
+    assert [ballot.pseudo_label for ballot in trainer._election.ballots] == ["A", "B", "1/2", "lung"]
 
 
 def test_step_without_any_answer_warns_and_goes_on(tmp_path, capsys):
@@ -316,7 +351,9 @@ def test_presets_expand_and_explicit_fields_win(tmp_path):
         ({"fork_fraction": 0.0}, r"fork_fraction=0.0: must be in \(0, 1\]"),
         ({"band_low_quantile": 0.7}, "band_high_quantile=0.5: must be in"),
         ({"num_generations": 1}, "num_generations=1: a vote needs at least 2"),
-        ({"num_votes": 12}, "num_votes=12: must be a multiple of num_generations=8"),
+        ({"num_votes": 7}, "num_votes=7: must be at least num_generations=8"),
+        ({"vote_min_share": 1.5}, r"vote_min_share=1.5: must be in \[0, 1\]"),
+        ({"answer_type": "maths"}, "answer_type='maths': must be one of math, number"),
         ({"per_device_train_batch_size": 12}, "must be a multiple of num_generations=8"),
         ({"preset": "oracle"}, "allow_gold_rewards=False: reward_source='gold' trains on labels"),
         ({"preset": "oracle", "allow_gold_rewards": True, "leave_one_out": True}, "contradicts"),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random as random_module
 from collections import Counter
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from spine_rl.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
 from spine_rl.training.election import Response, hold_election
-from spine_rl.voting import elect, hold_vote, judge_ballots, summarize_ballots
+from spine_rl.voting import VoteRule, elect, hold_vote, is_decided, judge_ballots, summarize_ballots
 
+LEAVE_ONE_OUT = VoteRule(leave_one_out=True)
 key_lists = st.lists(st.sampled_from([None, "1", "2", "3", "x"]), min_size=1, max_size=12)
 
 
@@ -35,8 +37,8 @@ def test_abstentions_never_win():
 def test_order_changes_nothing(keys, random, leave_one_out):
     order = list(range(len(keys)))
     random.shuffle(order)
-    ballot = hold_vote("p", keys, leave_one_out=leave_one_out)
-    shuffled = hold_vote("p", [keys[i] for i in order], leave_one_out=leave_one_out)
+    ballot = hold_vote("p", keys, rule=VoteRule(leave_one_out=leave_one_out))
+    shuffled = hold_vote("p", [keys[i] for i in order], rule=VoteRule(leave_one_out=leave_one_out))
     assert shuffled.pseudo_label == ballot.pseudo_label
     assert list(shuffled.rewards) == [ballot.rewards[i] for i in order]
 
@@ -56,9 +58,9 @@ def test_ties_favour_no_answer():
 
 def test_leave_one_out_takes_the_own_vote_away():
     agrees = float(elect("p", {"1": 1, "2": 1}) == "2")  # what is left for a "2": one vote each
-    assert list(hold_vote("p", ["1", "2", "2"], leave_one_out=True).rewards) == [0.0, agrees, agrees]
+    assert list(hold_vote("p", ["1", "2", "2"], rule=LEAVE_ONE_OUT).rewards) == [0.0, agrees, agrees]
     assert list(hold_vote("p", ["1", "2", "2"]).rewards) == [0.0, 1.0, 1.0]
-    assert list(hold_vote("p", ["1"], leave_one_out=True).rewards) == [0.0]
+    assert list(hold_vote("p", ["1"], rule=LEAVE_ONE_OUT).rewards) == [0.0]
 
 
 def test_vote_only_responses_elect_but_are_not_rewarded():
@@ -66,6 +68,70 @@ def test_vote_only_responses_elect_but_are_not_rewarded():
     assert ballot.pseudo_label == "2"
     assert list(ballot.rewards) == [0.0, 0.0]
     assert ballot.num_voters == 5
+
+
+def test_a_problem_abstains_where_share_or_margin_is_too_small():
+    keys = ["1", "1", "2", None]
+    assert hold_vote("p", keys, rule=VoteRule(min_share=0.5)).pseudo_label == "1"
+    assert hold_vote("p", keys, rule=VoteRule(min_margin=0.25)).pseudo_label == "1"
+    for rule in (VoteRule(min_share=0.51), VoteRule(min_margin=0.26)):
+        ballot = hold_vote("p", keys, rule=rule)
+        assert ballot.pseudo_label is None
+        assert list(ballot.rewards) == [0.0] * 4
+        assert (ballot.majority_ratio, ballot.margin) == (0.5, 0.25)
+
+
+def test_weights_decide_a_weighted_vote_whatever_their_order():
+    ballot = hold_vote("p", ["1", "2", "1", None], weights=[0.1, 0.7, 0.2, 1.0])
+    assert ballot.pseudo_label == "2"
+    assert ballot.majority_ratio == pytest.approx(0.7 / 2)
+    assert list(ballot.rewards) == [0.0, 1.0, 0.0, 0.0]
+    terms = [0.1, 0.2, 0.3, 1e16, -0.0]
+    votes = {hold_vote("p", ["1"] * 5, weights=order).votes["1"] for order in itertools.permutations(terms)}
+    assert len(votes) == 1
+    for weights in ([1.0], [1.0, -1.0], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="as many weights"):
+            hold_vote("p", ["1", "2"], weights=weights)
+
+
+RULES = [VoteRule(), LEAVE_ONE_OUT, VoteRule(min_share=0.5), VoteRule(min_margin=0.2), VoteRule(0.4, 0.3, True)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_early_stopping_gives_the_labels_and_rewards_of_full_voting(rule):
+    rng = random_module.Random(1)
+    drawn = asked = 0
+    for group in range(2_000):  # times five rules: 10,000
+        keys = rng.choices([*"ABCDE", None], weights=[rng.random() ** 3 for _ in range(6)], k=32)
+        trained = keys[:8]
+        full = hold_vote(str(group), trained, keys[8:], rule=rule)
+        stop = 8
+        while not is_decided(str(group), Counter(k for k in keys[:stop] if k is not None), stop, 32 - stop, rule):
+            stop += 4
+        early = hold_vote(str(group), trained, keys[8:stop], rule=rule)
+        assert early.pseudo_label == full.pseudo_label
+        assert list(early.rewards) == list(full.rewards)
+        drawn, asked = drawn + stop - 8, asked + 24
+    assert drawn < 0.95 * asked
+
+
+@given(
+    st.lists(st.sampled_from([None, "1", "2", "3"]), max_size=7),
+    st.integers(1, 3),
+    st.sampled_from(RULES),
+    st.sampled_from(["p", "q", "r"]),
+)
+def test_a_decided_vote_stays_decided_whatever_comes(keys, num_remaining, rule, problem_id):
+    votes = Counter(key for key in keys if key is not None)
+    outcomes = {
+        (
+            hold_vote(problem_id, keys, rest, rule=rule).pseudo_label,
+            tuple(hold_vote(problem_id, keys, rest, rule=rule).rewards),
+        )
+        for rest in itertools.product([None, "1", "2", "3", "new"], repeat=num_remaining)
+    }
+    if is_decided(problem_id, votes, len(keys), num_remaining, rule):
+        assert len(outcomes) == 1
 
 
 def test_groups_are_found_by_id_wherever_they_stand():

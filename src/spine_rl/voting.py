@@ -1,16 +1,37 @@
 """The vote: keys of a problem's responses in, pseudo-label and rewards out (TTRL, arXiv 2504.16084). Pure Python.
 
-Abstentions (key None) never vote, never win and are rewarded 0. Ties go to the answer with the smallest hash of
-(problem id, answer): a fixed rule that depends on no order and favours no letter and no magnitude.
+- Abstentions (key None) never vote, never win and are rewarded 0.
+- Ties go to the answer with the smallest hash of (problem id, answer): a fixed rule that depends on no order and
+  favours no letter and no magnitude.
+- A problem abstains as a whole where its winner's share or margin is too small; then nothing is rewarded.
 """
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from statistics import fmean
 
 Key = str | None
+
+
+@dataclass(frozen=True)
+class VoteRule:
+    """How a problem's label follows from its votes.
+
+    Attributes:
+        min_share: Least share of all responses asked that the winner needs, in [0, 1].
+        min_margin: Least lead over the second answer, as a share of all responses asked, in [0, 1].
+        leave_one_out: Reward each response by the vote without its own.
+    """
+
+    min_share: float = 0.0
+    min_margin: float = 0.0
+    leave_one_out: bool = False
+
+
+MAJORITY = VoteRule()
 
 
 @dataclass(frozen=True)
@@ -20,32 +41,42 @@ class Ballot:
     Attributes:
         problem_id: Whose vote.
         keys: Answers of the trained responses, in their order; None abstains.
-        votes: Votes by answer, of trained and vote-only responses.
-        num_abstentions: Of all of them.
-        pseudo_label: The winner; None if everyone abstained.
+        votes: Votes by answer, of trained and vote-only responses; sums of weights in a weighted vote.
+        num_abstentions: Of all of them; in a weighted vote their weight.
+        pseudo_label: The winner; None if everyone abstained, or the rule found its lead too small.
         rewards: Of the trained responses, in their order, 0.0 or 1.0.
     """
 
     problem_id: str
     keys: Sequence[Key]
-    votes: Mapping[str, int]
-    num_abstentions: int
+    votes: Mapping[str, float]
+    num_abstentions: float
     pseudo_label: Key
     rewards: Sequence[float]
 
     @property
-    def num_voters(self) -> int:
+    def num_voters(self) -> float:
         """Responses asked, abstentions included."""
-        return sum(self.votes.values()) + self.num_abstentions
+        return _add([*self.votes.values(), self.num_abstentions])
 
     @property
     def majority_ratio(self) -> float:
-        """The winner's share of all responses asked; 0 if everyone abstained."""
-        return self.votes[self.pseudo_label] / self.num_voters if self.pseudo_label is not None else 0.0
+        """The first answer's share of all responses asked; 0 if everyone abstained."""
+        return compute_share_and_margin(self.votes, self.num_voters)[0]
+
+    @property
+    def margin(self) -> float:
+        """The first answer's lead over the second, as a share of all responses asked; 0 if everyone abstained."""
+        return compute_share_and_margin(self.votes, self.num_voters)[1]
 
 
 def hold_vote(
-    problem_id: str, keys: Sequence[Key], extra_keys: Sequence[Key] = (), *, leave_one_out: bool = False
+    problem_id: str,
+    keys: Sequence[Key],
+    extra_keys: Sequence[Key] = (),
+    *,
+    rule: VoteRule = MAJORITY,
+    weights: Sequence[float] | None = None,
 ) -> Ballot:
     """Elects a problem's pseudo-label and rewards agreement with it.
 
@@ -53,30 +84,104 @@ def hold_vote(
         problem_id: Enters the tie rule.
         keys: Answers of the trained responses.
         extra_keys: Answers of responses that vote only (TTRL's M > G).
-        leave_one_out: Reward each response by the vote without its own.
+        rule: See `VoteRule`.
+        weights: Of `keys` and then of `extra_keys`, each at least 0; by default everyone has one vote.
+
+    Raises:
+        ValueError: A weight is negative or not finite, or there are not as many as keys.
     """
-    votes = Counter(key for key in (*keys, *extra_keys) if key is not None)
-    winner = elect(problem_id, votes)
+    everyone = (*keys, *extra_keys)
+    weights = [1] * len(everyone) if weights is None else list(weights)
+    if len(weights) != len(everyone) or not all(0 <= weight < float("inf") for weight in weights):
+        raise ValueError(f"{problem_id}: {len(everyone)} votes need as many weights, finite and at least 0")
+    votes = count_votes(everyone, weights)
+    abstentions = _add(weight for key, weight in zip(everyone, weights, strict=True) if key is None)
+    label = decide(problem_id, votes, _add([*votes.values(), abstentions]), rule)
 
-    def label_for(key: Key) -> Key:
-        return elect(problem_id, votes - Counter([key])) if leave_one_out and key is not None else winner
+    def label_for(key: str, weight: float) -> Key:
+        return elect(problem_id, {**votes, key: votes[key] - weight}) if rule.leave_one_out else label
 
-    rewards = [float(key is not None and key == label_for(key)) for key in keys]
-    return Ballot(
-        problem_id=problem_id,
-        keys=tuple(keys),
-        votes=dict(votes),
-        num_abstentions=len(keys) + len(extra_keys) - votes.total(),
-        pseudo_label=winner,
-        rewards=rewards,
-    )
+    rewards = [
+        float(label is not None and key is not None and key == label_for(key, weight))
+        for key, weight in zip(keys, weights, strict=False)
+    ]
+    return Ballot(problem_id, tuple(keys), votes, abstentions, label, rewards)
 
 
-def elect(problem_id: str, votes: Mapping[str, int]) -> Key:
+def count_votes(keys: Iterable[Key], weights: Iterable[float]) -> dict[str, float]:
+    """Votes by answer; abstentions left out. The sums do not depend on the order."""
+    by_key: dict[str, list[float]] = defaultdict(list)
+    for key, weight in zip(keys, weights, strict=True):
+        if key is not None:
+            by_key[key].append(weight)
+    return {key: _add(terms) for key, terms in by_key.items()}
+
+
+def _add(terms: Iterable[float]) -> float:
+    """The sum, whatever the order of the terms; whole votes stay whole numbers."""
+    terms = list(terms)
+    return sum(terms) if all(isinstance(term, int) for term in terms) else fsum(terms)
+
+
+def decide(problem_id: str, votes: Mapping[str, float], num_voters: float, rule: VoteRule = MAJORITY) -> Key:
+    """The winner, or None where the rule finds its share or margin too small."""
+    share, margin = compute_share_and_margin(votes, num_voters)
+    if share < rule.min_share or margin < rule.min_margin:
+        return None
+    return elect(problem_id, votes)
+
+
+def elect(problem_id: str, votes: Mapping[str, float]) -> Key:
     """The answer with most votes, by the tie rule above; None without votes."""
     most = max(votes.values(), default=0)
     tied = [key for key, count in votes.items() if count == most and count > 0]
     return min(tied, key=lambda key: _tie_rank(problem_id, key), default=None)
+
+
+def compute_share_and_margin(votes: Mapping[str, float], num_voters: float) -> tuple[float, float]:
+    """The first answer's share of all responses asked, and its lead over the second; 0 and 0 without votes."""
+    counts = sorted(votes.values(), reverse=True)
+    if not counts or num_voters == 0:
+        return 0.0, 0.0
+    return counts[0] / num_voters, (counts[0] - (counts[1] if len(counts) > 1 else 0)) / num_voters
+
+
+def is_decided(
+    problem_id: str, votes: Mapping[str, float], num_voters: int, num_remaining: int, rule: VoteRule = MAJORITY
+) -> bool:
+    """Whether no outcome of the remaining votes can change the label, or with `leave_one_out` a reward.
+
+    Exact for the label: it says no only where some way for the remaining responses to vote or abstain would change it,
+    but for ties with answers that nobody has given yet, which are taken to be lost.
+
+    Args:
+        problem_id: Enters the tie rule.
+        votes: Votes so far, one a response.
+        num_voters: Responses asked so far, abstentions included.
+        num_remaining: Responses still to be asked.
+        rule: See `VoteRule`.
+    """
+    total = num_voters + num_remaining
+    winner = elect(problem_id, votes)
+    counts = sorted(votes.values(), reverse=True)
+    first, second = [*counts, 0, 0][:2]
+    if num_remaining == 0:
+        return True
+    if (first + num_remaining) / total < rule.min_share or (first - second + num_remaining) / total < rule.min_margin:
+        return True  # not even if all of them voted for the first: the problem abstains
+    if first / total < rule.min_share or (first - second - num_remaining) / total < rule.min_margin:
+        return False
+    lead_needed = num_remaining + (1 if rule.leave_one_out else 0)
+    rivals = {key: count for key, count in votes.items() if key != winner}
+    return (
+        winner is not None
+        and first > lead_needed
+        and all(
+            count + lead_needed < first
+            or (count + lead_needed == first and _tie_rank(problem_id, winner) < _tie_rank(problem_id, key))
+            for key, count in rivals.items()
+        )
+    )
 
 
 def _tie_rank(problem_id: str, key: str) -> tuple[bytes, str]:
@@ -87,9 +192,11 @@ def summarize_ballots(ballots: Sequence[Ballot]) -> dict[str, float]:
     """Label-free statistics of a step's votes, each a mean over problems."""
     return {
         "majority_ratio": fmean(ballot.majority_ratio for ballot in ballots),
+        "margin": fmean(ballot.margin for ballot in ballots),
         "distinct_answers": fmean(len(ballot.votes) for ballot in ballots),
         "unanimous": fmean(ballot.majority_ratio == 1.0 for ballot in ballots),
         "abstained": fmean(ballot.num_abstentions / ballot.num_voters for ballot in ballots),
+        "unlabelled": fmean(ballot.pseudo_label is None for ballot in ballots),
         "reward": fmean(fmean(ballot.rewards) for ballot in ballots),
     }
 

@@ -1,4 +1,4 @@
-"""Which type of answer a data set has, from the shape of its gold answers; never used where a model is trained."""
+"""Which type of answer a problem has; the shape of gold answers is never looked at where a model is trained."""
 
 import re
 from collections.abc import Iterable
@@ -19,6 +19,21 @@ def check_answer_type(answer_type: str, *, auto: bool = True) -> str:
     if answer_type not in known:
         raise ConfigError(f"answer_type={answer_type!r}: must be one of {', '.join(known)}")
     return answer_type
+
+
+def resolve_answer_type(answer_type: str | None, has_options: bool, default: str = "auto") -> str:
+    """A problem's type without sight of gold answers: its own, else the run's, else `choice` or `math`.
+
+    Args:
+        answer_type: The problem's own, if it has one.
+        has_options: Whether it has options.
+        default: The run's type, or "auto".
+    """
+    if answer_type is not None and answer_type != "auto":
+        return answer_type
+    if default != "auto":
+        return default
+    return "choice" if has_options else "math"
 
 
 def infer_answer_type(gold_answers: Iterable[str], *, has_options: bool = False) -> str:

@@ -11,6 +11,7 @@ from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS, Objective
 from spine_rl.presets import PRESETS, get_preset
+from spine_rl.voting import VoteRule
 
 _USE_FORKS = "choose tokens with fork_selector and fork_fraction"
 _USE_BAND = "hold the entropy with band, band_low_coef and band_high_coef"
@@ -87,11 +88,27 @@ class SpineConfig(GRPOConfig):
     )
     num_votes: int | None = field(
         default=None,
-        metadata={"help": "M: responses that vote per problem, a multiple of num_generations (default: those alone)."},
+        metadata={"help": "M: responses that vote per problem, at least num_generations (default: those alone)."},
+    )
+    vote_wave_size: int = field(
+        default=8,
+        metadata={
+            "help": "Vote-only responses drawn at once per problem, until the outcome cannot change; label-exact."
+        },
+    )
+    vote_min_share: float = field(
+        default=0.0, metadata={"help": "Least share of a problem's responses that its label needs, in [0, 1]."}
+    )
+    vote_min_margin: float = field(
+        default=0.0, metadata={"help": "Least lead of the label over the second answer, as a share, in [0, 1]."}
     )
     leave_one_out: bool = field(default=False, metadata={"help": "Reward each response by the vote without its own."})
     answer_type: str = field(
-        default="math", metadata={"help": "How answers are read: " + ", ".join(ANSWER_TYPES) + "."}
+        default="auto",
+        metadata={
+            "help": f"How answers are read: {', '.join(ANSWER_TYPES)}; auto takes a problem's own type, choice where "
+            "it has options, else math."
+        },
     )
     advantage_std: Literal["sample", "population"] = field(
         default="sample",
@@ -146,9 +163,9 @@ class SpineConfig(GRPOConfig):
         return self.generation_batch_size // self.num_generations
 
     @property
-    def vote_rounds(self) -> int:
-        """Further rounds of num_generations responses that vote only."""
-        return 0 if self.num_votes is None else self.num_votes // self.num_generations - 1
+    def vote_rule(self) -> VoteRule:
+        """How labels follow from votes."""
+        return VoteRule(self.vote_min_share, self.vote_min_margin, self.leave_one_out)
 
 
 def _refuse_unused_options(config: SpineConfig) -> None:
@@ -169,10 +186,13 @@ def _check_fields(config: SpineConfig) -> None:
 
     check_choice("fork_selector", FORK_SELECTORS)
     check_choice("band", BANDS)
-    check_choice("answer_type", ANSWER_TYPES)
+    check_choice("answer_type", (*ANSWER_TYPES, "auto"))
     check_choice("advantage_std", ("sample", "population"))
     check_choice("reward_source", ("vote", "gold"))
     check("fork_fraction", 0 < config.fork_fraction <= 1, "must be in (0, 1]")
+    check("vote_wave_size", config.vote_wave_size >= 1, "must be at least 1")
+    for name in ("vote_min_share", "vote_min_margin"):
+        check(name, 0 <= getattr(config, name) <= 1, "must be in [0, 1]")
     check("otsu_bins", config.otsu_bins >= 2, "must be at least 2")
     check("band_low_quantile", 0 <= config.band_low_quantile <= 1, "must be in [0, 1]")
     check(
@@ -187,8 +207,8 @@ def _check_fields(config: SpineConfig) -> None:
     check("num_generations", config.num_generations >= 2, "a vote needs at least 2 responses per problem")
     check(
         "num_votes",
-        config.num_votes is None or (config.num_votes > 0 and config.num_votes % config.num_generations == 0),
-        f"must be a multiple of num_generations={config.num_generations}",
+        config.num_votes is None or config.num_votes >= config.num_generations,
+        f"must be at least num_generations={config.num_generations}",
     )
     _check_batch(config)
     if config.reward_source == "gold":

@@ -1,15 +1,18 @@
 """What training may see of a data set: prompts, ids and images. Gold answers have no way through."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from datasets import Dataset, IterableDataset
 
+from spine_rl.answers import check_answer_type, gold_key, resolve_answer_type
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.training.config import SpineConfig
 from spine_rl.voting import Key
 
-TRAINING_COLUMNS = ("prompt", "problem_id", "image", "images")
+TRAINING_COLUMNS = ("prompt", "problem_id", "answer_type", "options", "image", "images")
+
+AnswerFormat = tuple[str, tuple[str, ...]]  # how a problem's answer is read: its type, and its options' texts
 
 
 def strip_dataset(dataset: Dataset | IterableDataset | None) -> Dataset | IterableDataset:
@@ -46,6 +49,32 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
             f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
             "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
         )
+
+
+def get_answer_format(answer_type: str | None, options: Sequence[str] | None, args: SpineConfig) -> AnswerFormat:
+    """From a row's columns, and the run's `answer_type` where they are silent.
+
+    Raises:
+        ConfigError: An unknown type.
+    """
+    resolved = resolve_answer_type(answer_type, bool(options), args.answer_type)
+    return check_answer_type(resolved, auto=False), tuple(options or ())
+
+
+def compute_gold_keys(
+    dataset: Dataset | IterableDataset, gold_answers: Mapping[str, str], args: SpineConfig
+) -> dict[str, Key]:
+    """Problem id → key of its gold answer, read as the problem's own answers are."""
+    formats: dict[str, AnswerFormat] = {}
+    if isinstance(dataset, Dataset):
+        nothing = [None] * len(dataset)
+        types, options = (
+            dataset[name] if name in dataset.column_names else nothing for name in ("answer_type", "options")
+        )
+        for problem_id, answer_type, texts in zip(dataset["problem_id"], types, options, strict=True):
+            formats[str(problem_id)] = get_answer_format(answer_type, texts, args)
+    default = get_answer_format(None, None, args)
+    return {str(id_): gold_key(answer, *formats.get(str(id_), default)) for id_, answer in gold_answers.items()}
 
 
 def check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:

@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from spine_rl.voting import Ballot, Key, hold_vote
+from spine_rl.voting import MAJORITY, Ballot, Key, VoteRule, hold_vote
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def hold_election(
     *,
     process_index: int = 0,
     num_processes: int = 1,
-    leave_one_out: bool = False,
+    rule: VoteRule = MAJORITY,
     gold_rewards: Mapping[str, Key] | None = None,
 ) -> Election:
     """Gathers every process's responses, votes per problem, and rewards.
@@ -65,7 +65,7 @@ def hold_election(
         responses: This process's; every process has as many.
         process_index: This process.
         num_processes: How many there are.
-        leave_one_out: See `spine_rl.voting.hold_vote`.
+        rule: Of the vote.
         gold_rewards: Oracle only: gold keys that reward instead of the vote.
     """
     everyone: list[Response] = gather_object(list(responses)) if num_processes > 1 else list(responses)
@@ -80,7 +80,7 @@ def hold_election(
     for group, (problem_id, indices) in enumerate(members.items()):
         keys = [everyone[index].key for index in indices]
         extra_keys = [key for index in indices for key in everyone[index].extra_keys]
-        ballot = hold_vote(problem_id, keys, extra_keys, leave_one_out=leave_one_out)
+        ballot = hold_vote(problem_id, keys, extra_keys, rule=rule)
         ballots.append(ballot)
         rewards[indices] = torch.tensor(_rewards(ballot, gold_rewards))
         group_ids[indices] = group

@@ -20,14 +20,22 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
-from spine_rl.answers import gold_key, response_key
+from spine_rl.answers import response_key
 from spine_rl.objective import TokenBatch, compute_group_advantages, compute_loss, count_forks, select_forks
 from spine_rl.training.config import SpineConfig
-from spine_rl.training.dataset import check_gold, check_problems, strip_dataset
+from spine_rl.training.dataset import (
+    AnswerFormat,
+    check_gold,
+    check_problems,
+    compute_gold_keys,
+    get_answer_format,
+    strip_dataset,
+)
 from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock
 from spine_rl.training.step_statistics import StepStatistics
+from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
 
 
@@ -80,9 +88,7 @@ class SpineTrainer(GRPOTrainer):
         train_dataset = strip_dataset(train_dataset)
         check_problems(train_dataset, args)
         self.objective = args.objective
-        self.gold_keys = {
-            str(problem_id): gold_key(answer, args.answer_type) for problem_id, answer in (gold_answers or {}).items()
-        }
+        self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
         self.clock = PhaseClock()
@@ -104,36 +110,73 @@ class SpineTrainer(GRPOTrainer):
     # ---- sample, vote, advantage
 
     def majority_vote(
-        self, prompts: list, completions: list, completion_ids: list[list[int]], problem_id: list[str], **_: Any
+        self, prompts: list, completions: list, completion_ids: list[list[int]], problem_id: list[str], **columns: Any
     ) -> list[float | None]:
         """TRL's reward callable: this process's completions in, their rewards out; the vote is over all processes."""
-        extra_rounds = [self._generate(prompts) for _ in range(self.args.vote_rounds)]  # one vote-only response a row
+        problem_ids = [*map(str, problem_id)]
+        nothing = [None] * len(prompts)
+        formats = [
+            get_answer_format(answer_type, options, self.args)
+            for answer_type, options in zip(
+                columns.get("answer_type", nothing), columns.get("options", nothing), strict=True
+            )
+        ]
         with self.clock.phase("vote"):
-            ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
+            cut_off = [*map(self._is_cut_off, completion_ids)]
+            keys = [*map(self._key, completions, formats, cut_off)]
+        extra = self._draw_extra_votes(prompts, problem_ids, keys, formats)
+        with self.clock.phase("vote"):
             responses = [
-                Response(
-                    problem_id=str(problem_id[row]),
-                    key=self._key(completions[row]),
-                    length=len(ids),
-                    truncated=not ids or ids[-1] not in ends,
-                    extra_keys=tuple(self._key(extra[3][row]) for extra in extra_rounds),
-                    extra_length=sum(len(extra[1][row]) for extra in extra_rounds),
+                Response(id_, key, len(ids), truncated, tuple(more.keys), more.length)
+                for id_, key, ids, truncated, more in zip(
+                    problem_ids, keys, completion_ids, cut_off, extra, strict=True
                 )
-                for row, ids in enumerate(completion_ids)
             ]
             self._election = hold_election(
                 responses,
                 process_index=self.accelerator.process_index,
                 num_processes=self.accelerator.num_processes,
-                leave_one_out=self.args.leave_one_out,
+                rule=self.args.vote_rule,
                 gold_rewards=self.gold_keys if self.args.reward_source == "gold" else None,
             )
             self._log_election(self._election)
         return self._election.rewards[self._election.local].tolist()
 
-    def _key(self, completion: str | list[dict[str, Any]]) -> Key:
+    def _is_cut_off(self, completion_ids: list[int]) -> bool:
+        return not completion_ids or completion_ids[-1] not in (*self.eos_token_ids, self._tokenizer.pad_token_id)
+
+    def _key(self, completion: str | list[dict[str, Any]], answer_format: AnswerFormat, cut_off: bool) -> Key:
         text = completion if isinstance(completion, str) else completion[-1]["content"]
-        return response_key(text, self.args.answer_type)
+        return response_key(text, *answer_format, complete=not cut_off)
+
+    def _draw_extra_votes(
+        self, prompts: list, problem_ids: list[str], keys: list[Key], formats: list[AnswerFormat]
+    ) -> list[ExtraVotes]:
+        num_votes = self.args.num_votes
+        if num_votes is None or num_votes == self.num_generations:
+            return [ExtraVotes() for _ in prompts]
+
+        def answer(prompts: list, rows: list[int]) -> list[tuple[Key, int]]:
+            num_generations, self.num_generations = self.num_generations, 1  # rows are no whole groups
+            try:
+                _, ids, _, completions, *_ = self._generate(prompts)
+            finally:
+                self.num_generations = num_generations
+            return [
+                (self._key(completions[i], formats[row], self._is_cut_off(ids[i])), len(ids[i]))
+                for i, row in enumerate(rows)
+            ]
+
+        return draw_extra_votes(
+            prompts,
+            problem_ids,
+            keys,
+            answer,
+            num_votes=num_votes,
+            wave_size=self.args.vote_wave_size,
+            rule=self.args.vote_rule,
+            process_index=self.accelerator.process_index,
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self.clock.phase("generate"):
