@@ -46,6 +46,7 @@ class EvalOptions:
     from_samples: Path | None = None
     json_out: Path | None = None
     overwrite: bool = False
+    again: bool = False  # report a finished evaluation with the same settings anew, instead of refusing
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Compa
         dtype=options.dtype,
     )
     if options.baseline is None:
-        return _Comparison(record_responses(options.model, plan, folder, overwrite=options.overwrite), None, 0)
+        return _Comparison(
+            record_responses(options.model, plan, folder, overwrite=options.overwrite, again=options.again), None, 0
+        )
     budget = (read_budget(options.model) or 0) if options.budget is None else options.budget
     ids = [problem.id for problem in problem_set.problems]
     is_folder = (Path(options.baseline) / SETTINGS_FILE).is_file()
@@ -111,10 +114,12 @@ def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Compa
     if baseline is not None:  # before hours of sampling
         check_comparable(plan.describe(options.model), baseline, max(options.num_samples, budget))
     comparison = {"baseline": options.baseline, "budget": budget}
-    recorded = record_responses(options.model, plan, folder, comparison=comparison, overwrite=options.overwrite)
+    recorded = record_responses(
+        options.model, plan, folder, comparison=comparison, overwrite=options.overwrite, again=options.again
+    )
     if baseline is None:
         plan = replace(plan, num_samples=max(options.num_samples, budget))
-        baseline = record_responses(options.baseline, plan, folder / BASELINE_FOLDER)
+        baseline = record_responses(options.baseline, plan, folder / BASELINE_FOLDER, again=True)
     return _Comparison(recorded, baseline, budget)
 
 

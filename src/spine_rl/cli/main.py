@@ -156,5 +156,46 @@ def evaluate(
     )
 
 
+@app.command()
+def transfer(
+    config: Annotated[Path, typer.Option(help="Configuration of spine train; its output_dir is not used.")],
+    eval_data: Annotated[list[str], typer.Option(help="Labelled problems to evaluate on; give it several times.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
+    ],
+    samples: Annotated[int, typer.Option(min=1, help="k: sampled responses per problem.")] = 8,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest response. Default: training's.")] = None,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the samples.")] = 0.6,
+    top_p: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the samples.")] = 0.95,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Responses at once.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples and of the bootstrap.")] = 0,
+    engine: Annotated[str, typer.Option(help="transformers, continuous or vllm.")] = "transformers",
+    gold_column: Annotated[str, typer.Option(help="Column of the gold answer, in evaluation.")] = "answer",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
+) -> None:
+    """Adapts on one data set and evaluates on others, before and after."""
+    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.cli.transfer import TransferOptions, run_transfer
+    from spine_rl.evaluation.engines import pick_batch_size
+
+    quiet_libraries()
+    run_transfer(
+        TransferOptions(
+            config=config,
+            eval_data=tuple(eval_data),
+            out=out,
+            num_samples=samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            batch_size=pick_batch_size(engine, batch_size),
+            seed=seed,
+            engine=engine,
+            gold_column=gold_column,
+            overwrite=overwrite,
+        )
+    )
+
+
 if __name__ == "__main__":
     main()

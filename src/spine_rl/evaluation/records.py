@@ -55,8 +55,8 @@ class Recorded:
     samples: list[list[Record]]
 
 
-def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Opens a folder for an evaluation with these settings, fresh or interrupted.
+def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False, again: bool = False) -> None:
+    """Opens a folder for an evaluation with these settings: fresh, interrupted, or finished (`again`).
 
     Raises:
         RunFolderError: It holds a finished evaluation, one with other settings, or something else.
@@ -64,7 +64,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) 
     if (folder / SETTINGS_FILE).exists():
         if overwrite:
             shutil.rmtree(folder)
-        elif (folder / REPORT_FILE).exists():
+        elif (folder / REPORT_FILE).exists() and not again:
             raise RunFolderError(f"{folder} already holds an evaluation; give another --out, or --overwrite")
         elif any((folder / name).exists() for name in (GREEDY_FILE, SAMPLES_FILE)):
             _check_same(folder, settings)

@@ -78,6 +78,7 @@ def record_responses(
     *,
     comparison: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    again: bool = False,
 ) -> Recorded:
     """Draws a model's greedy responses and samples into a folder, or what is missing of them.
 
@@ -90,13 +91,14 @@ def record_responses(
         folder: Where to.
         comparison: What the responses will be compared with: kept in the settings, and no part of them.
         overwrite: Replace an earlier evaluation there.
+        again: Read a finished evaluation with the same settings, instead of refusing.
 
     Raises:
         RunFolderError: The folder holds a finished evaluation, one with other settings, or something else.
         ConfigError: A prompt leaves no room for a response.
     """
     settings = plan.describe(model) | {COMPARISON: dict(comparison or {})}
-    claim_folder(folder, settings, overwrite=overwrite)
+    claim_folder(folder, settings, overwrite=overwrite, again=again)
     parts = [
         (folder / GREEDY_FILE, replace(plan.decoding, temperature=0.0), 1),
         (folder / SAMPLES_FILE, plan.decoding, plan.num_samples),
