@@ -5,6 +5,15 @@ reward and the grading use the same one. `None` is "no answer": it never votes a
 """
 
 from spine_rl.answers.extract import ANSWER_TYPES, extract_answer
+from spine_rl.answers.infer import check_answer_type, infer_answer_type
 from spine_rl.answers.keys import canonical_key, gold_key, response_key
 
-__all__ = ["ANSWER_TYPES", "canonical_key", "extract_answer", "gold_key", "response_key"]
+__all__ = [
+    "ANSWER_TYPES",
+    "canonical_key",
+    "check_answer_type",
+    "extract_answer",
+    "gold_key",
+    "infer_answer_type",
+    "response_key",
+]

@@ -1,65 +1,112 @@
-"""Finds the answer in a response. Model output is hostile input: only plain scans, over a bounded tail of the text."""
+"""Finds the answer in a response. Model output is hostile input: plain scans over a bounded text, nothing evaluated."""
 
 import re
+from collections.abc import Callable, Sequence
 
-MAX_SCANNED = 20_000  # characters at the end of a response; an answer stands last
-MAX_ANSWER = 1_000  # characters; anything longer is no answer
-MAX_OPENINGS = 50  # of `\boxed{`, counted from the end
+from spine_rl.answers.choices import read_choice
+from spine_rl.answers.places import MAX_ANSWER, Place, find_places
+from spine_rl.answers.words import read_text, read_yes_no
 
-_END_TOKENS = re.compile(r"<\|(?:im_end|endoftext|eot_id|end|end_of_text)\|>|<(?:/s|eos|end_of_turn)>")
-_BOXED = re.compile(r"\\f?boxed\s*\{")
-_BOXED_BARE = re.compile(r"\\f?boxed\s+([^\s{}$]+)")
-_MARKER = re.compile(r"(?:answer|答案)\s*(?:(?:is\b|是|为)\s*[:：]?|[:：])\s*", re.IGNORECASE)
-_CHOICE = re.compile(r"(?<![A-Za-z])\(?([A-J])\)?(?![A-Za-z])")
+_MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_LISTING = re.compile(r"(?:[\s,;.]|\band\b|\bor\b|和|或)*")
+_WORDS_THEN_VALUE = re.compile(r"[^=]*[A-Za-z]{2,}[^=]*(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈:]|为|是)\s*(?=\S)")
+_PROSE = re.compile(
+    r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text)\b)"
+    r"(?:[A-Za-z]{2,}|a(?=\s[a-z]{2}))"
+)
+_NUMERAL = r"[-+−]?(?:\\?[$€£¥])?\s?(?:\d[\d,]*\.?\d*|\.\d+)(?:\s?/\s?\d+)?\s?(?:\\?%)?"
+_STARTS_WITH_NUMERAL = re.compile(_NUMERAL)
+_LAST_NUMERAL = re.compile(rf"(?<![\w.]){_NUMERAL}")
+_TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
+MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
 
-def extract_answer(text: str, answer_type: str = "math") -> str | None:
-    """The answer's own text in a response, or None where there is none.
+def extract_answer(
+    text: str, answer_type: str = "math", options: Sequence[str] = (), *, complete: bool = True
+) -> str | None:
+    """The answer's own text in a response, or None where there is none; see `spine_rl.answers.places` for where.
 
     Args:
-        text: A response; chat end tokens are dropped and reasoning up to `</think>` is skipped.
-        answer_type: `math`: the last balanced `\\boxed{...}`, else what follows the last `####`, else the line after
-            the last "answer is" or "答案"; `choice`: a letter A-J found in the same places.
+        text: A response.
+        answer_type: `math`: any mathematics, or a short answer in words; `number`; `choice`: a letter A-J; `yes_no`:
+            yes, no or maybe; `text`: a short answer in words.
+        options: Of a choice, their texts in the order of their letters, so that an option's text is found too.
+        complete: False where the response was cut off by the length limit; its final line is then no answer.
     """
-    tail = _END_TOKENS.sub("", text[-MAX_SCANNED:].rpartition("</think>")[2])
-    answer = _EXTRACTORS[answer_type](tail)
-    answer = answer.strip() if answer else None
-    return answer if answer and len(answer) <= MAX_ANSWER else None
+    read = _READERS[answer_type]
+    for place in find_places(text, complete=complete):
+        answer = read(place, options)
+        if answer and len(answer) <= MAX_ANSWER:
+            return answer
+    return None
 
 
-def _extract_math(text: str) -> str | None:
-    boxed = _last_boxed(text)
-    if boxed is not None:
-        return boxed
-    _, marker, after = text.rpartition("####")
-    if marker:
-        return _first_line(after)
-    matches = list(_MARKER.finditer(text))
-    return _first_line(text[matches[-1].end() :]).rstrip(".。") if matches else None
+def _read_math(place: Place, _: Sequence[str] = ()) -> str | None:
+    if place.kind == "boxed":
+        return place.text.strip()
+    if "\\boxed" in place.text:
+        return None  # an unfinished box
+    phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
+    answer = _read_formulas(phrase) or _read_value(phrase)
+    if answer:
+        return answer
+    numeral = _last_numeral(phrase)
+    if numeral or place.kind == "final":
+        return numeral
+    return phrase.rstrip(".,;") if len(phrase) <= MAX_WORDS else None
 
 
-def _extract_choice(text: str) -> str | None:
-    letters = _CHOICE.findall(_extract_math(text) or "")
-    return letters[0] if letters else None
+def _read_formulas(phrase: str) -> str | None:
+    """The last formula between math delimiters, and those listed with it, unless a value in plain text follows."""
+    formulas = list(_MATH.finditer(phrase))
+    if not formulas or phrase.replace("\\$", "").count("$") % 2:  # an odd one is a currency sign
+        return None
+    if re.search(r"\d", phrase[formulas[-1].end() :]):
+        return None
+    kept = [formulas[-1]]
+    for formula in reversed(formulas[:-1]):
+        if not _LISTING.fullmatch(phrase[formula.end() : kept[0].start()]):
+            break
+        kept.insert(0, formula)
+    return ", ".join(next(filter(None, formula.groups())) for formula in kept)
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+def _read_value(phrase: str) -> str | None:
+    """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
+    lead = _WORDS_THEN_VALUE.match(phrase)
+    while lead:  # the last of them
+        phrase = phrase[lead.end() :]
+        lead = _WORDS_THEN_VALUE.match(phrase)
+    phrase = phrase.strip()
+    prose = _PROSE.search(phrase)
+    value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;")
+    if value.count("}") > value.count("{"):
+        value = value.rstrip('}" ')  # of JSON around it
+    starts = _STARTS_WITH_NUMERAL.match(value)
+    if prose is None and re.search(r"\d|\\[a-z]", value):
+        return value
+    return value if starts else None
 
 
-def _last_boxed(text: str) -> str | None:
-    """Contents of the last `\\boxed{...}` whose braces balance, or of a bare `\\boxed 5`."""
-    for opening in reversed(list(_BOXED.finditer(text))[-MAX_OPENINGS:]):
-        depth = 1
-        for position in range(opening.end(), min(len(text), opening.end() + MAX_ANSWER + 1)):
-            if text[position - 1] == "\\":
-                continue  # an escaped brace, as in \{1, 2\}
-            depth += (text[position] == "{") - (text[position] == "}")
-            if depth == 0:
-                return text[opening.end() : position]
-    bare = _BOXED_BARE.findall(text)
-    return bare[-1] if bare else None
+def _last_numeral(phrase: str) -> str | None:
+    numerals = _LAST_NUMERAL.findall(phrase)
+    return numerals[-1].strip(" ,") if numerals else None
 
 
-_EXTRACTORS = {"math": _extract_math, "choice": _extract_choice}
-ANSWER_TYPES = tuple(_EXTRACTORS)
+def _read_number(place: Place, _: Sequence[str] = ()) -> str | None:
+    answer = _read_math(place)
+    if answer is None or not re.search(r"\d", answer):
+        return None
+    if _PROSE.search(re.sub(r"\\(?:text|mbox|mathrm)\{[^{}]*\}", "", answer)):
+        return _last_numeral(answer) or answer
+    return answer
+
+
+_READERS: dict[str, Callable[[Place, Sequence[str]], str | None]] = {
+    "math": _read_math,
+    "number": _read_number,
+    "choice": read_choice,
+    "yes_no": lambda place, _: read_yes_no(place),
+    "text": lambda place, _: read_text(place),
+}
+ANSWER_TYPES = tuple(_READERS)

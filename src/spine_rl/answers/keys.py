@@ -1,98 +1,122 @@
 """One canonical key per answer: equal keys, same answer.
 
-Numbers become exact fractions, so `0.5`, `1/2` and `\\frac12` are one answer; other mathematics is keyed by its value,
-in a process of its own; what is left is compared as text with its typography removed.
+A number is its exact fraction, so `0.5`, `1/2` and `\\frac12` are one answer; a structure is made of its parts' keys;
+other mathematics is keyed by its value, in a process of its own; what is left is compared as text.
 """
 
 import re
-from fractions import Fraction
+from collections.abc import Sequence
+from functools import lru_cache
 
+from spine_rl.answers.choices import choice_key
 from spine_rl.answers.extract import extract_answer
-from spine_rl.answers.symbolic import SymbolicTimeoutError, compute_symbolic_key
+from spine_rl.answers.numbers import number_key
+from spine_rl.answers.structure import structure_key
+from spine_rl.answers.symbolic import SymbolicTimeoutError, compute_equation_key, compute_symbolic_key
+from spine_rl.answers.typography import strip_typography, strip_units
+from spine_rl.answers.words import text_key, yes_no_key
 
-MAX_DIGITS = 200  # longer numerals are compared as text
-MAX_EXPRESSION = 300  # characters; longer ones too
+MAX_EXPRESSION = 300  # characters; longer answers are compared as text
 
-_TYPOGRAPHY = re.compile(
-    r"\\(?:left|right|displaystyle|,|!|;|:|quad|qquad)(?![A-Za-z])|(?<!\\)\\\s|[$\s~]|\\[()\[\]]|\\(?:text|mathrm|mathbf|textbf)(?=\{)"
-)
-_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
-_UNIT = re.compile(r"(?:\\%|%|\\?°|\^\{?\\circ\}?|\\degree)$")
-_CURRENCY = re.compile(r"^(?:\\\$|[€£¥])")
-_VARIABLE = re.compile(r"^[A-Za-z]=(?=.)")
-_FRACTION = re.compile(r"^([+-]?)\\frac(?:\{(\d+)\}|(\d))(?:\{(\d+)\}|(\d))$")
-_RATIO = re.compile(r"^([+-]?\d+)/(\d+)$")
-_DECIMAL = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)$")
-_MATHEMATICS = re.compile(r"[\d^=+*/<>]|\\[a-zA-Z]")
-_MIXED = re.compile(r"^([+-]?)(\d+)\\frac(?:\{(\d+)\}|(\d))(?:\{(\d+)\}|(\d))$")
-
-
-def response_key(text: str, answer_type: str = "math") -> str | None:
-    """Extracts a response's answer and brings it to its key; None where it has none."""
-    answer = extract_answer(text, answer_type)
-    return None if answer is None else canonical_key(answer, answer_type)
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
+_MATHEMATICS = re.compile(r"[\d^+*/|!]|\\[a-zA-Z]|[a-zA-Z]\s*-")
+_FUNCTIONS = "sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan"
+_COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|\b(?:sqrt|pi|{_FUNCTIONS})(?![a-z])")
+_WORD = re.compile(r"[A-Za-z]{4,}|[^\W\d_a-zA-Z]")
+_NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{_FUNCTIONS})(?![A-Za-z])")
+_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|(\d+))")
+_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-?\d{2,}))")
+_SEPARATE_NUMBERS = re.compile(r"\d\s+\d")
+_INFINITY = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
+_BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
+_BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 
 
-def gold_key(answer: str, answer_type: str = "math") -> str | None:
+def response_key(
+    text: str, answer_type: str = "math", options: Sequence[str] = (), *, complete: bool = True
+) -> str | None:
+    """Extracts a response's answer and brings it to its key; None where it has none. See `extract_answer`."""
+    answer = extract_answer(text, answer_type, options, complete=complete)
+    return None if answer is None else canonical_key(answer, answer_type, options)
+
+
+def gold_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()) -> str | None:
     """The key of a gold answer, which may stand alone or end a worked solution (GSM8K's `#### 18`)."""
-    return response_key(answer, answer_type) or canonical_key(answer, answer_type)
+    solution = extract_answer(answer, answer_type, options, complete=False)
+    return canonical_key(answer if solution is None else solution, answer_type, options)
 
 
-def canonical_key(answer: str, answer_type: str = "math") -> str | None:
+def canonical_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()) -> str | None:
     """The key of an answer's text (what `extract_answer` found); None where nothing is left of it."""
+    if answer_type in ("math", "number"):
+        key = answer if _INTEGER.fullmatch(answer) else _math_key(answer)
+        return key if answer_type == "math" or (key and any(map(str.isdigit, key))) else None
     if answer_type == "choice":
-        letter = answer.strip().strip("().").upper()
-        return letter or None
-    text = _strip_typography(answer)
-    value = _parse_number(text)
-    if value is not None:
-        return str(value)
+        return choice_key(answer, options)
+    return yes_no_key(answer) if answer_type == "yes_no" else text_key(answer)
+
+
+@lru_cache(maxsize=20_000)
+def _math_key(answer: str) -> str | None:
+    text = strip_typography(answer)
+    key = number_key(text)
+    if key is not None:
+        return key
+    if len(text) > MAX_EXPRESSION:
+        return _words_key(text)
+    try:
+        return structure_key(text, _atom_key, _equation_key)
+    except SymbolicTimeoutError:
+        return None
+
+
+def _atom_key(text: str) -> str | None:
+    """Of an expression without structure: a number, a value, or words.
+
+    Raises:
+        SymbolicTimeoutError: Its value cannot be had in time.
+    """
+    text = strip_units(text.strip())
+    key = number_key(text) or _INFINITY.get(text.replace(" ", ""))
+    if key is not None:
+        return key
+    if based := _BASE.fullmatch(text):
+        base = _BASE_NAMES.get(based.group(2), based.group(2))
+        return f"{based.group(1).lower()}_{base}"
     if _is_expression(text):
-        try:
-            return compute_symbolic_key(text) or text
-        except SymbolicTimeoutError:
-            return None
-    return text or None
+        return compute_symbolic_key(_to_latex(text)) or _words_key(text)
+    return _words_key(text)
 
 
-def _strip_typography(answer: str) -> str:
-    """Drops what carries no meaning: spacing, math delimiters, text wrappers, units of percent and degree."""
-    text = answer.strip().replace("−", "-")
-    text = _CURRENCY.sub("", text)
-    text = re.sub(r"\\[dt]frac", r"\\frac", text)
-    text = _TYPOGRAPHY.sub("", text)
-    text = _UNIT.sub("", text)
-    text = _VARIABLE.sub("", text)
-    if text.startswith("{") and text.endswith("}") and text.count("{") == 1:
-        text = text[1:-1]
-    text = _THOUSANDS.sub("", text).removesuffix(".")
-    return text.lower() if text.isalpha() else text
+def _equation_key(text: str) -> str | None:
+    """Of an equation that is not solved for anything, compared up to a factor.
+
+    Raises:
+        SymbolicTimeoutError: Its value cannot be had in time.
+    """
+    left, _, right = text.partition("=")
+    key = compute_equation_key(_to_latex(f"({left})-({right})")) if _is_expression(text) else None
+    return key or _words_key(text)
 
 
 def _is_expression(text: str) -> bool:
     """Whether mathematics may stand here, not words."""
-    return text.isascii() and len(text) <= MAX_EXPRESSION and bool(_MATHEMATICS.search(text))
+    if not text.isascii() or _SEPARATE_NUMBERS.search(text):
+        return False
+    return bool(_MATHEMATICS.search(text)) and not _WORD.search(_COMMAND.sub(" ", text))
 
 
-def _parse_number(text: str) -> Fraction | None:
-    if len(text) > MAX_DIGITS or not text.isascii():
-        return None
-    if _DECIMAL.match(text):
-        return Fraction(text)
-    if match := _RATIO.match(text):
-        return _fraction("+", *match.groups())
-    if match := _FRACTION.match(text):
-        sign, *digits = match.groups()
-        return _fraction(sign, *filter(None, digits))
-    if match := _MIXED.match(text):
-        sign, whole, *digits = match.groups()
-        part = _fraction("+", *filter(None, digits))
-        return None if part is None else (-1 if sign == "-" else 1) * (int(whole) + part)
-    return None
+def _to_latex(text: str) -> str:
+    """What is written in plain text the LaTeX parser would read letter by letter."""
+    text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text.replace("**", "^"))
+    text = re.sub(r"(?<=\{)\s+|\s+(?=\})", "", text)
+    text = _POWER.sub(lambda match: f"^{{{match.group(1) or match.group(2)}}}", text)
+    return _NAMED.sub(r"\\\1 ", text).replace("*", "\\cdot ")
 
 
-def _fraction(sign: str, numerator: str, denominator: str) -> Fraction | None:
-    if int(denominator) == 0:
-        return None
-    value = Fraction(int(numerator), int(denominator))
-    return -value if sign == "-" else value
+def _words_key(text: str) -> str | None:
+    """Text without its typography; a single letter keeps its case, for it may be a variable."""
+    text = re.sub(r"\\(?![A-Za-z])|[{}\"]", "", text)
+    spaced = re.search(r"[A-Za-z]{2,}\s+[A-Za-z]|\d\s+\d", text)
+    text = (" " if spaced else "").join(text.split()).strip(" .,;")
+    return (text if len(text) == 1 else text.casefold()) or None

@@ -1,4 +1,4 @@
-"""Keys of mathematical expressions, worked out by math-verify in a process of its own that can be killed.
+"""Keys of mathematical expressions, worked out by math-verify in processes of their own that can be killed.
 
 Parsed model output can be made to hang or to fill the memory (a power tower, a factorial), so nothing of it is
 evaluated, compared or printed here: the text goes over a pipe, and a key comes back or nothing does.
@@ -6,18 +6,21 @@ evaluated, compared or printed here: the text goes over a pipe, and a key comes 
 
 import atexit
 import json
+import os
 import queue
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import lru_cache
 
 TIMEOUT = 2.0  # seconds an answer
 STARTUP_TIMEOUT = 120.0  # seconds until sympy is imported, on a busy machine
+NUM_WORKERS = 2  # at most; the second is started when two threads ask at once
 
 
 class SymbolicTimeoutError(Exception):
-    """The worker did not answer in time, or died of it; it has been killed."""
+    """The worker did not answer in time or memory; the answer is unparseable."""
 
 
 @lru_cache(maxsize=10_000)
@@ -27,27 +30,78 @@ def compute_symbolic_key(latex: str) -> str | None:
     Raises:
         SymbolicTimeoutError: It takes too long or too much memory.
     """
-    return _WORKER.ask(latex)
+    return _ask("value", latex)
+
+
+@lru_cache(maxsize=10_000)
+def compute_equation_key(latex: str) -> str | None:
+    """The key of `expression = 0`, the same for its multiples; None if it is not mathematics.
+
+    Raises:
+        SymbolicTimeoutError: It takes too long or too much memory.
+    """
+    return _ask("equation", latex)
+
+
+def stop_workers() -> None:
+    """Ends the processes; the next question starts new ones."""
+    _POOL.stop()
+
+
+def _ask(kind: str, latex: str) -> str | None:
+    with _POOL.worker() as worker:
+        reply = worker.ask(json.dumps([kind, latex]))
+    if "timeout" in reply:
+        raise SymbolicTimeoutError("no answer in time or memory")
+    return reply["key"]
+
+
+class _Pool:
+    """At most `NUM_WORKERS` workers, the one used last taken first; started when needed, all ended at exit."""
+
+    def __init__(self):
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._workers: list[_Worker] = []
+        for _ in range(NUM_WORKERS):
+            self._workers.append(_Worker())
+            self._idle.put(self._workers[-1])
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+
+    @contextmanager
+    def worker(self):
+        if self._owner != os.getpid():  # after a fork the parent's pipes must not be shared
+            self.__init__()
+        worker = self._idle.get()
+        try:
+            yield worker
+        finally:
+            self._idle.put(worker)
+
+    def stop(self) -> None:
+        if self._owner == os.getpid():
+            for worker in self._workers:
+                worker.stop()
 
 
 class _Worker:
     def __init__(self):
         self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.Queue[str] = queue.Queue()
-        self._lock = threading.Lock()
-        atexit.register(self.stop)
+        self._replies: queue.Queue[str] = queue.Queue()
 
-    def ask(self, latex: str) -> str | None:
-        with self._lock:
-            process = self._process or self._start()
-            assert process.stdin is not None
-            try:
-                process.stdin.write(json.dumps(latex) + "\n")
-                process.stdin.flush()
-                return json.loads(self._answers.get(timeout=TIMEOUT))
-            except (queue.Empty, OSError, ValueError) as error:
-                self.stop()
-                raise SymbolicTimeoutError(f"no answer within {TIMEOUT} s") from error
+    def ask(self, question: str) -> dict[str, str | None]:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(question + "\n")
+            process.stdin.flush()
+            return json.loads(self._replies.get(timeout=TIMEOUT))
+        except (queue.Empty, OSError, ValueError):
+            self.stop()
+            return {"timeout": "killed"}
+        except BaseException:  # interrupted between question and reply: the reply must not serve the next question
+            self.stop()
+            raise
 
     def stop(self) -> None:
         if self._process is not None:
@@ -64,10 +118,10 @@ class _Worker:
             text=True,
             encoding="utf-8",
         )
-        self._answers = queue.Queue()
-        threading.Thread(target=_read_lines, args=(self._process, self._answers), daemon=True).start()
+        self._replies = queue.Queue()
+        threading.Thread(target=_read_lines, args=(self._process, self._replies), daemon=True).start()
         try:
-            ready = self._answers.get(timeout=STARTUP_TIMEOUT)
+            ready = self._replies.get(timeout=STARTUP_TIMEOUT)
         except queue.Empty:
             ready = ""
         if not ready:
@@ -83,4 +137,4 @@ def _read_lines(process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> 
     lines.put("")  # the worker is gone
 
 
-_WORKER = _Worker()
+_POOL = _Pool()

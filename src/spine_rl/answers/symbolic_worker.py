@@ -1,11 +1,9 @@
-"""The process behind `spine_rl.answers.symbolic`: a line of JSON in (LaTeX), a line of JSON out (a key, or null).
+"""The process behind `spine_rl.answers.symbolic`: a line of JSON in (kind, LaTeX), a line of JSON out.
 
 An expression's key is its value: exact for rational numbers, to 12 significant digits for others, with each variable
 set to a fixed number that depends on its name. Equal expressions have equal values; unequal ones only by accident.
-Tuples, sets, intervals, matrices and relations are keyed part by part.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,47 +15,64 @@ import sympy
 from math_verify import LatexExtractionConfig, parse
 
 MEMORY_LIMIT = 2 << 30  # bytes
-SELF_DESTRUCT = 10  # seconds an answer: should the parent be gone, nothing is left behind
+SOFT_TIMEOUT = 1.5  # seconds: given up here, without losing the process, where Python can be interrupted
+SELF_DESTRUCT = 10  # seconds of computing for an answer: should the parent be gone, nothing is left behind
 
 
-def compute_key(latex: str) -> str | None:
+def compute_key(kind: str, latex: str) -> str | None:
     """The key of what math-verify reads in the text; None if that is nothing, or has no value."""
     found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=0)
-    return _key(found[0]) if found and isinstance(found[0], sympy.Basic | sympy.MatrixBase) else None
-
-
-def _key(expression: sympy.Basic | sympy.MatrixBase) -> str | None:
+    if not found or not isinstance(found[0], sympy.Expr | sympy.MatrixBase):
+        return None
+    expression = _make_exact(found[0].doit() if found[0].is_Matrix else found[0])
     if isinstance(expression, sympy.MatrixBase):
-        return _join(f"matrix{expression.shape}", expression)
-    if isinstance(expression, sympy.FiniteSet):
-        parts = [_key(part) for part in expression.args]
-        return None if None in parts else f"set({','.join(sorted(set(filter(None, parts))))})"
-    if isinstance(expression, sympy.Interval):
-        ends = _join("interval", (expression.start, expression.end))
-        return None if ends is None else f"{ends}{bool(expression.left_open):d}{bool(expression.right_open):d}"
-    if isinstance(expression, sympy.Equality) and expression.lhs.is_Symbol:
-        return _key(expression.rhs)  # x = 3 and x ∈ [0, 1] answer with what x is
-    if isinstance(expression, sympy.Tuple | sympy.Union | sympy.Intersection | sympy.core.relational.Relational):
-        return _join(type(expression).__name__, expression.args)
-    return _value(expression)
+        return _matrix_key(expression)
+    return _value_key(expression) if kind == "value" else _equation_key(expression)
 
 
-def _join(name: str, parts) -> str | None:
-    keys = [_key(part) for part in parts]
-    return None if None in keys else f"{name}({','.join(filter(None, keys))})"
+def _make_exact(expression):
+    """Decimals as the fractions that they are, and `i` as the imaginary unit, unless i, j and k are vectors."""
+    names = {str(symbol): symbol for symbol in expression.free_symbols}
+    exact = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
+    if "i" in names and not names.keys() & {"j", "k"}:
+        exact[names["i"]] = sympy.I
+    return expression.subs(exact) if exact else expression
 
 
-def _value(expression: sympy.Basic) -> str | None:
+def _matrix_key(matrix: sympy.MatrixBase) -> str | None:
+    """In the form of `spine_rl.answers.structure`; a sum or product of matrices is worked out."""
+    rows = [[_value_key(cell) for cell in row] for row in matrix.tolist()]
+    if any(cell is None for row in rows for cell in row):
+        return None
+    return "[" + "|".join(";".join(filter(None, row)) for row in rows) + "]"
+
+
+def _value_key(expression: sympy.Expr) -> str | None:
     if expression in (sympy.oo, -sympy.oo):
         return str(expression)
-    symbols = expression.free_symbols
-    value = sympy.N(expression, 30, subs={symbol: _number_for(str(symbol)) for symbol in symbols})
-    if not value.is_number or not value.is_finite:
+    value = _evaluate(expression)
+    if value is None:
         return None
     real, imaginary = value.as_real_imag()
-    if symbols:
+    if expression.free_symbols:
         return f"f({_digits(real)},{_digits(imaginary)})"
     return _number(real) if abs(imaginary) < 1e-20 else f"{_number(real)}+{_number(imaginary)}i"
+
+
+def _equation_key(difference: sympy.Expr) -> str | None:
+    """The ratio of the difference's values at two points: a factor cancels."""
+    first, second = _evaluate(difference), _evaluate(difference, salt="second")
+    if first is None or second is None or abs(second) < 1e-20:
+        return None
+    real, imaginary = sympy.N(first / second, 30).as_real_imag()
+    return f"eq({_digits(real)},{_digits(imaginary)})"
+
+
+def _evaluate(expression: sympy.Expr, salt: str = "") -> sympy.Expr | None:
+    """Its value to 30 digits, the variables set; None if there is none."""
+    variables = {symbol: _number_for(f"{salt}{symbol}") for symbol in expression.free_symbols}
+    value = sympy.N(expression, 30, subs=variables)
+    return value if value.is_number and value.is_finite else None
 
 
 def _number_for(name: str) -> sympy.Expr:
@@ -77,29 +92,46 @@ def _digits(value: sympy.Expr) -> str:
 
 
 def _limit_resources() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+
+
+def _set_timers(soft: float, hard: float) -> None:
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, soft)
+        signal.setitimer(signal.ITIMER_VIRTUAL, hard)
+
+
+def _give_up(*_) -> None:
+    raise TimeoutError
+
+
+def _reply(question: str) -> dict[str, str | None]:
+    try:
+        _set_timers(SOFT_TIMEOUT, SELF_DESTRUCT)
+        return {"key": compute_key(*json.loads(question))}
+    except (TimeoutError, MemoryError):
+        return {"timeout": "given up"}
+    except Exception:  # sympy raises of every kind on what it cannot read; that is no answer
+        return {"key": None}
+    finally:
+        _set_timers(0, 0)
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not look like an answer
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not look like a reply
     _limit_resources()
-    answers.write("ready\n")
-    answers.flush()
+    replies.write("ready\n")
+    replies.flush()
     for line in sys.stdin:
-        if hasattr(signal, "alarm"):
-            signal.alarm(SELF_DESTRUCT)
-        try:
-            key = compute_key(json.loads(line))
-        except Exception:  # sympy raises of every kind on what it cannot read; that is no answer
-            key = None
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
-        answers.write(json.dumps(key) + "\n")
-        answers.flush()
+        replies.write(json.dumps(_reply(line)) + "\n")
+        replies.flush()
 
 
 if __name__ == "__main__":

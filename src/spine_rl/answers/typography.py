@@ -1,0 +1,101 @@
+"""Takes from a mathematical answer what carries no meaning: spacing, delimiters, wrappers, units, currency, percent."""
+
+import re
+
+_SYMBOLS = str.maketrans(
+    {
+        "−": "-", "–": "-", "﹣": "-", "－": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
+        "∕": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
+        "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "°": "", "º": "", "％": "%", "，": ", ",
+        "；": "; ", "、": ", ", "（": "(", "）": ")", "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4",
+        "¾": " 3/4", "√": r"\sqrt ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
+        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "≈": "",
+    }
+)  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_THIN_SPACE = re.compile(
+    r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
+)
+_SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
+_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*|\*\*$|`")
+_FRACTION = re.compile(r"\\[dtc](frac|binom)")
+_LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
+_CURRENCY = re.compile(r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*")
+_CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹])$")
+_SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
+_DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),])")
+_DECIMAL_COMMA = re.compile(r"^([-+]?(?:0|\d{4,})),(\d+)$")
+_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_SPACED = re.compile(r"^[-+]?\d{1,3}(?:[ ]\d{3})+(?:\.\d+)?$")
+_THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!\d))")
+_PERCENT = re.compile(r"\s*(?:\\?%|(?:\\(?:text|mbox|mathrm)\{)?\s*(?:percent(?:age)?|pct)\b\s*\}?)\s*$", re.IGNORECASE)
+_INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
+_DEGREE = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))")
+_TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|boldsymbol|hbox|bm|rm|bf)"
+_TEXT_UNIT = re.compile(
+    r"(?<=[\d})a-zA-Z\]])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{(?!\s*(?:,?\s*(?:and|or)|[deiC])\s*\})[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?\s*\.?$"
+)
+_UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
+_SHORT_UNITS = r"cm|mm|km|dm|kg|mg|ml|mL|in|ft|yd|mi|lb|lbs|oz|hr|hrs|Hz|pm|am|mph|cc|sq|MB|GB"
+_WORD_UNIT = re.compile(
+    rf"(?<=[\d)}}a-z])\s*(?<![A-Za-z\\])(?!(?:and|or|pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|mod|inf|infty|infinity"
+    rf"|factorial|choose|if|for|where|to)\b)"
+    rf"(?:(?:{_SHORT_UNITS})|[A-Za-z]{{3,}})(?:\s*\^\s*\{{?[23]\}}?|/[a-z]{{1,6}}(?:\^\{{?\d\}}?)?)?\.?$"
+)
+_IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
+_LEADING_WORDS = re.compile(
+    r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx)\s*(?=[\d.$\\-])", re.IGNORECASE
+)
+_VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
+_TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?")
+
+
+def strip_typography(answer: str) -> str:
+    """The answer in one plain form, ASCII where it can be; `10,\\!080 \\text{ cm}^2` becomes `10080`.
+
+    Spaces that may separate are kept, so that `1 4/5` stays a mixed number and `3, 4` a list.
+    """
+    text = answer.strip()
+    if not text.isascii():
+        text = _SQUARE_METRES.sub("", text)
+        text = text.translate(_SYMBOLS)
+    text = _CONTROL.sub("", text)
+    if "\\\\" in text and "\\begin" not in text:
+        text = _DOUBLED.sub(r"\\", text)  # escaped twice, as in JSON
+    text = _LETTER_OF_CHOICE.sub("", text)
+    text = _CURRENCY_END.sub("", _CURRENCY.sub(r"\1", text))
+    if "\\" in text or "$" in text or "*" in text or "~" in text or "`" in text:
+        text = _THIN_GROUP.sub("", text)
+        text = _SIZES.sub("", text)
+        text = _THIN_SPACE.sub(" ", text)
+        text = _DELIMITERS.sub(" ", text)
+        text = _FRACTION.sub(r"\\\1", text)
+        text = _INEQUALITY.sub(lambda match: "\\" + match.group(1)[:2], text)
+        if _TRIGONOMETRY.search(text):
+            text = _ANGLE.sub(r"{(\\frac{\1\\pi}{180})}", text)
+        text = _DEGREE.sub("", text)
+        text = text.replace("\\langle", "(").replace("\\rangle", ")")
+    text = text.lstrip(" \t\n,;:").rstrip(" \t\n.,;:")
+    text = strip_units(_LEADING_WORDS.sub("", text))
+    if "\\" in text:
+        text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
+    text = " ".join(text.split()).replace("!=", "\\ne ").replace("==", "=")
+    if "," in text and not any(bracket in text for bracket in "([{"):
+        text = _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
+        text = _DECIMAL_COMMA.sub(r"\1.\2", text)
+    if " " in text and _SPACED.match(text):
+        text = text.replace(" ", "")
+    return text
+
+
+def strip_units(text: str) -> str:
+    """Drops what stands behind a value: percent, degrees, units in words."""
+    for _ in range(4):  # "5.4 \text{ cents} \text{ per pound}", "12 square units"
+        shorter = _PERCENT.sub("", text)
+        shorter = _TEXT_UNIT.sub("", shorter)
+        shorter = _WORD_UNIT.sub("", _IN_WORDS.sub("", shorter)).rstrip(" ,;")
+        if shorter in (text, "") or not _VALUE_ENDS.search(shorter):
+            break
+        text = shorter
+    return text
