@@ -104,9 +104,8 @@ def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Compa
         dtype=options.dtype,
     )
     if options.baseline is None:
-        return _Comparison(
-            record_responses(options.model, plan, folder, overwrite=options.overwrite, again=options.again), None, 0
-        )
+        recorded = record_responses(options.model, plan, folder, overwrite=options.overwrite, again=options.again)
+        return _Comparison(recorded, None, 0)
     budget = (read_budget(options.model) or 0) if options.budget is None else options.budget
     ids = [problem.id for problem in problem_set.problems]
     is_folder = (Path(options.baseline) / SETTINGS_FILE).is_file()

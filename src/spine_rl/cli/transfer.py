@@ -92,9 +92,7 @@ def _train(options: TransferOptions) -> Arguments:
         content = json.loads(config.read_text())
         if "sampling" in content:
             if content["given"] != json.loads(json.dumps(arguments.given)):
-                raise RunFolderError(
-                    f"{folder} holds a run of another configuration; give another --out, or --overwrite"
-                )
+                raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
             return arguments
         tokens.append("--resume" if get_last_checkpoint(str(folder)) else "--overwrite")  # it was interrupted
     run_train(tokens)
@@ -157,9 +155,9 @@ def build_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
 
 def _render_markdown(summary: Mapping[str, Any], rows: list[tuple[str, ...]]) -> str:
     lines = [
-        f"{summary['model']} adapted on {summary['adapted_on']} ({summary['preset']}). Pass@1 is greedy; base maj@N is the "
-        f"vote of N = {summary['samples_per_problem']} samples, as many a problem as the adaptation drew. Intervals: 95 %, "
-        "by bootstrap over problems; p: paired sign-flip test.",
+        f"{summary['model']} adapted on {summary['adapted_on']} ({summary['preset']}). Pass@1 is greedy; base "
+        f"maj@N is the vote of N = {summary['samples_per_problem']} samples, as many a problem as the adaptation drew. "
+        "Intervals: 95 %, by bootstrap over problems; p: paired sign-flip test.",
         "",
         "| " + " | ".join(_HEADER) + " |",
         "| " + " | ".join("---" for _ in _HEADER) + " |",

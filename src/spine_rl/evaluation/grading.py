@@ -6,9 +6,8 @@ from statistics import fmean
 
 import numpy as np
 
-from spine_rl.answers import ANSWER_TYPES
-from spine_rl.errors import ConfigError, DataError
-from spine_rl.evaluation._answers import gold_key, infer_answer_type, response_key
+from spine_rl.answers import check_answer_type, gold_key, infer_answer_type, response_key
+from spine_rl.errors import DataError
 from spine_rl.evaluation.records import Record
 from spine_rl.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
 from spine_rl.problems import Problem
@@ -66,9 +65,7 @@ def make_answer_sheet(
 
 
 def _resolve_types(problems: Sequence[Problem], gold_answers: Mapping[str, str], answer_type: str) -> list[str]:
-    if answer_type not in (*ANSWER_TYPES, "auto"):
-        raise ConfigError(f"answer_type={answer_type!r}: must be one of auto, {', '.join(ANSWER_TYPES)}")
-    if answer_type != "auto":
+    if check_answer_type(answer_type) != "auto":
         return [problem.answer_type or answer_type for problem in problems]
     types = [problem.answer_type or ("choice" if problem.options else None) for problem in problems]
     open_gold = [gold_answers[problem.id] for problem, kind in zip(problems, types, strict=True) if kind is None]
