@@ -14,7 +14,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.cli.arguments import Arguments, parse_arguments
 from spine_rl.cli.evaluate import EvalOptions, run_evaluation
-from spine_rl.cli.evaluation_table import format_difference, format_interval, format_p, format_value
+from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
 from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import RUN_FILE, read_budget
@@ -140,7 +140,7 @@ def build_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
             name,
             str(report["n_problems"]),
             format_value(report["baseline"], "greedy_pass@1"),
-            f"{report['budget']['baseline_maj']:.4f}{format_interval(report['budget']['interval'])}",
+            format_vote(report["budget"]),
             format_value(report, "greedy_pass@1"),
             format_difference(report["differences"]["greedy_pass@1"]),
             format_p(report["differences"]["greedy_pass@1"]),
@@ -150,7 +150,7 @@ def build_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]
     base = fmean(report["baseline"]["greedy_pass@1"] for report in reports.values())
     vote = fmean(report["budget"]["baseline_maj"] for report in reports.values())
     adapted = fmean(report["greedy_pass@1"] for report in reports.values())
-    return [*rows, ("average", "", f"{base:.4f}", f"{vote:.4f}", f"{adapted:.4f}", f"{adapted - base:+.4f}", "")]
+    return [*rows, ("average", "", f"{base:.3f}", f"{vote:.3f}", f"{adapted:.3f}", f"{adapted - base:+.3f}", "")]
 
 
 def _render_markdown(summary: Mapping[str, Any], rows: list[tuple[str, ...]]) -> str:

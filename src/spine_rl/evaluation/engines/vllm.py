@@ -30,9 +30,8 @@ class VllmEngine:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model)
             config = AutoConfig.from_pretrained(model)
-            self._llm: Any = self._vllm.LLM(
-                model=model, dtype=dtype, generation_config="vllm"
-            )  # no defaults of the model's
+            # generation_config: none of the model's own sampling defaults
+            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, generation_config="vllm")
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
         self.context = getattr(config.get_text_config(), "max_position_embeddings", None)
