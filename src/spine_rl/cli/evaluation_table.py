@@ -29,9 +29,11 @@ def build_tables(report: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def format_value(metrics: Mapping[str, Any], name: str) -> str:
-    """`0.484 [0.36, 0.61]`."""
+    """`0.484 [0.36, 0.61]`, an accuracy; the others' intervals are in the report."""
     value = metrics.get(name)
-    return "–" if value is None else f"{value:.3f}" + format_interval(metrics["intervals"].get(name))
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (format_interval(metrics["intervals"].get(name)) if "@" in name else "")
 
 
 def format_vote(budget: Mapping[str, Any]) -> str:
