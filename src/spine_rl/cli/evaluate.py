@@ -67,11 +67,11 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
         folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if options.from_samples is None:
             compared = _draw(options, problem_set, folder)
-            _finish_baseline(folder, sheet, problem_set)
         else:
             compared = _reload(options, options.from_samples, sheet)
         report = build_report(sheet, problem_set.tags, compared.recorded, compared.baseline, compared.budget)
         if options.out is not None:
+            _finish_baseline(folder, sheet, problem_set)
             finish(folder, report)
     for table in build_tables(report):
         Console().print(table)

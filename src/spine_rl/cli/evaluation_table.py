@@ -11,11 +11,12 @@ from rich.text import Text
 _LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
 
 
-def build_tables(report: Mapping[str, Any]) -> Iterator[Table]:
-    """The metrics, beside the baseline's where there is one, then a table for each tag."""
+def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """What was evaluated, then the metrics, beside the baseline's where there is one, then a table for each tag."""
     settings, baseline = report["settings"], report.get("baseline")
     title = f"model: {settings['model']}\n" + (f"baseline: {baseline['model']}\n" if baseline is not None else "")
-    table = _new_table(title + f"data: {settings['data']}, {report['n_problems']} problems; [95 % interval]")
+    yield Text(title + f"data: {settings['data']}, {report['n_problems']} problems; [95 % interval]")
+    table = _new_table()
     table.add_column("metric", no_wrap=True)
     for name in ("model", *_list_comparisons(report)):
         table.add_column(name)
@@ -56,8 +57,8 @@ def format_p(comparison: Mapping[str, Any]) -> str:
     return "–" if comparison["p"] is None else f"{comparison['p']:.2g}"
 
 
-def _new_table(title: str) -> Table:
-    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _new_table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def _list_comparisons(report: Mapping[str, Any]) -> list[str]:
@@ -78,7 +79,7 @@ def _compare(report: Mapping[str, Any], name: str) -> list[str]:
 
 def _build_tag_table(tag: str, values: Mapping[str, Mapping[str, Any]]) -> Table:
     names = [name for name in next(iter(values.values())) if name not in ("n_problems", "intervals")]
-    table = _new_table(f"by {tag}")
+    table = _new_table()
     for header in (escape(tag), "n", *names):
         table.add_column(header)
     for value, metrics in values.items():
