@@ -220,7 +220,7 @@ def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder,
     out = tmp_path / "out"
     status, printed, error = evaluate(spine, run_folder, problems_file, "--baseline", model_folder, "--out", out)
     assert status == 0, error
-    assert "maj@2" in printed
+    assert "greedy_pass@1 against baseline maj@2: " in printed
     report = json.loads((out / "evaluation.json").read_text())
     assert report["budget"]["samples_per_problem"] == 2
     assert report["differences"]["greedy_pass@1"].keys() == {"difference", "interval", "p"}

@@ -25,6 +25,10 @@ def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
             cells = _compare(report, name) if baseline is not None else []
             table.add_row(*map(Text, [name, format_value(report, name), *cells]))
     yield table
+    if "budget" in report:
+        lead = report["budget"]["greedy_pass@1_minus_baseline_maj"]
+        votes = report["budget"]["samples_per_problem"]
+        yield Text(f"greedy_pass@1 against baseline maj@{votes}: {format_difference(lead)}, p = {format_p(lead)}\n")
     for tag, values in report["by_tag"].items():
         yield _build_tag_table(tag, values)
 

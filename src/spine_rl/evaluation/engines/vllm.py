@@ -1,8 +1,8 @@
 """vLLM's offline engine, where it is installed (`pip install 'spine-rl[vllm]'`).
 
 Written against the documented interface of `vllm.LLM`; each response has a seed of its own, so it does not depend on
-what else is in the batch, up to the arithmetic of the kernels. vLLM gives its memory back late: evaluate a baseline in a
-command of its own, and compare with its folder.
+what else is in the batch, up to the arithmetic of the kernels. vLLM gives its memory back late: evaluate a baseline by
+a command of its own, and compare with its folder.
 """
 
 from collections.abc import Sequence
