@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import save_qwen2
 from spine_rl.cli.main import main
+from spine_rl.cli.train import run_train
 from spine_rl.lab.bench import BASE_FOLDER, make_problems
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -190,9 +192,146 @@ def test_eval_of_the_lab_model(spine, tmp_path):
     assert metrics["n_problems"] == 16
     assert metrics["truncated"] == 0
     assert metrics["maj@4"] >= 0.5  # the base solves chains of 3 by vote
+    low, high = metrics["intervals"]["maj@4"]
+    assert low <= metrics["maj@4"] <= high
+    assert {"pass@1", "pass@2", "pass@4"} <= metrics.keys()
     status, _, error = spine(*command)
-    assert status == 2
-    assert "exists; give another name or --overwrite" in error
+    assert_one_line(status, error, "exists; give another name or --overwrite")
+
+
+def evaluate(spine, model, data, *more):
+    short = ("--samples=2", "--max-new-tokens=6", "--batch-size=4")
+    return spine("eval", "--model", model, "--data", data, *short, *more)
+
+
+@pytest.fixture(scope="module")
+def run_folder(model_folder, tmp_path_factory):
+    """A model that 2 steps of 4 responses adapted to 6 problems: a budget of 8 / 6, rounded up."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = folder / "problems.jsonl"
+    data.write_text("".join(json.dumps({"question": f"What is {i}+{i}?"}) + "\n" for i in range(6)))
+    run_train([f"--model={model_folder}", f"--data={data}", f"--output_dir={folder / 'run'}", *QUICK])
+    return folder / "run"
+
+
+def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder, run_folder, problems_file, tmp_path):
+    config = json.loads((run_folder / "spine_config.json").read_text())
+    assert config["sampling"] == {"responses": 8, "problems": 6}
+    out = tmp_path / "out"
+    status, printed, error = evaluate(spine, run_folder, problems_file, "--baseline", model_folder, "--out", out)
+    assert status == 0, error
+    assert "greedy_pass@1 against baseline maj@2: " in printed
+    report = json.loads((out / "evaluation.json").read_text())
+    assert report["budget"]["samples_per_problem"] == 2
+    assert report["differences"]["greedy_pass@1"].keys() == {"difference", "interval", "p"}
+    assert report["settings"]["comparison"] == {"baseline": model_folder, "budget": 2}
+    assert len((out / "greedy.jsonl").read_text().splitlines()) == 6
+    row = json.loads((out / "samples.jsonl").read_text().splitlines()[0])
+    assert row.keys() == {"id", "sample", "completion", "num_tokens", "truncated", "entropy"}
+
+    again = tmp_path / "again.json"
+    assert spine("eval", "--from-samples", out, "--data", problems_file, "--json", again)[0] == 0
+    assert again.read_bytes() == (out / "evaluation.json").read_bytes()
+    earlier = ("--baseline", out / "baseline", "--out", tmp_path / "second", "--json", tmp_path / "second.json")
+    assert evaluate(spine, run_folder, problems_file, *earlier)[0] == 0
+    assert json.loads((tmp_path / "second.json").read_text())["differences"] == report["differences"]
+
+    status, _, error = evaluate(spine, run_folder, problems_file, "--out", out)
+    assert_one_line(status, error, "already holds an evaluation; give another --out, or --overwrite")
+    status, _, error = evaluate(spine, run_folder, problems_file, "--baseline", out / "baseline", "--budget=5")
+    assert_one_line(status, error, "the baseline has 2 samples a problem, 5 are needed")
+    status, _, error = evaluate(spine, run_folder, problems_file, "--baseline", out / "baseline", "--temperature=1")
+    assert_one_line(status, error, "the baseline was evaluated with another decoding.temperature (0.6, the model 1.0)")
+    assert evaluate(spine, run_folder, problems_file, "--out", out, "--overwrite")[0] == 0
+    assert not (out / "baseline").exists()
+
+
+def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):
+    problem_set = make_problems("held_out", 24)
+    data = tmp_path / "chains.jsonl"
+    rows = [{"id": p.id, "prompt": p.prompt, "answer": problem_set.gold_answers[p.id]} for p in problem_set.problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["eval", "--model", BASE_FOLDER, "--data", data, "--samples=4", "--max-new-tokens=120", "--batch-size=16"]
+    assert spine(*command, "--out", tmp_path / "whole")[0] == 0
+    broken = tmp_path / "broken"
+    process = subprocess.Popen([sys.executable, "-m", "spine_rl.cli.main", *map(str, command), "--out", str(broken)])
+    samples, deadline = broken / "samples.jsonl", time.monotonic() + 120
+    while not (samples.exists() and samples.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert 0 < len(samples.read_bytes().splitlines()) < 24 * 4
+    status, _, error = spine(*command, "--out", broken, "--seed=1")
+    assert_one_line(status, error, "holds an interrupted evaluation with another decoding.seed (0 before, 1 now)")
+    assert spine(*command, "--out", broken)[0] == 0
+    for name in ("greedy.jsonl", "samples.jsonl", "evaluation.json"):
+        assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_eval_by_continuous_batching(spine, model_folder, problems_file, tmp_path):
+    result = tmp_path / "eval.json"
+    status, _, error = evaluate(spine, model_folder, problems_file, "--engine=continuous", "--json", result)
+    assert status == 0, error
+    assert json.loads(result.read_text())["settings"]["engine"] == "continuous"
+
+
+def test_mistakes_in_eval(spine, model_folder, problems_file, tmp_path):
+    unlabelled = tmp_path / "unlabelled.jsonl"
+    unlabelled.write_text(
+        '{"id": "a", "question": "1+1?", "answer": "2"}\n{"id": "b", "question": "?", "answer": ""}\n'
+    )
+    cases = [
+        ((model_folder, problems_file, "--answer-type=maths"), "answer_type='maths': must be one of"),
+        ((model_folder, problems_file, "--engine=vlm"), "engine='vlm': unknown; did you mean 'vllm'?"),
+        ((model_folder, problems_file, "--budget=4"), "give a --baseline model too"),
+        ((model_folder, problems_file, "--from-samples", tmp_path), "give either --model"),
+        ((model_folder, problems_file, "--out", tmp_path), "is not an empty folder and holds no evaluation of ours"),
+        ((model_folder, unlabelled), "problem 'b' has no gold answer; evaluation needs one for every problem"),
+    ]
+    for arguments, message in cases:
+        status, _, error = evaluate(spine, *arguments)
+        assert_one_line(status, error, message)
+    status, _, error = spine("eval", "--from-samples", tmp_path / "nothing", "--data", problems_file)
+    assert_one_line(status, error, "no evaluation, settings.json cannot be read")
+
+
+# ---- transfer
+
+
+def test_transfer_trains_once_and_writes_one_table(spine, model_folder, problems_file, tmp_path):
+    config, out = tmp_path / "run.yaml", tmp_path / "out"
+    config.write_text(
+        f"model: {model_folder}\ndata: {problems_file}\npreset: spine\nlearning_rate: 1e-3\nmax_steps: 2\n"
+        "num_generations: 2\nper_device_train_batch_size: 4\nmax_completion_length: 6\nuse_cpu: true\nreport_to: none\n"
+        "gradient_checkpointing: false\nprompt_suffix: ' Go.'\n"
+    )
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"prompt": f"{i}*2?", "answer": str(2 * i)}) + "\n" for i in range(3)))
+    command = ("transfer", "--config", config, "--eval-data", problems_file, "--eval-data", other, "--out", out)
+    status, _, error = spine(*command, "--samples=2")
+    assert status == 0, error
+    summary = json.loads((out / "transfer.json").read_text())
+    assert summary["results"].keys() == {"problems", "other"}
+    assert summary["samples_per_problem"] == 2
+    assert summary["results"]["other"]["n_problems"] == 3
+    assert summary["results"]["other"]["differences"]["greedy_pass@1"].keys() == {"difference", "interval", "p"}
+    table = (out / "transfer.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in table[4:]] == ["| problems", "| other", "| average"]
+    settings = json.loads((out / "other" / "settings.json").read_text())
+    assert settings["prompt"]["prompt_suffix"] == " Go."
+    assert settings["decoding"]["max_new_tokens"] == 6
+
+    weights = (out / "adapted" / "model.safetensors").stat().st_mtime_ns
+    assert spine(*command, "--samples=2")[0] == 0  # goes on: everything is there
+    assert (out / "adapted" / "model.safetensors").stat().st_mtime_ns == weights
+    assert json.loads((out / "transfer.json").read_text()) == summary
+    status, _, error = spine(*command, "--samples=3")
+    assert_one_line(status, error, "another num_samples (2 before, 3 now)")
+    config.write_text(config.read_text() + "seed: 1\n")
+    status, _, error = spine(*command, "--samples=2")
+    assert_one_line(status, error, "is a run of another configuration; give another --out, or --overwrite")
+    status, _, error = spine(*command, "--eval-data", tmp_path / "deeper" / "other.csv")
+    assert_one_line(status, error, "the name 'other' is taken; rename the file")
 
 
 # ---- mistakes

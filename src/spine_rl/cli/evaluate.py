@@ -1,55 +1,142 @@
 """`spine eval`."""
 
 import json
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from spine_rl.answers import ANSWER_TYPES
+from spine_rl.cli.evaluation_table import build_tables
 from spine_rl.errors import ConfigError, RunFolderError
-from spine_rl.evaluation import Decoding, evaluate
-from spine_rl.models import get_context_length, load_model_and_tokenizer, move_to_accelerator
-from spine_rl.problems import PromptStyle, load_problems
+from spine_rl.evaluation.budget import read_budget
+from spine_rl.evaluation.engines import Decoding
+from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
+from spine_rl.evaluation.records import (
+    BASELINE_FOLDER,
+    COMPARISON,
+    SETTINGS_FILE,
+    Recorded,
+    load_recorded,
+    read_settings,
+)
+from spine_rl.evaluation.report import build_report, check_comparable
+from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses
+from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 
 
-def run_evaluation(
-    model_name: str,
-    data: str,
-    decoding: Decoding,
-    *,
-    num_samples: int,
-    answer_type: str,
-    prompt_style: PromptStyle,
-    columns: dict[str, Any],
-    dtype: str,
-    json_out: Path | None,
-    overwrite: bool,
-) -> None:
-    """Loads, evaluates, prints a table and writes the metrics as JSON; see `spine eval --help` for the arguments."""
-    if answer_type not in ANSWER_TYPES:
-        raise ConfigError(f"answer_type={answer_type!r}: must be one of {', '.join(ANSWER_TYPES)}")
-    if json_out is not None and json_out.exists() and not overwrite:
-        raise RunFolderError(f"{json_out} exists; give another name or --overwrite")
-    problem_set = load_problems(data, **columns)
-    model, tokenizer = load_model_and_tokenizer(model_name, dtype=dtype)
-    model = move_to_accelerator(model)
-    evaluation = evaluate(
-        model,
-        tokenizer,
-        problem_set.problems,
-        problem_set.gold_answers,
-        decoding,
-        num_samples=num_samples,
-        prompt_style=prompt_style,
-        answer_type=answer_type,
-        context=get_context_length(model),
+@dataclass(frozen=True)
+class EvalOptions:
+    """What `spine eval` was asked for; see `spine eval --help`."""
+
+    data: str
+    decoding: Decoding
+    model: str | None = None
+    num_samples: int = 8
+    answer_type: str = "auto"
+    style: PromptStyle = field(default_factory=PromptStyle)
+    columns: dict[str, Any] = field(default_factory=lambda: {"gold_column": "answer"})
+    engine: str = "transformers"
+    dtype: str = "auto"
+    baseline: str | None = None
+    budget: int | None = None
+    out: Path | None = None
+    from_samples: Path | None = None
+    json_out: Path | None = None
+    overwrite: bool = False
+    again: bool = False  # report a finished evaluation with the same settings anew, instead of refusing
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The responses, and what they are compared with."""
+
+    recorded: Recorded
+    baseline: Recorded | None
+    budget: int
+
+
+def run_evaluation(options: EvalOptions) -> dict[str, Any]:
+    """Draws responses (or reads them), reports, prints, and returns the report."""
+    _check(options)
+    problem_set = load_problems(options.data, **options.columns)
+    sheet = make_answer_sheet(problem_set.problems, problem_set.gold_answers, options.answer_type)
+    with ExitStack() as stack:
+        folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if options.from_samples is None:
+            compared = _draw(options, problem_set, folder)
+        else:
+            compared = _reload(options, options.from_samples, sheet)
+        report = build_report(sheet, problem_set.tags, compared.recorded, compared.baseline, compared.budget)
+        if options.out is not None:
+            _finish_baseline(folder, sheet, problem_set)
+            finish(folder, report)
+    for table in build_tables(report):
+        Console().print(table)
+    if options.json_out is not None:
+        options.json_out.parent.mkdir(parents=True, exist_ok=True)
+        options.json_out.write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _check(options: EvalOptions) -> None:
+    if (options.model is None) == (options.from_samples is None):
+        raise ConfigError("give either --model, to draw responses, or --from-samples, to grade earlier ones")
+    if options.from_samples is not None and options.out is not None:
+        raise ConfigError("--from-samples draws nothing that --out could keep; give --json FILE for the report")
+    if options.json_out is not None and options.json_out.exists() and not options.overwrite:
+        raise RunFolderError(f"{options.json_out} exists; give another name or --overwrite")
+    if options.budget and options.baseline is None and options.from_samples is None:
+        raise ConfigError(f"--budget {options.budget} is the baseline's; give a --baseline model too")
+
+
+def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Comparison:
+    assert options.model is not None
+    plan = EvaluationPlan(
+        data=options.data,
+        problems=problem_set.problems,
+        style=options.style,
+        decoding=options.decoding,
+        num_samples=options.num_samples,
+        engine=options.engine,
+        dtype=options.dtype,
     )
-    table = Table("metric", "value", title=None)
-    for name, value in evaluation.metrics.items():
-        table.add_row(name, str(value) if isinstance(value, int) else f"{value:.4f}")
-    Console().print(table)
-    if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
+    if options.baseline is None:
+        recorded = record_responses(options.model, plan, folder, overwrite=options.overwrite, again=options.again)
+        return _Comparison(recorded, None, 0)
+    budget = (read_budget(options.model) or 0) if options.budget is None else options.budget
+    ids = [problem.id for problem in problem_set.problems]
+    is_folder = (Path(options.baseline) / SETTINGS_FILE).is_file()
+    baseline = load_recorded(Path(options.baseline), ids) if is_folder else None
+    if baseline is not None:  # before hours of sampling
+        check_comparable(plan.describe(options.model), baseline, max(options.num_samples, budget))
+    comparison = {"baseline": options.baseline, "budget": budget}
+    recorded = record_responses(
+        options.model, plan, folder, comparison=comparison, overwrite=options.overwrite, again=options.again
+    )
+    if baseline is None:
+        plan = replace(plan, num_samples=max(options.num_samples, budget))
+        baseline = record_responses(options.baseline, plan, folder / BASELINE_FOLDER, again=True)
+    return _Comparison(recorded, baseline, budget)
+
+
+def _finish_baseline(folder: Path, sheet: AnswerSheet, problem_set: ProblemSet) -> None:
+    """A baseline that was drawn beside the model is an evaluation of its own."""
+    nested = folder / BASELINE_FOLDER
+    if nested.is_dir():
+        recorded = load_recorded(nested, [problem.id for problem in problem_set.problems])
+        finish(nested, build_report(sheet, problem_set.tags, recorded))
+
+
+def _reload(options: EvalOptions, folder: Path, sheet: AnswerSheet) -> _Comparison:
+    """What an earlier evaluation drew, and what it was compared with unless another baseline is given."""
+    ids = [problem.id for problem in sheet.problems]
+    before = read_settings(folder)[COMPARISON]
+    nested = folder / BASELINE_FOLDER
+    baseline = options.baseline or (str(nested) if nested.is_dir() else before.get("baseline"))
+    budget = before.get("budget", 0) if options.budget is None else options.budget
+    return _Comparison(
+        load_recorded(folder, ids), load_recorded(Path(baseline), ids) if baseline is not None else None, budget
+    )

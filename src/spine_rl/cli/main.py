@@ -78,16 +78,39 @@ def train(context: typer.Context) -> None:
 
 @app.command(name="eval")
 def evaluate(
-    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
     data: Annotated[str, typer.Option(help="Labelled problems: .jsonl, .json, .csv, .parquet or a hub data set.")],
+    model: Annotated[str | None, typer.Option(help="Model folder, adapter folder or hub id.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="k: sampled responses per problem.")] = 8,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the metrics here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for responses and report. An interrupted evaluation goes on with the same command."),
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Compare with this model, or with the --out folder of its evaluation.")
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Samples per problem of the baseline's vote, beside the model's Pass@1; 0: none. Default: what the "
+            "adaptation sampled, where --model is a run's folder.",
+        ),
+    ] = None,
+    from_samples: Annotated[
+        Path | None, typer.Option(help="Grade the responses in this --out folder anew, without a model.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="transformers, continuous or vllm.")] = "transformers",
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 1024,
     temperature: Annotated[float, typer.Option(min=1e-6, help="Of the samples.")] = 0.6,
     top_p: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the samples.")] = 0.95,
-    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    answer_type: Annotated[str, typer.Option(help="How answers are read.")] = "math",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Responses at once. Default: 64; continuous 256, vllm 1024.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples and of the bootstrap.")] = 0,
+    answer_type: Annotated[
+        str, typer.Option(help="How answers are read where a problem does not say; auto goes by the gold answers.")
+    ] = "auto",
     split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
@@ -96,32 +119,81 @@ def evaluate(
     system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
     prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --json.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json hold.")] = False,
 ) -> None:
-    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems."""
-    from spine_rl.cli.evaluate import run_evaluation
+    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
+    from spine_rl.cli.evaluate import EvalOptions, run_evaluation
     from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.evaluation import Decoding
+    from spine_rl.evaluation.engines import pick_batch_size
     from spine_rl.problems import PromptStyle
 
     quiet_libraries()
     run_evaluation(
-        model,
-        data,
-        Decoding(max_new_tokens, temperature=temperature, top_p=top_p, batch_size=batch_size, seed=seed),
-        num_samples=samples,
-        answer_type=answer_type,
-        prompt_style=PromptStyle(system_prompt, prompt_suffix),
-        columns={
-            "split": split,
-            "prompt_column": prompt_column,
-            "id_column": id_column,
-            "gold_column": gold_column,
-            "limit": limit,
-        },
-        dtype=dtype,
-        json_out=json_out,
-        overwrite=overwrite,
+        EvalOptions(
+            data,
+            Decoding(max_new_tokens, temperature, top_p, pick_batch_size(engine, batch_size), seed),
+            model=model,
+            num_samples=samples,
+            answer_type=answer_type,
+            style=PromptStyle(system_prompt, prompt_suffix),
+            columns={
+                "split": split,
+                "prompt_column": prompt_column,
+                "id_column": id_column,
+                "gold_column": gold_column,
+                "limit": limit,
+            },
+            engine=engine,
+            dtype=dtype,
+            baseline=baseline,
+            budget=budget,
+            out=out,
+            from_samples=from_samples,
+            json_out=json_out,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
+def transfer(
+    config: Annotated[Path, typer.Option(help="Configuration of spine train; its output_dir is not used.")],
+    eval_data: Annotated[list[str], typer.Option(help="Labelled problems to evaluate on; give it several times.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
+    ],
+    samples: Annotated[int, typer.Option(min=1, help="k: sampled responses per problem.")] = 8,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest response. Default: training's.")] = None,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the samples.")] = 0.6,
+    top_p: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the samples.")] = 0.95,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Responses at once.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples and of the bootstrap.")] = 0,
+    engine: Annotated[str, typer.Option(help="transformers, continuous or vllm.")] = "transformers",
+    gold_column: Annotated[str, typer.Option(help="Column of the gold answer, in evaluation.")] = "answer",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
+) -> None:
+    """Adapts on one data set and evaluates on others, before and after."""
+    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.cli.transfer import TransferOptions, run_transfer
+    from spine_rl.evaluation.engines import pick_batch_size
+
+    quiet_libraries()
+    run_transfer(
+        TransferOptions(
+            config=config,
+            eval_data=tuple(eval_data),
+            out=out,
+            num_samples=samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            batch_size=pick_batch_size(engine, batch_size),
+            seed=seed,
+            engine=engine,
+            gold_column=gold_column,
+            overwrite=overwrite,
+        )
     )
 
 

@@ -16,7 +16,14 @@ from spine_rl.models import get_context_length, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, load_problems
 from spine_rl.training import SpineTrainer
 from spine_rl.training.progress import LiveView, show_live
-from spine_rl.training.run_folder import MetricsFile, check_folder, open_folder, write_config
+from spine_rl.training.run_folder import (
+    MetricsFile,
+    check_folder,
+    count_responses,
+    open_folder,
+    write_config,
+    write_sampling,
+)
 
 
 def run_train(tokens: list[str]) -> None:
@@ -45,6 +52,7 @@ def run_train(tokens: list[str]) -> None:
     local = Path(arguments.run.data).exists()  # a card is made to be shared: name the file, not where it lies
     trainer.create_model_card(folder.name, Path(arguments.run.data).name if local else arguments.run.data)
     if trainer.is_world_process_zero():
+        write_sampling(folder, count_responses(trainer.args, trainer.state.global_step), len(dataset))
         Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
 
 

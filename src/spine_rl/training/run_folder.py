@@ -1,11 +1,13 @@
 """What a run leaves in its output folder, and the guard that nothing of an earlier run is lost.
 
-- `spine_config.json`: the fields that were given, every field as resolved, and the versions
+- `spine_config.json`: the fields that were given, every field as resolved, the versions, and, once finished, how many
+  responses were sampled
 - `metrics.jsonl`: one row a logged step
 - the model in Hugging Face format, with its tokenizer; `checkpoint-*` for resuming; `README.md`, the model card
 """
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -86,6 +88,27 @@ def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, 
         "versions": {name: version(name) for name in _VERSIONED},
     }
     (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
+    """Adds to `spine_config.json` what a finished run sampled: the budget that other methods may be given."""
+    path = folder / CONFIG_FILE
+    content = json.loads(path.read_text())
+    content["sampling"] = {"responses": num_responses, "problems": num_problems}
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def count_responses(args: Any, num_steps: int) -> int:
+    """Responses that so many optimiser steps sampled, vote-only ones and all processes' included.
+
+    Args:
+        args: A `SpineConfig`, resolved.
+        num_steps: Optimiser steps done.
+    """
+    num_batches = math.ceil(
+        num_steps * args.gradient_accumulation_steps / (args.steps_per_generation * args.num_iterations)
+    )
+    return num_batches * args.generation_batch_size * (1 + args.vote_rounds)
 
 
 class MetricsFile(TrainerCallback):

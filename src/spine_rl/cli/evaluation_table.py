@@ -1,0 +1,91 @@
+"""The report of an evaluation as tables for the terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+_LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
+
+
+def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """What was evaluated, then the metrics, beside the baseline's where there is one, then a table for each tag."""
+    settings, baseline = report["settings"], report.get("baseline")
+    title = f"model: {settings['model']}\n" + (f"baseline: {baseline['model']}\n" if baseline is not None else "")
+    yield Text(title + f"data: {settings['data']}, {report['n_problems']} problems; [95 % interval]")
+    table = _new_table()
+    table.add_column("metric", no_wrap=True)
+    for name in ("model", *_list_comparisons(report)):
+        table.add_column(name)
+    for name, value in report.items():
+        if isinstance(value, int | float) and name not in _LEFT_OUT:
+            cells = _compare(report, name) if baseline is not None else []
+            table.add_row(*map(Text, [name, format_value(report, name), *cells]))
+    yield table
+    if "budget" in report:
+        lead = report["budget"]["greedy_pass@1_minus_baseline_maj"]
+        votes = report["budget"]["samples_per_problem"]
+        yield Text(f"greedy_pass@1 against baseline maj@{votes}: {format_difference(lead)}, p = {format_p(lead)}\n")
+    for tag, values in report["by_tag"].items():
+        yield _build_tag_table(tag, values)
+
+
+def format_value(metrics: Mapping[str, Any], name: str) -> str:
+    """`0.484 [0.36, 0.61]`, an accuracy; the others' intervals are in the report."""
+    value = metrics.get(name)
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (format_interval(metrics["intervals"].get(name)) if "@" in name else "")
+
+
+def format_vote(budget: Mapping[str, Any]) -> str:
+    """The baseline's vote at the adaptation's budget."""
+    return f"{budget['baseline_maj']:.3f}" + format_interval(budget["interval"])
+
+
+def format_difference(comparison: Mapping[str, Any]) -> str:
+    """`+0.344 [+0.22, +0.47]`."""
+    return f"{comparison['difference']:+.3f}" + format_interval(comparison["interval"], "+")
+
+
+def format_interval(interval: tuple[float, float] | None, sign: str = "") -> str:
+    """` [0.36, 0.61]`; nothing where there is no interval."""
+    return "" if interval is None else f" [{interval[0]:{sign}.2f}, {interval[1]:{sign}.2f}]"
+
+
+def format_p(comparison: Mapping[str, Any]) -> str:
+    """`0.012`."""
+    return "–" if comparison["p"] is None else f"{comparison['p']:.2g}"
+
+
+def _new_table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def _list_comparisons(report: Mapping[str, Any]) -> list[str]:
+    if "baseline" not in report:
+        return []
+    vote = [f"baseline maj@{report['budget']['samples_per_problem']}"] if "budget" in report else []
+    return ["baseline", *vote, "difference", "p"]
+
+
+def _compare(report: Mapping[str, Any], name: str) -> list[str]:
+    """The baseline's cells; its vote at the adaptation's budget stands beside the model's Pass@1."""
+    cells = [format_value(report["baseline"], name)]
+    if "budget" in report:
+        cells.append(format_vote(report["budget"]) if name == "greedy_pass@1" else "")
+    difference = report["differences"].get(name)
+    return cells + (["", ""] if difference is None else [format_difference(difference), format_p(difference)])
+
+
+def _build_tag_table(tag: str, values: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = [name for name in next(iter(values.values())) if name not in ("n_problems", "intervals")]
+    table = _new_table()
+    for header in (escape(tag), "n", *names):
+        table.add_column(header)
+    for value, metrics in values.items():
+        table.add_row(Text(value), str(metrics["n_problems"]), *(Text(format_value(metrics, name)) for name in names))
+    return table

@@ -1,0 +1,164 @@
+"""A recorded evaluation: responses drawn into a folder batch by batch, so that an interruption costs one batch."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from spine_rl.evaluation.engines import Decoding, Engine, load_engine
+from spine_rl.evaluation.engines.base import derive_seed
+from spine_rl.evaluation.evaluate import to_record
+from spine_rl.evaluation.records import (
+    COMPARISON,
+    GREEDY_FILE,
+    REPORT_FILE,
+    SAMPLES_FILE,
+    Recorded,
+    claim_folder,
+    keep_whole_batches,
+    load_recorded,
+    to_lines,
+)
+from spine_rl.evaluation.sampling import order_rows, prepare_prompts
+from spine_rl.problems import Problem, PromptStyle
+
+_VERSIONED = ("spine-rl", "torch", "transformers", "vllm")
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is asked of a model.
+
+    Attributes:
+        data: Where the problems come from, for the record.
+        problems: The problems.
+        style: What is put around a problem's text.
+        decoding: Of the samples; the greedy response shares its length limit.
+        num_samples: Samples a problem.
+        engine: One of `ENGINES`.
+        dtype: Of the weights.
+    """
+
+    data: str
+    problems: Sequence[Problem]
+    style: PromptStyle
+    decoding: Decoding
+    num_samples: int
+    engine: str = "transformers"
+    dtype: str = "auto"
+
+    def describe(self, model: str) -> dict[str, Any]:
+        """The settings: everything that decides which responses are drawn."""
+        texts = json.dumps([(problem.id, problem.prompt) for problem in self.problems])
+        return {
+            "model": model,
+            "weights_modified": _when_modified(model),
+            "engine": self.engine,
+            "dtype": self.dtype,
+            "data": self.data,
+            "problems": {"number": len(self.problems), "sha256": hashlib.sha256(texts.encode()).hexdigest()},
+            "prompt": asdict(self.style),
+            "decoding": asdict(self.decoding),
+            "num_samples": self.num_samples,
+            "versions": _list_versions(),
+        }
+
+
+def record_responses(
+    model: str,
+    plan: EvaluationPlan,
+    folder: Path,
+    *,
+    comparison: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    again: bool = False,
+) -> Recorded:
+    """Draws a model's greedy responses and samples into a folder, or what is missing of them.
+
+    Every batch has its own random state, from the seed and its first row, so an interrupted evaluation that goes on has
+    the responses of an unbroken one. The model is not loaded where nothing is missing.
+
+    Args:
+        model: Folder or hub id.
+        plan: What is drawn.
+        folder: Where to.
+        comparison: What the responses will be compared with: kept in the settings, and no part of them.
+        overwrite: Replace an earlier evaluation there.
+        again: Read a finished evaluation with the same settings, instead of refusing.
+
+    Raises:
+        RunFolderError: The folder holds a finished evaluation, one with other settings, or something else.
+        ConfigError: A prompt leaves no room for a response.
+    """
+    settings = plan.describe(model) | {COMPARISON: dict(comparison or {})}
+    claim_folder(folder, settings, overwrite=overwrite, again=again)
+    parts = [
+        (folder / GREEDY_FILE, replace(plan.decoding, temperature=0.0), 1),
+        (folder / SAMPLES_FILE, plan.decoding, plan.num_samples),
+    ]
+    done = [
+        keep_whole_batches(path, plan.decoding.batch_size, len(plan.problems) * num_samples)
+        for path, _, num_samples in parts
+    ]
+    if any(rows < len(plan.problems) * part[2] for rows, part in zip(done, parts, strict=True)):
+        engine = load_engine(plan.engine, model, plan.dtype)
+        prompts = prepare_prompts(engine, plan.problems, plan.style, plan.decoding.max_new_tokens)
+        for rows, (path, decoding, num_samples) in zip(done, parts, strict=True):
+            _draw(engine, plan.problems, prompts, decoding, num_samples, path, rows)
+    return load_recorded(folder, [problem.id for problem in plan.problems])
+
+
+def _draw(
+    engine: Engine,
+    problems: Sequence[Problem],
+    prompts: Sequence[list[int]],
+    decoding: Decoding,
+    num_samples: int,
+    path: Path,
+    done: int,
+) -> None:
+    rows = order_rows(prompts, num_samples)
+    starts = range(done, len(rows), decoding.batch_size)
+    with path.open("a") as file:
+        for start in track(starts, path.stem, console=Console(stderr=True), disable=not sys.stderr.isatty()):
+            batch = rows[start : start + decoding.batch_size]
+            inputs = [prompts[index] for index, _ in batch]
+            state = replace(decoding, seed=derive_seed(decoding.seed, start))
+            responses = engine.generate(inputs, state)
+            entropies = engine.measure_entropies(inputs, responses, state) if state.temperature > 0 else None
+            records = [
+                to_record(problems[index].id, sample, response, entropy)
+                for (index, sample), response, entropy in zip(
+                    batch, responses, entropies or [None] * len(batch), strict=True
+                )
+            ]
+            file.write(to_lines(records))
+            file.flush()
+
+
+def finish(folder: Path, report: dict[str, Any]) -> None:
+    """Writes the report, with which the evaluation is finished."""
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _when_modified(model: str) -> float | None:
+    """Of a local model's weights, in seconds since 1970: a folder may be trained anew under the same name."""
+    times = [path.stat().st_mtime for path in Path(model).glob("*.safetensors")]
+    return max(times, default=None)
+
+
+def _list_versions() -> dict[str, str]:
+    versions = {}
+    for name in _VERSIONED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
