@@ -18,6 +18,8 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.metrics", ("torch", *HEAVY)),
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
+        ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),
+        ("spine_rl.cli.data", ("torch", *HEAVY)),
         ("spine_rl.cli.main", ("torch", *HEAVY)),
         ("spine_rl.lab.arithmetic", ("torch", *HEAVY)),
         ("spine_rl.evaluation", ("trl",)),

@@ -197,5 +197,41 @@ def transfer(
     )
 
 
+data_app = typer.Typer(help="Benchmarks: what is known, how a prompt looks, and a copy as JSONL.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command(name="list")
+def data_list() -> None:
+    """Names, rows, answer types, licences and where they come from."""
+    from spine_rl.cli.data import list_benchmarks
+
+    list_benchmarks()
+
+
+@data_app.command(name="show")
+def data_show(
+    source: Annotated[str, typer.Argument(help="NAME, NAME=PATH of a copy, or a data file.")],
+    num_problems: Annotated[int, typer.Option("-n", min=1, help="How many problems.")] = 3,
+    gold: Annotated[bool, typer.Option("--gold", help="Show the gold answers too.")] = False,
+) -> None:
+    """Prompts as a model sees them (before its chat template), options, images and answer types."""
+    from spine_rl.cli.data import show_problems
+
+    show_problems(source, num_problems, gold=gold)
+
+
+@data_app.command(name="export")
+def data_export(
+    source: Annotated[str, typer.Argument(help="NAME, or NAME=PATH of a copy.")],
+    out: Annotated[Path, typer.Argument(help="A .jsonl file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace it.")] = False,
+) -> None:
+    """Writes problems with gold answers as JSONL, which every command reads."""
+    from spine_rl.cli.data import export_problems
+
+    export_problems(source, out, overwrite=overwrite)
+
+
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
-from spine_rl.errors import ConfigError, SpineError
+from spine_rl.errors import ConfigError, DataError, SpineError
 from spine_rl.models import get_context_length, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, load_problems
 from spine_rl.training import SpineTrainer
@@ -49,8 +49,9 @@ def run_train(tokens: list[str]) -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     assert arguments.run.data is not None
-    local = Path(arguments.run.data).exists()  # a card is made to be shared: name the file, not where it lies
-    trainer.create_model_card(folder.name, Path(arguments.run.data).name if local else arguments.run.data)
+    name, equals, copy = arguments.run.data.partition("=")
+    local = Path(copy or name).exists()  # a card is made to be shared: name the file, not where it lies
+    trainer.create_model_card(folder.name, name if equals else Path(name).name if local else name)
     if trainer.is_world_process_zero():
         write_sampling(folder, count_responses(trainer.args, trainer.state.global_step), len(dataset))
         Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
@@ -98,6 +99,8 @@ def _build_dataset(
     arguments: Arguments, problem_set: ProblemSet, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> Dataset:
     """Prompts and ids, and nothing else: this is all that training sees of the data."""
+    if any(problem.images for problem in problem_set.problems):
+        raise DataError(f"{arguments.run.data}: its problems have images, and only text is trained on so far")
     style = PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix)
     chat = tokenizer.chat_template is not None
     prompts = [build_prompt(problem, style, chat=chat) for problem in problem_set.problems]
@@ -109,7 +112,12 @@ def _build_dataset(
     )
     return Dataset.from_list(
         [
-            {"prompt": prompt, "problem_id": problem.id}
+            {
+                "prompt": prompt,
+                "problem_id": problem.id,
+                "answer_type": problem.answer_type,
+                "options": list(problem.options) or None,
+            }
             for prompt, problem in zip(prompts, problem_set.problems, strict=True)
         ]
     )

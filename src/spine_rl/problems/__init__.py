@@ -4,7 +4,8 @@ Gold answers, where a data set has them, are a mapping of their own (problem id 
 could carry one into training.
 """
 
-from spine_rl.problems.load import Problem, ProblemSet, load_problems
+from spine_rl.problems.load import load_problems
+from spine_rl.problems.problem import Problem, ProblemSet
 from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
 
 __all__ = [

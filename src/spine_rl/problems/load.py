@@ -1,50 +1,15 @@
 """Problems from rows: which column is the prompt, which the id, and gold answers kept apart."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import DataError, suggest_nearest
+from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
+from spine_rl.problems.problem import Messages, Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
 
 PROMPT_COLUMNS = ("prompt", "problem", "question", "messages")
 ID_COLUMNS = ("id", "problem_id", "unique_id", "pubid")
-
-Messages = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem without its answer.
-
-    Attributes:
-        id: Unique in its set; responses are grouped by it.
-        prompt: Plain text, or chat messages.
-        options: Texts of a multiple choice problem's options, in the order of their letters; else empty.
-        answer_type: How its answer is read (`spine_rl.answers`); None leaves it to the run.
-        images: Of a visual problem, in the order of its placeholders: paths, or what a hub data set holds.
-    """
-
-    id: str
-    prompt: str | Messages
-    options: tuple[str, ...] = ()
-    answer_type: str | None = None
-    images: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class ProblemSet:
-    """Problems, and gold answers where asked for; the two meet in evaluation and diagnosis only.
-
-    Attributes:
-        problems: The problems.
-        gold_answers: Problem id → gold answer.
-        tags: Problem id → what its results are broken down by, such as `subject` and `level`.
-    """
-
-    problems: list[Problem]
-    gold_answers: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def load_problems(
@@ -56,21 +21,30 @@ def load_problems(
     gold_column: str | None = None,
     limit: int | None = None,
 ) -> ProblemSet:
-    """Reads problems from a `.jsonl`, `.json`, `.csv` or `.parquet` file or a hub data set.
+    """Reads problems from a `.jsonl`, `.json`, `.csv` or `.parquet` file, a benchmark, or a hub data set.
+
+    The columns `options` (a list of texts, or an object from letters to texts) and `answer_type`, where a row has them,
+    say how its answer is read; the prompt is taken as it stands.
 
     Args:
-        source: Path or hub id.
+        source: Path, benchmark's name (`math500`, or `math500=PATH` for a copy of it), or hub id.
         split: Of a hub data set, `train` by default.
         prompt_column: Column of the prompt, text or chat messages; by default the first of `prompt`, `problem`,
             `question` and `messages` that the first row has.
         id_column: Column of the id; by default the first of `id`, `problem_id`, `unique_id` and `pubid`, else the row's
             number from 0.
-        gold_column: Column of the gold answer, for evaluation and diagnosis; None reads no answer.
+        gold_column: Column of the gold answer, for evaluation and diagnosis; None reads no answer. A benchmark knows
+            its own columns: anything but None asks for its answers.
         limit: Reads the first so many rows.
 
     Raises:
         DataError: Naming file, row and remedy.
     """
+    benchmark, copy = split_benchmark_source(source)
+    if benchmark is not None:
+        if split or prompt_column or id_column:
+            raise DataError(f"{source}: a benchmark has its own split and columns; leave yours away")
+        return load_benchmark(benchmark, copy, with_gold=gold_column is not None, limit=limit)
     problems: list[Problem] = []
     gold_answers: dict[str, str] = {}
     places: dict[str, str] = {}
@@ -84,9 +58,10 @@ def load_problems(
             raise DataError(f"{place}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
         places[problem_id] = place
         prompt = _check_prompt(place, _get(place, row, prompt_column, "prompt_column"), prompt_column)
-        problems.append(Problem(problem_id, prompt))
+        problems.append(Problem(problem_id, prompt, _options(place, row), _answer_type(place, row)))
         if gold_column is not None:
-            gold_answers[problem_id] = str(_get(place, row, gold_column, "gold_column"))
+            gold = _get(place, row, gold_column, "gold_column")
+            gold_answers[problem_id] = "" if gold is None else str(gold)
         if limit is not None and len(problems) == limit:
             break
     return ProblemSet(problems, gold_answers)
@@ -109,6 +84,24 @@ def _get(place: str, row: Row, column: str, option: str) -> Any:
             f"{place}: no column {column!r} ({option}); it has {_columns(row)}; {suggest_nearest(column, row)}"
         )
     return row[column]
+
+
+def _options(place: str, row: Row) -> tuple[str, ...]:
+    options = row.get("options")
+    if isinstance(options, dict):
+        options = [text for _, text in sorted(options.items())]
+    if options is None:
+        return ()
+    if not isinstance(options, list | tuple):
+        raise DataError(f"{place}: column 'options' must be a list of texts, got {type(options).__name__}")
+    return tuple(map(str, options))
+
+
+def _answer_type(place: str, row: Row) -> str | None:
+    answer_type = row.get("answer_type")
+    if answer_type is not None and answer_type not in ANSWER_TYPES:
+        raise DataError(f"{place}: answer_type {answer_type!r} must be one of {', '.join(ANSWER_TYPES)}")
+    return answer_type
 
 
 def _columns(row: Row) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spine_rl.errors import ConfigError, DataError
-from spine_rl.problems.load import Messages, Problem
+from spine_rl.problems.problem import Messages, Problem
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from spine_rl.errors import DataError
 Row = dict[str, Any]
 
 
-def read_rows(source: str, split: str | None = None) -> Iterator[tuple[str, Row]]:
+def read_rows(source: str, split: str | None = None, revision: str | None = None) -> Iterator[tuple[str, Row]]:
     """Rows of a `.jsonl`, `.json`, `.csv` or `.parquet` file, or of a data set of the hub.
 
     Args:
         source: A path, or a hub id such as `openai/gsm8k`, with `:config` after it where it has several.
         split: Of a hub data set.
+        revision: Of a hub data set; by default its newest.
 
     Yields:
         Where a row stands, for messages, and the row.
@@ -35,7 +36,7 @@ def read_rows(source: str, split: str | None = None) -> Iterator[tuple[str, Row]
     elif path.exists():
         raise DataError(f"{source}: unknown kind of file; use {', '.join(_READERS)} or a hub data set id")
     else:
-        rows = _read_hub(source, split)
+        rows = _read_hub(source, split, revision)
     empty = True
     for place, row in rows:
         empty = False
@@ -91,12 +92,12 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path}, row {number}", row
 
 
-def _read_hub(source: str, split: str | None) -> Iterator[tuple[str, Row]]:
+def _read_hub(source: str, split: str | None, revision: str | None) -> Iterator[tuple[str, Row]]:
     import datasets
 
     name, _, config = source.partition(":")
     try:
-        dataset = datasets.load_dataset(name, config or None, split=split or "train")
+        dataset = datasets.load_dataset(name, config or None, split=split or "train", revision=revision)
     except Exception as error:  # the hub's client raises dozens of kinds; each is the user's to act on
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{source}: neither a file here nor a hub data set that can be loaded ({reason})") from None

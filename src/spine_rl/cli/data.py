@@ -1,0 +1,88 @@
+"""`spine data`: benchmarks listed, shown and exported."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from spine_rl.errors import RunFolderError
+from spine_rl.problems import Problem, load_problems
+from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
+
+
+def list_benchmarks() -> None:
+    table = Table("name", "title", "rows", "answers", "hub data set (split)", "licence")
+    for benchmark in BENCHMARKS.values():
+        where = f"{benchmark.hub_id} ({benchmark.split})"
+        row = (
+            benchmark.name,
+            benchmark.title,
+            str(benchmark.num_rows),
+            benchmark.answer_type,
+            where,
+            benchmark.licence,
+        )
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def show_problems(source: str, num_problems: int, *, gold: bool) -> None:
+    """Prints problems; what they contain is text, never markup."""
+    problem_set = load_problems(source, gold_column="answer" if gold else None, limit=num_problems)
+    console = Console()
+    for problem in problem_set.problems:
+        console.rule(Text(f"{problem.id} · {problem.answer_type or 'auto'}"))
+        console.print(_as_text(_prompt_text(problem)))
+        for number, image in enumerate(problem.images, start=1):
+            console.print(_as_text(f"<image{number}>: {_name_image(image)}"))
+        if gold:
+            console.print(_as_text(f"gold: {problem_set.gold_answers[problem.id]}"))
+
+
+def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
+    """Writes one JSON object a problem.
+
+    Raises:
+        RunFolderError: The file exists.
+    """
+    if out.exists() and not overwrite:
+        raise RunFolderError(f"{out} exists; give another name or --overwrite")
+    problem_set = load_problems(source, gold_column="answer")
+    lines = [
+        json.dumps(
+            {
+                "id": problem.id,
+                "prompt": problem.prompt,
+                **({"options": problem.options} if problem.options else {}),
+                **({"answer_type": problem.answer_type} if problem.answer_type else {}),
+                **({"images": [_name_image(image) for image in problem.images]} if problem.images else {}),
+                **problem_set.tags.get(problem.id, {}),
+                "answer": problem_set.gold_answers[problem.id],
+            },
+            ensure_ascii=False,
+        )
+        for problem in problem_set.problems
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{len(lines)} problems are in {out}")
+    name, _ = split_benchmark_source(source)
+    if name is not None and not BENCHMARKS[name].republish:
+        print(f"{BENCHMARKS[name].title}: its authors ask that its texts are not published again", file=sys.stderr)
+
+
+def _prompt_text(problem: Problem) -> str:
+    return problem.prompt if isinstance(problem.prompt, str) else json.dumps(problem.prompt, ensure_ascii=False)
+
+
+def _name_image(image: Any) -> str:
+    return image if isinstance(image, str) else f"[{type(image).__name__}]"
+
+
+def _as_text(text: str) -> Text:
+    """Without control characters, which a terminal would obey."""
+    return Text("".join(character for character in text if character in "\n\t" or character.isprintable()))
