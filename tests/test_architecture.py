@@ -19,6 +19,8 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
         ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),
+        ("spine_rl.cli.vote", ("torch", *HEAVY)),
+        ("spine_rl.cli.grade", ("torch", *HEAVY)),
         ("spine_rl.cli.data", ("torch", *HEAVY)),
         ("spine_rl.cli.main", ("torch", *HEAVY)),
         ("spine_rl.lab.arithmetic", ("torch", *HEAVY)),

@@ -3,13 +3,11 @@
 import json
 import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spine_rl.cli.main import main
 from spine_rl.errors import DataError
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import BENCHMARKS
@@ -149,21 +147,6 @@ def test_real_copies(monkeypatch, name, rows):
 
 
 # ---- commands
-
-
-@pytest.fixture
-def spine(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["spine", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 def test_data_list_and_show_and_export(spine, tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import save_qwen2
-from spine_rl.cli.main import main
 from spine_rl.cli.train import run_train
 from spine_rl.lab.bench import BASE_FOLDER, make_problems
 
@@ -27,23 +26,6 @@ QUICK = [
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     return save_qwen2(tmp_path_factory.mktemp("models") / "qwen2")
-
-
-@pytest.fixture
-def spine(monkeypatch, capsys):
-    """Runs the command in this process: exit status and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["spine", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from spine_rl.answers.words import read_text, read_yes_no
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _LISTING = re.compile(r"(?:[\s,;.]|\band\b|\bor\b|和|或)*")
-_WORDS_THEN_VALUE = re.compile(r"[^=]*[A-Za-z]{2,}[^=]*(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈:]|为|是)\s*(?=\S)")
+_BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈:]|为|是)\s*(?=\S)")
 _PROSE = re.compile(
     r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text)\b)"
     r"(?:[A-Za-z]{2,}|a(?=\s[a-z]{2}))"
@@ -73,10 +73,10 @@ def _read_formulas(phrase: str) -> str | None:
 
 def _read_value(phrase: str) -> str | None:
     """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
-    lead = _WORDS_THEN_VALUE.match(phrase)
-    while lead:  # the last of them
-        phrase = phrase[lead.end() :]
-        lead = _WORDS_THEN_VALUE.match(phrase)
+    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))):
+        if _PROSE.search(phrase[: lead.start()].rpartition("=")[2]):  # "the total = 3", but not "x = 3"
+            phrase = phrase[lead.end() :]
+            break
     phrase = phrase.strip()
     prose = _PROSE.search(phrase)
     value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;")

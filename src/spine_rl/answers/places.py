@@ -141,7 +141,9 @@ def _last_row(formula: str) -> str:
 
 def _final_line(text: str) -> str:
     text = text.rstrip()
-    if text.rstrip(".,").endswith(("\\]", "$$", "}")) and (display := _LAST_DISPLAY.search(text)):
+    if text.rstrip(".,").endswith(("\\]", "$$", "}")) and (
+        display := _LAST_DISPLAY.search(text, max(0, len(text) - 1100))
+    ):
         return f"${' '.join(_last_row(display.group(1)).split())}$"
     line = text.rpartition("\n")[2].strip()
     if len(line) > MAX_ANSWER:  # a response in one paragraph: its last sentence

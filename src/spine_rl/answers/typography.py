@@ -60,7 +60,7 @@ def strip_typography(answer: str) -> str:
     if not text.isascii():
         text = _SQUARE_METRES.sub("", text)
         text = text.translate(_SYMBOLS)
-    text = _CONTROL.sub("", text)
+    text = " ".join(_CONTROL.sub("", text).split())
     if "\\\\" in text and "\\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)  # escaped twice, as in JSON
     text = _LETTER_OF_CHOICE.sub("", text)

@@ -197,6 +197,47 @@ def transfer(
     )
 
 
+@app.command()
+def vote(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL of id + completion(s), or - for stdin.")],
+    answer_type: Annotated[str, typer.Option("--type", help="How answers are read where a row does not say.")] = "auto",
+    min_share: Annotated[float, typer.Option(min=0, max=1, help="Least share that a label needs.")] = 0.0,
+    min_margin: Annotated[float, typer.Option(min=0, max=1, help="Least lead over the second answer.")] = 0.0,
+    weighted: Annotated[bool, typer.Option("--weighted", help="Votes count by the rows' weight.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write a row per problem here, not to stdout.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the summary here.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json name.")] = False,
+) -> None:
+    """Pseudo-labels by majority vote, for completions of any system."""
+    from spine_rl.cli.vote import run_vote
+    from spine_rl.voting import VoteRule
+
+    run_vote(
+        source,
+        answer_type=answer_type,
+        rule=VoteRule(min_share, min_margin),
+        weighted=weighted,
+        out=out,
+        json_out=json_out,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+def grade(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL of id + completion(s), or - for stdin.")],
+    gold: Annotated[str, typer.Option(help="Rows of id + answer (+ options), or a benchmark.")],
+    answer_type: Annotated[str, typer.Option("--type", help="How answers are read where a row does not say.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Write a row per completion here.")] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the metrics here.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json name.")] = False,
+) -> None:
+    """Pass@1, pass@k and maj@k of completions of any system."""
+    from spine_rl.cli.grade import run_grade
+
+    run_grade(source, gold, answer_type=answer_type, out=out, json_out=json_out, overwrite=overwrite)
+
+
 data_app = typer.Typer(help="Benchmarks: what is known, how a prompt looks, and a copy as JSONL.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 

@@ -99,7 +99,9 @@ def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
 
 
 def count_responses(args: Any, num_steps: int) -> int:
-    """Responses that so many optimiser steps sampled, vote-only ones and all processes' included.
+    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included.
+
+    Votes that stopped early drew fewer: it is the most that was sampled.
 
     Args:
         args: A `SpineConfig`, resolved.
@@ -108,7 +110,8 @@ def count_responses(args: Any, num_steps: int) -> int:
     num_batches = math.ceil(
         num_steps * args.gradient_accumulation_steps / (args.steps_per_generation * args.num_iterations)
     )
-    return num_batches * args.generation_batch_size * (1 + args.vote_rounds)
+    votes_a_problem = args.num_votes or args.num_generations
+    return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations
 
 
 class MetricsFile(TrainerCallback):
