@@ -15,7 +15,9 @@ from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
 
 
 def list_benchmarks() -> None:
-    table = Table("name", "title", "rows", "answers", "hub data set (split)", "licence")
+    table = Table("name", "title", "rows", "answers")
+    table.add_column("hub data set (split)", overflow="fold")  # to be copied: never cut short
+    table.add_column("licence")
     for benchmark in BENCHMARKS.values():
         where = f"{benchmark.hub_id} ({benchmark.split})"
         row = (

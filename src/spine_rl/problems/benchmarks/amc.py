@@ -16,7 +16,7 @@ BENCHMARKS = (
         split="train",
         num_rows=83,
         answer_type="math",
-        licence="Apache-2.0 (data set); the problems are the MAA's",
+        licence="the problems are the MAA's; data set: see the hub",
         local_file="amc.jsonl",
         read=read,
     ),
