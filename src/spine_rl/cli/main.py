@@ -25,7 +25,9 @@ def main() -> None:
         print(f"spine: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("spine: interrupted; train goes on with --resume, eval and transfer with the same command", file=sys.stderr)
+        print(
+            "spine: interrupted; train goes on with --resume, eval and transfer with the same command", file=sys.stderr
+        )
         sys.exit(130)
 
 
