@@ -150,6 +150,19 @@ def compute_loss(
     )
 
 
+def select_rows_with_gradient(advantages: Tensor, objective: Objective) -> Tensor:
+    """Responses whose tokens can have a gradient: (B,) bool, at least one true, so that there is a backward pass.
+
+    Without a band and a KL anchor, a response of advantage 0 has none.
+    """
+    holds_entropy = objective.band != "none" and max(objective.band_low_coef, objective.band_high_coef) > 0
+    if holds_entropy or objective.kl_coef > 0:
+        return torch.ones_like(advantages, dtype=torch.bool)
+    rows = advantages != 0
+    rows[0] |= ~rows.any()
+    return rows
+
+
 def compute_token_ratio(batch: TokenBatch, fork_mask: Tensor) -> Tensor:
     """r_t = π(token) / π_old(token) at forks and 1 elsewhere: (B, T), with gradient."""
     logps = torch.where(fork_mask, batch.logps, 0.0)

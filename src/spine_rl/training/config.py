@@ -123,6 +123,13 @@ class SpineConfig(GRPOConfig):
     allow_gold_rewards: bool = field(
         default=False, metadata={"help": "Must be set for reward_source=gold: this run is no longer label-free."}
     )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={
+            "help": "Recompute activations in the backward pass. Without a key-value cache, prompts are run once "
+            "per response instead of once per problem."
+        },
+    )
     logging_steps: float = field(default=1, metadata={"help": "Log every so many steps."})
     save_steps: float = field(default=50, metadata={"help": "Save a checkpoint every so many steps."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the last ones."})

@@ -4,10 +4,13 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 
 - the reward callable holds the vote (`majority_vote`);
 - `_generate_and_score_completions` is extended, never copied: the advantages it returns are replaced by SPINE's;
-- `compute_loss` is SPINE's objective on TRL's per-token log-probabilities and entropies;
+- `_prepare_inputs` orders the rows of a generation batch, so that a problem's responses stay together;
+- `_get_per_token_logps_and_entropies` runs each prompt once per problem (`spine_rl.sharing`);
+- `compute_loss` is SPINE's objective on per-token log-probabilities and entropies;
 - `training_step` is timed.
 """
 
+import functools
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -19,9 +22,18 @@ from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.answers import response_key
-from spine_rl.objective import TokenBatch, compute_group_advantages, compute_loss, count_forks, select_forks
+from spine_rl.objective import (
+    TokenBatch,
+    compute_group_advantages,
+    compute_loss,
+    count_forks,
+    select_forks,
+    select_rows_with_gradient,
+)
+from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import (
     AnswerFormat,
@@ -32,8 +44,10 @@ from spine_rl.training.dataset import (
     strip_dataset,
 )
 from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
+from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock
+from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
@@ -106,6 +120,13 @@ class SpineTrainer(GRPOTrainer):
             peft_config=peft_config,
         )
         self.add_callback(_OptimizerTimer(self.clock))
+        self._sharing = SharedScoring(args, self.accelerator.distributed_type)
+        for scored in (self.model, self.ref_model):
+            if scored is not None:
+                self._sharing.add_to(scored)
+        other_engine = args.use_vllm or args.use_transformers_continuous_batching
+        if not other_engine and not self._sharing.is_sharded:  # sharded models make as many calls on every process
+            add_shared_generation(unwrap_model(self.model))
 
     # ---- sample, vote, advantage
 
@@ -195,13 +216,36 @@ class SpineTrainer(GRPOTrainer):
 
     # ---- update
 
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """TRL's, with rows in another order than shuffled ones."""
+        assert self.args.steps_per_generation is not None
+        micro_batches = self.args.steps_per_generation
+        buffered = self._buffered_inputs is not None and self._step % (micro_batches * self.num_iterations) != 0
+        if not self.model.training or buffered:  # pyright: ignore[reportOptionalMemberAccess]
+            return super()._prepare_inputs(generation_batch)
+        batch = self._generate_and_score_completions(generation_batch)
+        assert self._election is not None
+        order = arrange_rows(
+            self._election.group_ids[self._election.local].tolist(),
+            batch["completion_mask"].sum(1).tolist(),
+            num_windows=max(1, micro_batches // self.args.gradient_accumulation_steps),
+        )
+        slices: list[Any] = split_tensor_dict(select_rows(split_pixel_values_by_grid(batch), order), micro_batches)
+        self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in slices]
+        return self._buffered_inputs[self._step % micro_batches]
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         if return_outputs:
             raise ValueError("SpineTrainer does not return outputs")
         with self.clock.phase("forward"):
-            logps, entropies, aux_loss = self._score_tokens(model, inputs, compute_aux_loss=self.aux_loss_enabled)
+            logps, entropies, aux_loss = self._score_tokens(
+                model,
+                inputs,
+                compute_aux_loss=self.aux_loss_enabled,
+                with_gradient=select_rows_with_gradient(inputs["advantages"], self.objective),
+            )
             batch = TokenBatch(
                 logps=logps,
                 entropies=entropies,
@@ -243,7 +287,7 @@ class SpineTrainer(GRPOTrainer):
         share = self.current_gradient_accumulation_steps / self.args.steps_per_generation
         return share / self.accelerator.num_processes
 
-    def _score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Any, Tensor | None]:
         """Log-probabilities and entropies (B, T) of the responses, at the sampling temperature."""
         vision_inputs = {name: inputs[name] for name in _SCORING_PARAMETERS & inputs.keys()}
         return self._get_per_token_logps_and_entropies(
@@ -255,6 +299,31 @@ class SpineTrainer(GRPOTrainer):
             **vision_inputs,
             **options,
         )
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        with_gradient: Tensor | None = None,
+        **images: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """TRL's, by the shared forward where that is exact: in the update, and for old and reference ones."""
+        rows = (model, input_ids, attention_mask, logits_to_keep)
+        plain = functools.partial(super()._get_per_token_logps_and_entropies, *rows, batch_size, **images)
+        shared = functools.partial(self._sharing.score, *rows, max_rows=batch_size, **images)
+        if self._sharing.must_check(model):
+            with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
+                mask = attention_mask[:, -logits_to_keep:].bool()
+                self._sharing.compare(model, shared()[0][mask], plain()[0][mask])
+        if not self._sharing.serves(model):
+            return plain(compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss)
+        with self.accelerator.autocast():
+            return *shared(with_gradient=with_gradient), None
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
         """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.

@@ -1,0 +1,169 @@
+"""Generation that runs each prompt once, however many samples are drawn, and lets go of responses that have ended.
+
+`generate` of transformers goes on preparing inputs, image features, logits processors and stopping criteria; it is
+given the distinct prompts and this module's decoding loop. Each row draws its tokens independently, so samples are
+distributed as those of separate rows; the random numbers fall differently, so the same seed gives other samples.
+"""
+
+import copy
+import functools
+import types
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicLayer
+from transformers.generation import GenerationMode
+
+from spine_rl.sharing.groups import group_rows
+
+_HEADROOM = 64  # tokens that a cache can grow by before it is copied
+_LEAVE_TOGETHER = 1 / 8  # share of the rows that have ended, at which they leave: leaving copies the cache
+
+
+def add_shared_generation(model: Any) -> None:
+    """Lets `model.generate` run each distinct prompt once; calls that are not served go transformers' own way.
+
+    Served are sampling and greedy decoding from `input_ids`, with inputs of a row a prompt, by models whose layers keep
+    keys and values.
+    """
+    original = model.generate
+
+    @functools.wraps(original)
+    def generate(self: Any, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        input_ids = kwargs.pop("input_ids", inputs)
+        if input_ids is None or not _serves(self, input_ids, kwargs):
+            return original(inputs, **kwargs) if input_ids is inputs else original(input_ids=input_ids, **kwargs)
+        mask = kwargs.get("attention_mask")
+        mask = torch.ones_like(input_ids) if mask is None else mask
+        groups = group_rows(input_ids, mask, [v for k, v in _tensors(kwargs).items() if k != "attention_mask"])
+        kwargs |= {name: value[groups.first] for name, value in _tensors(kwargs).items()}
+        decode = functools.partial(decode_groups, group_index=groups.index)
+        return original(input_ids=input_ids[groups.first], **kwargs, custom_generate=decode)
+
+    model.generate = types.MethodType(generate, model)
+
+
+def decode_groups(
+    model: Any,
+    input_ids: Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
+    *,
+    group_index: Tensor,
+    **model_kwargs: Any,
+) -> Tensor:
+    """A decoding loop as `generate(custom_generate=...)` takes it, with several rows a prompt.
+
+    Args:
+        model: A causal or image-text-to-text model.
+        input_ids: (n, P) distinct prompts, left-padded.
+        logits_processor: As prepared by `generate`, like all that follows.
+        stopping_criteria: By row.
+        generation_config: Of sampling or greedy decoding.
+        group_index: (B,) the prompt of each row.
+        model_kwargs: Inputs of the model, n rows.
+
+    Returns:
+        (B, P + longest response), padded after each response.
+    """
+    width, num_rows = input_ids.size(1), len(group_index)
+    model_kwargs["past_key_values"] = Cache(layer_class_to_replicate=GrowingLayer)
+    inputs = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs)
+    outputs = model(**inputs, return_dict=True)
+    cache, logits = outputs.past_key_values, outputs.logits[:, -1][group_index]
+    cache.batch_select_indices(group_index)
+    model_kwargs = _select_rows(model_kwargs, group_index)
+
+    pad = generation_config.pad_token_id or 0
+    tokens = input_ids.new_full((num_rows, generation_config.max_length), pad)
+    tokens[:, :width] = input_ids[group_index]
+    rows = torch.arange(num_rows, device=tokens.device)  # still in the batch
+    running = torch.ones_like(rows, dtype=torch.bool)  # of those, not ended
+    for length in range(width + 1, generation_config.max_length + 1):
+        scores = logits_processor(tokens[rows, : length - 1], logits.float())
+        next_tokens = _draw(scores, generation_config.do_sample)
+        tokens[rows[running], length - 1] = next_tokens[running]
+        running = running & ~stopping_criteria(tokens[rows, :length], None)
+        if not running.any() or length == generation_config.max_length:
+            break
+        model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
+        if running.sum() <= (1 - _LEAVE_TOGETHER) * len(rows):
+            staying = running.nonzero().squeeze(1)
+            cache.batch_select_indices(staying)
+            model_kwargs = _select_rows(model_kwargs, staying)
+            rows, running = rows[staying], running[staying]
+        inputs = model.prepare_inputs_for_generation(tokens[rows, :length], next_sequence_length=1, **model_kwargs)
+        outputs = model(**inputs, return_dict=True)
+        logits = outputs.logits[:, -1]
+    return tokens[:, :length]
+
+
+class GrowingLayer(DynamicLayer):
+    """A cache layer with room to grow in place. With a sliding window it keeps all tokens, under the model's mask."""
+
+    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._store(key_states, value_states)
+            return self.keys, self.values
+        start, end = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+        if end > self._buffers[0].shape[-2]:
+            self._store(self.keys, self.values)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:end] = states
+        self.keys, self.values = (buffer[:, :, :end] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self._store(self.keys, self.values, indices)
+
+    def _store(self, keys: Tensor, values: Tensor, rows: Tensor | None = None) -> None:
+        length = keys.shape[-2]
+        self._buffers = []
+        for states in (keys, values):
+            shape = (len(states) if rows is None else len(rows), states.shape[1], length + _HEADROOM, states.shape[-1])
+            buffer = states.new_empty(shape)
+            buffer[:, :, :length] = states if rows is None else states[rows]
+            self._buffers.append(buffer)
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+
+
+def _serves(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
+    layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
+    config = copy.deepcopy(kwargs.get("generation_config") or model.generation_config)
+    config.update(**kwargs)
+    plain = (
+        config.get_generation_mode() in (GenerationMode.SAMPLE, GenerationMode.GREEDY_SEARCH)
+        and config.use_cache is not False
+        and config.num_return_sequences in (None, 1)
+        and config.cache_implementation in (None, "dynamic")
+        and not config.return_dict_in_generate
+        and not any(kwargs.get(name) for name in ("streamer", "custom_generate", "assistant_model", "synced_gpus"))
+    )
+    return (
+        plain
+        and set(layer_types) <= {"full_attention", "sliding_attention"}
+        and not model.config.is_encoder_decoder
+        and all(len(value) == len(input_ids) for value in _tensors(kwargs).values())
+    )
+
+
+def _tensors(kwargs: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in kwargs.items() if isinstance(value, Tensor)}
+
+
+def _select_rows(kwargs: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """Inputs by row, for the steps after the first, which need no images."""
+    kept = {name: value for name, value in kwargs.items() if name != "mm_encoder_outputs"}
+    return kept | {name: value[rows] for name, value in _tensors(kept).items() if value.dim() > 0}
+
+
+def _draw(scores: Tensor, sample: bool) -> Tensor:
+    if not sample:
+        return scores.argmax(-1)
+    return torch.multinomial(scores.softmax(-1), num_samples=1).squeeze(1)

@@ -1,0 +1,173 @@
+"""The shared forward: each prompt once per group, its responses on top of its key-value cache.
+
+Exact: in a causal model the hidden states of a prompt do not depend on what follows, so the responses to one prompt
+may share them. The cache keeps its autograd graph and is repeated over the group: the gradient of the repetition is
+the sum over the responses, which is what separate forward passes would have added up in the parameters.
+
+Prompt and responses run in one call of the wrapped model (`model(shared_batch=...)`), so that PEFT, DDP and FSDP see
+one forward and one backward pass.
+"""
+
+import functools
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from spine_rl.sharing.chunks import CALL_COSTS, DEFAULT_CALL_COST, plan_chunks
+from spine_rl.sharing.lm_head import score_tokens
+
+# Per-token inputs of multimodal models, as wide as prompt and response together.
+TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
+
+
+@dataclass(frozen=True)
+class SharedBatch:
+    """B responses to n prompts.
+
+    Attributes:
+        prompt_ids: (n, P), left-padded.
+        prompt_mask: (n, P).
+        completion_ids: (B, T), right-padded.
+        completion_mask: (B, T).
+        group_index: (B,) the prompt of each response.
+        with_gradient: (B,) false at responses whose statistics need no gradient.
+        prompt_inputs: Name → n tensors, images of each prompt; run together they are concatenated.
+        token_types: Name → (n, P) of the prompts; responses are text, type 0.
+        max_rows: Responses run together at most.
+        one_call: Every process makes the same calls, one for prompts and one for responses, as sharded models need.
+    """
+
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    completion_ids: Tensor
+    completion_mask: Tensor
+    group_index: Tensor
+    with_gradient: Tensor
+    prompt_inputs: dict[str, list[Tensor]] = field(default_factory=dict)
+    token_types: dict[str, Tensor] = field(default_factory=dict)
+    max_rows: int | None = None
+    one_call: bool = False
+
+
+def add_shared_forward(model: Any, temperature: float) -> None:
+    """Lets `model(shared_batch=...)` score a `SharedBatch`; other calls are unchanged.
+
+    The call returns `log_probs` and `entropy`, each (B, T) float32 and 0 off the mask.
+
+    Args:
+        model: A causal or image-text-to-text model of transformers, not yet wrapped.
+        temperature: Sampling temperature.
+    """
+    original = model.forward
+
+    @functools.wraps(original)  # `generate` reads the signature
+    def forward(self: Any, *args: Any, shared_batch: SharedBatch | None = None, **kwargs: Any) -> Any:
+        if shared_batch is None:
+            return original(*args, **kwargs)
+        return _score(self, shared_batch, temperature)
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _score(model: Any, batch: SharedBatch, temperature: float) -> dict[str, Tensor]:
+    parts = []
+    for rows, enabled in ((batch.with_gradient, True), (~batch.with_gradient, False)):
+        rows = rows.nonzero().squeeze(1)
+        if len(rows) > 0:
+            with torch.set_grad_enabled(enabled and torch.is_grad_enabled()):
+                parts += _score_rows(model, batch, rows, temperature)
+    places, logps, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
+    shape = batch.completion_ids.shape
+    return {
+        name: values.new_zeros(shape.numel()).index_copy(0, places, values).view(shape)
+        for name, values in (("log_probs", logps), ("entropy", entropies))
+    }
+
+
+def _score_rows(
+    model: Any, batch: SharedBatch, rows: Tensor, temperature: float
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Prompts of similar length together; on them, responses of similar length together."""
+    prompts, group_of_row = batch.group_index[rows].unique(return_inverse=True)
+    scored = []
+    for prompt_chunk in _plan(batch.prompt_mask[prompts], batch):
+        past = _run_prompts(model, batch, prompts[prompt_chunk])
+        position = torch.full_like(prompts, -1).index_copy(0, prompt_chunk, torch.arange(len(prompt_chunk)).to(rows))
+        place = position[group_of_row]
+        here = (place >= 0).nonzero().squeeze(1)
+        for chunk in _plan(batch.completion_mask[rows[here]], batch):
+            chosen = here[chunk]
+            scored.append(_score_responses(model, batch, rows[chosen], past, place[chosen], temperature))
+    return scored
+
+
+def _plan(mask: Tensor, batch: SharedBatch) -> list[Tensor]:
+    lengths = mask.sum(1).tolist()
+    if batch.one_call:
+        return [torch.arange(len(lengths), device=mask.device)]
+    cost = CALL_COSTS.get(mask.device.type, DEFAULT_CALL_COST)
+    chunks = plan_chunks(lengths, cost, batch.max_rows) or [range(len(lengths))]  # all empty: the graph stays whole
+    return [torch.tensor(chunk, device=mask.device) for chunk in chunks]
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Prompts that were run: (n, P) mask, each layer's keys and values, last hidden state (n, d)."""
+
+    mask: Tensor
+    layers: list[tuple[Tensor, Tensor]]
+    last_hidden: Tensor
+    rope_deltas: Tensor | None
+
+
+def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:
+    width = int(batch.prompt_mask[prompts].sum(1).max())
+    mask = batch.prompt_mask[prompts, -width:]
+    cache = DynamicCache()  # made without the configuration: layers with a sliding window keep the whole prompt too
+    backbone = model.base_model
+    output = backbone(
+        input_ids=batch.prompt_ids[prompts, -width:],
+        attention_mask=mask,
+        past_key_values=cache,
+        use_cache=True,
+        **{name: torch.cat([values[i] for i in prompts.tolist()]) for name, values in batch.prompt_inputs.items()},
+        **{name: types_[prompts, -width:] for name, types_ in batch.token_types.items()},
+    )
+    layers: Any = cache.layers
+    layers = [(layer.keys, layer.values) for layer in layers]
+    return _Past(mask, layers, output.last_hidden_state[:, -1], getattr(backbone, "rope_deltas", None))
+
+
+def _score_responses(
+    model: Any, batch: SharedBatch, rows: Tensor, past: _Past, place: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of responses `rows` on prompts `place` of `past`: places in the flattened batch, log-probabilities, entropies."""
+    width = max(1, int(batch.completion_mask[rows].sum(1).max()))
+    ids, mask = batch.completion_ids[rows, :width], batch.completion_mask[rows, :width].bool()
+    hidden = past.last_hidden[place].unsqueeze(1)
+    if width > 1:
+        hidden = torch.cat([hidden, _run_responses(model, batch, ids[:, :-1], mask[:, :-1], past, place)], dim=1)
+    logps, entropies = score_tokens(model, hidden[mask], ids[mask], temperature)
+    places = rows.unsqueeze(1) * batch.completion_ids.size(1) + torch.arange(width, device=rows.device)
+    return places[mask], logps, entropies
+
+
+def _run_responses(model: Any, batch: SharedBatch, ids: Tensor, mask: Tensor, past: _Past, place: Tensor) -> Tensor:
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(past.layers):
+        cache.update(keys.index_select(0, place), values.index_select(0, place), layer)
+    backbone = model.base_model
+    if past.rope_deltas is not None:  # multimodal rotary positions go on where each prompt's images left them
+        backbone.rope_deltas = past.rope_deltas[place]
+    output = backbone(
+        input_ids=ids,
+        attention_mask=torch.cat([past.mask[place], mask.to(past.mask.dtype)], dim=1),
+        past_key_values=cache,
+        use_cache=True,
+        **{name: torch.zeros_like(ids) for name in batch.token_types},
+    )
+    return output.last_hidden_state

@@ -1,0 +1,70 @@
+"""Log-probabilities and entropies of every token, with the LM head's backward pass only at tokens that have a gradient.
+
+Exact: both statistics of a token depend on that token's logits alone, so a token whose two incoming gradients are zero
+adds nothing to the gradient of the hidden states or of the head. With SPINE a fifth of the tokens are forks, and the
+backward pass, which costs three matrix products a token to the forward's one, runs on those.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from trl.kernels import ChunkedLogProbFunction
+from trl.trainer.utils import maybe_gather_lm_head_ctx
+
+_VOCABULARY_CHUNK = 32768  # of the logits that are held at once, in tokens of the vocabulary
+
+
+def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Scores sampled tokens; the logits are never held whole.
+
+    Args:
+        model: Its output embeddings, and the scale and soft cap of logits that its configuration states, are used.
+        hidden: (N, d) last hidden states, each of the position before its target.
+        targets: (N,) token ids.
+        temperature: Sampling temperature, > 0.
+
+    Returns:
+        Log-probabilities and entropies in nats, each (N,) float32.
+    """
+    head, config = model.get_output_embeddings(), model.config.get_text_config()
+    weights: Any = (head.weight, head.bias)
+    weight, bias = [p.full_tensor() if isinstance(p, DTensor) else p for p in weights]
+    scale = getattr(config, "logit_scale", None)
+    if scale is None:
+        scale = 1 / (getattr(config, "logits_scaling", None) or 1.0)
+    with maybe_gather_lm_head_ctx(weight, bias):  # pyright: ignore[reportArgumentType]
+        logps, entropies, *_ = _ForksOnlyBackward.apply(
+            hidden.to(weight.device),
+            weight,
+            bias,
+            targets.to(weight.device),
+            temperature,
+            _VOCABULARY_CHUNK,
+            getattr(config, "final_logit_softcapping", None),
+            scale,
+            ("log_probs", "entropy"),
+        )
+    return logps, entropies
+
+
+class _ForksOnlyBackward(ChunkedLogProbFunction):
+    @staticmethod
+    def backward(ctx: Any, grad_logps: Tensor | None, grad_entropies: Tensor | None, *_: Any):  # pyright: ignore
+        hidden, weight, bias, targets, log_z, entropies = ctx.saved_tensors
+        given = [grad for grad in (grad_logps, grad_entropies) if grad is not None]
+        rows = torch.stack([grad != 0 for grad in given]).any(0).nonzero().squeeze(1)
+        context = SimpleNamespace(
+            saved_tensors=(hidden[rows], weight, bias, targets[rows], log_z[rows], entropies[rows]),
+            compute_dtype=ctx.compute_dtype,
+            chunk_size=ctx.chunk_size,
+            kernel_args=ctx.kernel_args,
+            needs_input_grad=ctx.needs_input_grad,
+        )
+        grads = [None if grad is None else grad[rows] for grad in (grad_logps, grad_entropies)]
+        grad_hidden, *others = ChunkedLogProbFunction.backward(context, *grads)
+        if grad_hidden is not None:
+            grad_hidden = torch.zeros_like(hidden).index_copy(0, rows, grad_hidden)
+        return grad_hidden, *others

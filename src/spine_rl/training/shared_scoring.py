@@ -1,0 +1,157 @@
+"""From TRL's padded rows to the shared forward, and when not to take it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType
+from peft import PeftModel
+from torch import Tensor
+from trl.trainer.utils import split_pixel_values_by_grid
+
+from spine_rl.sharing.forward import TOKEN_TYPES, SharedBatch, add_shared_forward
+from spine_rl.sharing.groups import group_rows
+from spine_rl.training.config import SpineConfig
+
+_EXACT_TYPES = {"full_attention", "sliding_attention"}
+# What the two paths' log-probabilities may differ by, in nats, where both are computed once to compare them.
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_LOW_PRECISION_TOLERANCE = 0.05
+
+
+class SharedScoring:
+    """Scores rows of TRL's batches by the shared forward, if the model allows it; else says why, once.
+
+    Args:
+        args: The run's.
+        distributed_type: Of the run: a sharded model makes the same calls on every process.
+    """
+
+    def __init__(self, args: SpineConfig, distributed_type: DistributedType):
+        self._args = args
+        self.is_sharded = distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        self._refused: set[int] = set()
+        self._checked: set[int] = set()
+
+    def add_to(self, model: Any) -> None:
+        """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
+        obstacle = find_obstacle(model, self._args)
+        if obstacle is not None:
+            return self._refuse(model, obstacle)
+        return add_shared_forward(unwrap_model(model), self._args.temperature)
+
+    def serves(self, model: Any) -> bool:
+        """Whether `model`, wrapped or not, is scored by the shared forward."""
+        return id(unwrap_model(model)) not in self._refused
+
+    def must_check(self, model: Any) -> bool:
+        """True once for each model: before its first use, both paths are compared."""
+        first = id(unwrap_model(model)) not in self._checked
+        self._checked.add(id(unwrap_model(model)))
+        return first
+
+    def compare(self, model: Any, shared: Tensor, plain: Tensor) -> None:
+        """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding."""
+        difference = (shared - plain).abs().mean().item() if len(plain) > 0 else 0.0
+        if not difference <= _TOLERANCE.get(next(model.parameters()).dtype, _LOW_PRECISION_TOLERANCE):
+            self._refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
+
+    def score(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_response_tokens: int,
+        *,
+        with_gradient: Tensor | None = None,
+        max_rows: int | None = None,
+        **images: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies (B, T) of the last `num_response_tokens` tokens of each row.
+
+        Args:
+            model: Wrapped or not.
+            input_ids: (B, P + T): prompts padded on the left, responses on the right.
+            attention_mask: (B, P + T).
+            num_response_tokens: T.
+            with_gradient: (B,) false at rows whose statistics need no gradient; default all need it.
+            max_rows: Rows run together at most.
+            images: Further inputs, as in TRL's batches.
+        """
+        width = input_ids.size(1) - num_response_tokens
+        types = {name: images.pop(name)[:, :width] for name in TOKEN_TYPES if images.get(name) is not None}
+        images = split_images(images)
+        groups = group_rows(input_ids[:, :width], attention_mask[:, :width], list(images.values()))
+        first = groups.first
+        if with_gradient is None:
+            with_gradient = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        batch = SharedBatch(
+            prompt_ids=input_ids[first, :width],
+            prompt_mask=attention_mask[first, :width],
+            completion_ids=input_ids[:, width:],
+            completion_mask=attention_mask[:, width:],
+            group_index=groups.index,
+            with_gradient=with_gradient,
+            prompt_inputs={name: [rows[row] for row in first.tolist()] for name, rows in images.items()},
+            token_types={name: types_[first] for name, types_ in types.items()},
+            max_rows=max_rows,
+            one_call=self.is_sharded,
+        )
+        output = model(shared_batch=batch)
+        return output["log_probs"], output["entropy"]
+
+    def _refuse(self, model: Any, obstacle: str) -> None:
+        self._refused.add(id(unwrap_model(model)))
+        warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
+
+
+def find_obstacle(model: Any, args: SpineConfig) -> str | None:
+    """What keeps the shared forward from being exact for this model and run, or None."""
+    config = unwrap_model(model).config
+    layer_types = set(getattr(config.get_text_config(), "layer_types", None) or _EXACT_TYPES)
+    obstacles = {
+        "gradient_checkpointing=True leaves no key-value cache; set it to False, sharing saves memory as well": (
+            args.gradient_checkpointing
+        ),
+        f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
+            not layer_types <= _EXACT_TYPES
+        ),
+        "it is an encoder-decoder": config.is_encoder_decoder,
+        "prompt tuning puts learned tokens before the prompt": isinstance(model, PeftModel)
+        and model.active_peft_config.is_prompt_learning,
+        "cast_lm_head_to_fp32=True needs TRL's own head; set it to False": args.cast_lm_head_to_fp32,
+        "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef=0 in the model": (
+            getattr(config.get_text_config(), "output_router_logits", False)
+        ),
+    }
+    return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def split_images(images: dict[str, Any]) -> dict[str, list[Tensor]]:
+    """TRL's image inputs by row: name → a tensor for each row, to be concatenated."""
+    given = {name: value for name, value in images.items() if value is not None}
+    return {
+        name: rows if isinstance(rows, list) else list(rows.split(1))
+        for name, rows in split_pixel_values_by_grid(given).items()
+        if name not in ("num_images", "num_tiles")  # they say how the others are split
+    }
+
+
+@contextmanager
+def eval_mode(model: Any) -> Iterator[None]:
+    """Without dropout, for the time being."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def unwrap_model(model: Any) -> Any:
+    """The model of transformers within wrappers and adapters."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model.get_base_model() if isinstance(model, PeftModel) else model

@@ -1,0 +1,184 @@
+"""Shared work is exact: the gradients of the plain path on every architecture, and samples as from separate rows."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from trl.trainer.utils import add_fused_lm_head
+
+from models import ARCHITECTURES, build_architecture
+from spine_rl.objective import Objective, TokenBatch, compute_loss, select_rows_with_gradient
+from spine_rl.sharing.chunks import plan_chunks
+from spine_rl.sharing.decode import add_shared_generation
+from spine_rl.sharing.forward import SharedBatch, add_shared_forward
+from spine_rl.sharing.groups import group_rows
+
+P, T = 24, 14
+GROUP_SIZES = (4, 1, 3)
+
+
+def make_batch(config, image_token=None, seed=0):
+    """Groups of different sizes, prompts padded on the left and responses on the right; images in the first tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    prompts = torch.randint(10, 250, (len(GROUP_SIZES), P), generator=generator)
+    prompt_mask = torch.ones_like(prompts)
+    for row, length in enumerate((P, 17, 20)):
+        prompt_mask[row, : P - length] = 0
+    images = {}
+    if image_token is not None:
+        for row, length in enumerate((P, 17, 20)):
+            prompts[row, P - length + 1 : P - length + 1 + 4] = image_token
+        images["pixel_values"] = torch.randn(len(GROUP_SIZES), 3, 28, 28, generator=generator)
+    sizes = torch.tensor(GROUP_SIZES)
+    completions = torch.randint(10, 250, (int(sizes.sum()), T), generator=generator)
+    lengths = torch.tensor([T, 3, 9, 1, 6, T, 5, 5])
+    completion_mask = (torch.arange(T) < lengths.unsqueeze(1)).long()
+    group = torch.arange(len(GROUP_SIZES)).repeat_interleave(sizes)
+    return prompts * prompt_mask, prompt_mask, completions * completion_mask, completion_mask, group, images
+
+
+def loss_of(logps, entropies, mask, advantages, objective):
+    batch = TokenBatch(logps=logps, entropies=entropies, completion_mask=mask, advantages=advantages)
+    return compute_loss(batch, objective, num_response_tokens=float(mask.sum()), num_forks=1.0)
+
+
+def plain_scores(model, prompts, prompt_mask, completions, completion_mask, group, images):
+    inputs = {name: value[group] for name, value in images.items()}
+    ids = torch.cat([prompts[group], completions], 1)
+    mask = torch.cat([prompt_mask[group], completion_mask], 1)
+    if "token_types" in images:
+        raise AssertionError
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, : prompts.size(1)] = -100
+    output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, **inputs)
+    width = completions.size(1)
+    return output.log_probs[:, -width:], output.entropy[:, -width:]
+
+
+def shared_scores(model, prompts, prompt_mask, completions, completion_mask, group, images, with_gradient=None):
+    batch = SharedBatch(
+        prompt_ids=prompts,
+        prompt_mask=prompt_mask,
+        completion_ids=completions,
+        completion_mask=completion_mask,
+        group_index=group,
+        with_gradient=torch.ones_like(group, dtype=torch.bool) if with_gradient is None else with_gradient,
+        prompt_inputs={name: list(value.split(1)) for name, value in images.items()},
+    )
+    output = model(shared_batch=batch)
+    return output["log_probs"], output["entropy"]
+
+
+@pytest.mark.parametrize("objective", [Objective(), Objective(fork_selector="all", band="none")], ids=["spine", "ttrl"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_equal_the_plain_forwards(architecture, objective):
+    model, image_token = build_architecture(architecture)
+    batch = make_batch(model.config, image_token)
+    completion_mask = batch[3]
+    advantages = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0])  # the last group has none
+    needed = select_rows_with_gradient(advantages, objective)
+    assert needed.all() == (objective.band != "none")
+    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    add_shared_forward(model, temperature=0.7)
+    results = []
+    for scores in (plain_scores(model, *batch), shared_scores(model, *batch, with_gradient=needed)):
+        model.zero_grad()
+        output = loss_of(*scores, completion_mask, advantages, objective)
+        output.loss.backward()
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        results.append((output, *(score.detach() for score in scores), gradients))
+    plain, shared = results
+    torch.testing.assert_close(shared[0].loss, plain[0].loss, rtol=1e-5, atol=1e-6)
+    assert torch.equal(shared[0].fork_mask, plain[0].fork_mask)
+    for found, expected in zip(shared[1:3], plain[1:3], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert shared[3].keys() == plain[3].keys()
+    scale = max(gradient.norm() for gradient in plain[3].values())
+    assert scale > 0
+    for name, expected in plain[3].items():  # a gradient that is zero in truth is rounding, of this size
+        assert (shared[3][name] - expected).norm() <= 1e-5 * expected.norm() + 1e-7 * scale, name
+
+
+def test_a_row_without_tokens_leaves_the_graph_whole():
+    model, _ = build_architecture("qwen2")
+    prompts, prompt_mask, completions, _, group, images = make_batch(model.config)
+    add_shared_forward(model, temperature=1.0)
+    nothing = torch.zeros_like(completions)
+    logps, entropies = shared_scores(model, prompts, prompt_mask, completions, nothing, group, images)
+    assert not logps.any()
+    (logps.sum() + entropies.sum()).backward()
+    assert all(not p.grad.any() for p in model.parameters())
+
+
+def test_rows_are_grouped_by_prompt_padding_and_image():
+    prompts = torch.tensor([[0, 7], [1, 7], [0, 7], [0, 7]])
+    mask = torch.tensor([[0, 1], [1, 1], [0, 1], [1, 1]])
+    groups = group_rows(prompts, mask)
+    assert groups.first.tolist() == [0, 1, 3]
+    assert groups.index.tolist() == [0, 1, 0, 2]
+    images = [torch.zeros(1), torch.zeros(1), torch.ones(1), torch.zeros(1)]
+    assert group_rows(prompts, mask, [images]).index.tolist() == [0, 1, 2, 3]
+
+
+@given(st.lists(st.integers(0, 30), max_size=9), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 4)))
+def test_chunks_hold_every_row_once_and_cost_least(lengths, call_cost, max_rows):
+    chunks = plan_chunks(lengths, call_cost, max_rows)
+    assert sorted(row for chunk in chunks for row in chunk) == [i for i, length in enumerate(lengths) if length > 0]
+    if max_rows is not None:
+        assert all(len(chunk) <= max_rows for chunk in chunks)
+        return
+    ordered = sorted((length for length in lengths if length > 0), reverse=True)
+
+    def least(rest):
+        if not rest:
+            return 0
+        return min(rest[0] * size + call_cost + least(rest[size:]) for size in range(1, len(rest) + 1))
+
+    assert sum(max(lengths[row] for row in chunk) * len(chunk) + call_cost for chunk in chunks) == least(ordered)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_greedy_generation_equals_transformers_own(architecture):
+    model, image_token = build_architecture(architecture)
+    prompts, mask, _, _, group, images = make_batch(model.config, image_token)
+    arguments = {"input_ids": prompts[group], "attention_mask": mask[group]}
+    arguments |= {name: value[group] for name, value in images.items()}
+    options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
+    free = model.generate(**arguments, eos_token_id=None, **options)[:, P:]
+    ends = [int(free[0, 5]), int(free[4, 2])]  # tokens that some rows come upon early and others late or never
+    expected = model.generate(**arguments, eos_token_id=ends, **options)
+    add_shared_generation(model)
+    assert torch.equal(model.generate(**arguments, eos_token_id=ends, **options), expected)
+
+
+def test_samples_are_independent_and_distributed_as_the_model_says():
+    model, _ = build_architecture("qwen2")
+    prompt = torch.full((1, 3), 11)
+    with torch.no_grad():
+        logits = model(prompt).logits[0, -1] / 0.5
+    expected = logits.softmax(-1)
+    add_shared_generation(model)
+    torch.manual_seed(0)
+    rows = 20_000
+    sampled = model.generate(
+        prompt.expand(rows, -1),
+        max_new_tokens=2,
+        do_sample=True,
+        top_k=0,
+        temperature=0.5,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
+    first = torch.bincount(sampled[:, 3], minlength=len(expected)) / rows
+    noise = (expected * (1 - expected) / rows).sqrt()
+    assert ((first - expected).abs() <= 5 * noise + 1e-4).all()
+    assert len(sampled[:, 3:].unique(dim=0)) > rows / 10
+
+
+def test_what_the_loop_does_not_serve_goes_the_models_own_way():
+    model, _ = build_architecture("qwen2")
+    prompts = torch.randint(10, 250, (2, 5))
+    options = {"max_new_tokens": 4, "num_beams": 2, "do_sample": False, "pad_token_id": 0, "eos_token_id": 2}
+    expected = model.generate(prompts, **options)
+    add_shared_generation(model)
+    assert torch.equal(model.generate(prompts, **options), expected)
