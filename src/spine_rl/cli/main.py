@@ -68,6 +68,25 @@ def demo(
     )
 
 
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(help="Folder for bench.json, growth.json and growth.png.")] = Path("runs/bench"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: at most 3 minutes on 2 cores.")] = False,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Instead: growth with G, lengths, vocabulary, parameters.")
+    ] = False,
+) -> None:
+    """Times SPINE's training step and generation beside TRL's, on random models, in alternation."""
+    from spine_rl.bench.run import run_bench, run_growth
+    from spine_rl.cli.quiet import quiet_libraries
+
+    quiet_libraries()
+    if growth:
+        run_growth(out)
+    else:
+        run_bench(out, quick=quick)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Adapts a model to unlabelled problems: spine train --config run.yaml [--any_field value]."""

@@ -1,0 +1,150 @@
+"""What is compared, and the goals."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from spine_rl.bench.measure import Timings, alternate
+from spine_rl.bench.memory import measure_peak
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+from spine_rl.bench.sides import build_trainer, run_update
+from spine_rl.lab.bench import MAX_NEW_TOKENS, load_base, make_problems
+from spine_rl.problems import PromptStyle, build_prompt
+from spine_rl.sharing.decode import add_shared_generation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One case: ratios of its rounds, and what they are ratios of.
+
+    Attributes:
+        name: Of the case.
+        ratios: `before` divided by `after`, one a round.
+        goal: The ratio aimed at; at most, where `at_most`.
+        before: Median of the side compared with, in `unit`.
+        after: Median of SPINE's.
+        unit: Of both.
+        at_most: The goal is an upper bound.
+    """
+
+    name: str
+    ratios: list[float]
+    goal: float | None
+    before: float
+    after: float
+    unit: str = "s"
+    at_most: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ratios)
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
+
+
+TEXT_MODEL = ModelShape()
+VISUAL_MODEL = ModelShape(image_tokens=64)
+RATIOS = {  # prompt : response → batch, goal
+    "4:1": (BatchShape(prompt_length=400, response_length=100), 3.0),
+    "1:1": (BatchShape(prompt_length=200, response_length=200), 1.5),
+    "1:4": (BatchShape(prompt_length=64, response_length=256), 1.15),
+}
+
+
+def compare_update(
+    name: str, model: ModelShape, batch: BatchShape, *, goal: float | None, rounds: int, sides: tuple[str, str]
+) -> Outcome:
+    """Loss and gradients of one micro-batch on both sides: the same weights, the same tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in sides}
+        return _outcome(name, alternate(runs, rounds), sides, goal)
+
+
+def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str) -> Callable[[], float]:
+    """A call that runs the update."""
+    rows = batch.prompts * batch.group_size
+    trainer = build_trainer(
+        side, build_model(model), folder, per_device_train_batch_size=rows, num_generations=batch.group_size
+    )
+    device = trainer.accelerator.device
+    inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
+    return lambda: run_update(trainer, inputs)
+
+
+def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
+    """Peak memory of SPINE's update as a share of the peer's."""
+    peaks = [tuple(measure_peak(side, model, batch) / 2**20 for side in ("trl", "spine")) for _ in range(rounds)]
+    theirs, ours = (median(values) for values in zip(*peaks, strict=True))
+    ratios = [after / before for before, after in peaks]
+    return Outcome("peak memory of the update, 4:1", ratios, goal, theirs, ours, unit="MiB", at_most=True)
+
+
+def compare_overhead(*, goal: float, rounds: int) -> Outcome:
+    """SPINE's preset against plain TTRL, both on SPINE's trainer: what selection and band cost, less what they save."""
+    batch = RATIOS["1:1"][0]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {side: prepare_update(side, TEXT_MODEL, batch, f"{folder}/{side}") for side in ("ttrl", "spine")}
+        timings = alternate(runs, rounds)
+    return Outcome(
+        "update of spine over ttrl, 1:1",
+        timings.ratios("spine", "ttrl"),
+        goal,
+        timings.median("ttrl"),
+        timings.median("spine"),
+        at_most=True,
+    )
+
+
+def compare_generation(*, goal: float, rounds: int, prompt_length: int = 400, new_tokens: int = 100) -> Outcome:
+    """16 prompts with 8 samples each, no end token: the same number of tokens on both sides."""
+    plain, shared = build_model(TEXT_MODEL).eval(), build_model(TEXT_MODEL).eval()
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    add_shared_generation(shared)
+    prompts = torch.randint(6, TEXT_MODEL.vocabulary, (16, prompt_length), generator=torch.Generator().manual_seed(0))
+    rows = prompts.repeat_interleave(8, 0).to(device)
+    options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
+    runs = {
+        name: lambda model=model.to(device): model.generate(rows, attention_mask=torch.ones_like(rows), **options)
+        for name, model in (("generate", plain), ("spine", shared))
+    }
+    name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
+    return _outcome(name, alternate(runs, rounds), ("generate", "spine"), goal)
+
+
+def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
+    """Whole steps on the lab's arithmetic model, 16 problems with 8 samples: sampling, vote, update, optimiser."""
+    problems = make_problems("adapt", 64).problems
+    rows = [{"prompt": build_prompt(problem, PromptStyle(), chat=True)} for problem in problems]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(side: str) -> Callable[[], Any]:
+            model, tokenizer = load_base()
+            trainer = build_trainer(
+                side,
+                model,
+                f"{folder}/{side}",
+                dataset=Dataset.from_list(rows),
+                tokenizer=tokenizer,
+                per_device_train_batch_size=128,
+                max_completion_length=MAX_NEW_TOKENS,
+                max_steps=steps,
+                learning_rate=1e-9,  # the policy, and with it the lengths, stay as they are
+            )
+            return trainer.train
+
+        timings = alternate({side: run(side) for side in ("trl", "spine")}, rounds)
+    return _outcome(f"{steps} whole steps, arithmetic lab, 16 x 8", timings, ("trl", "spine"), goal)
+
+
+def _outcome(name: str, timings: Timings, sides: tuple[str, str], goal: float | None) -> Outcome:
+    slower, faster = sides
+    return Outcome(name, timings.ratios(slower, faster), goal, timings.median(slower), timings.median(faster))

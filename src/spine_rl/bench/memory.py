@@ -1,0 +1,72 @@
+"""Peak memory of an update, above what stood in memory before it: a process of its own for each side.
+
+`python -m spine_rl.bench.memory SIDE SHAPES` prints bytes; SHAPES is JSON of the two shapes' fields.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+
+
+def measure_peak(side: str, model: ModelShape, batch: BatchShape) -> int:
+    """Bytes; on an accelerator its own memory, else the process's."""
+    shapes = json.dumps([asdict(model), asdict(batch)])
+    command = [sys.executable, "-m", "spine_rl.bench.memory", side, shapes]
+    done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+def main(side: str, shapes: str) -> None:
+    from spine_rl.bench.sides import build_trainer, run_update  # after the parent's quick imports
+
+    model_shape, batch_shape = (
+        kind(**fields) for kind, fields in zip((ModelShape, BatchShape), json.loads(shapes), strict=True)
+    )
+    rows = batch_shape.prompts * batch_shape.group_size
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(
+            side,
+            build_model(model_shape),
+            folder,
+            per_device_train_batch_size=rows,
+            num_generations=batch_shape.group_size,
+        )
+        smallest = BatchShape(
+            batch_shape.prompts,
+            batch_shape.group_size,
+            prompt_length=2 + model_shape.image_tokens,
+            response_length=2,
+        )
+        device = trainer.accelerator.device
+        run_update(trainer, _move(build_batch(model_shape, smallest), device))  # what is allocated once
+        batch = _move(build_batch(model_shape, batch_shape), device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            run_update(trainer, batch)
+            print(torch.cuda.max_memory_allocated() - before)
+        else:
+            before = _resident()
+            run_update(trainer, batch)
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _move(batch: dict, device: torch.device) -> dict:
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

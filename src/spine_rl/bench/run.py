@@ -1,0 +1,132 @@
+"""`spine bench`: runs the cases, prints the table, writes the JSON."""
+
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from spine_rl import __version__
+from spine_rl.bench import cases, growth
+from spine_rl.bench.cases import RATIOS, TEXT_MODEL, VISUAL_MODEL, Outcome
+from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
+from spine_rl.bench.shapes import BatchShape
+from spine_rl.errors import RunFolderError
+
+PACKAGES = ("torch", "transformers", "trl", "accelerate")
+OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
+
+
+def run_bench(out: Path, *, quick: bool) -> list[Outcome]:
+    """Compares SPINE with its peer, side by side.
+
+    Args:
+        out: New folder for `bench.json`.
+        quick: Fewer rounds, at most three minutes on two cores.
+
+    Raises:
+        RunFolderError: The folder already holds a result.
+    """
+    _claim(out / OUTCOMES_FILE)
+    rounds, console = (2 if quick else 5), Console(soft_wrap=True)
+    outcomes: list[Outcome] = []
+    table_title = f"SPINE {__version__} beside TRL {version('trl')}, {rounds} rounds in alternation"
+
+    def add(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        console.print(f"{outcome.name}: {outcome.ratio:.2f}", highlight=False)
+
+    rate = measure_matmul_rate()
+    sides = ("trl", "spine")
+    for name, (batch, goal) in RATIOS.items():
+        add(
+            cases.compare_update(
+                f"update, prompt:response {name}", TEXT_MODEL, batch, goal=goal, rounds=rounds, sides=sides
+            )
+        )
+        if name == "4:1":
+            share = count_update_flops(TEXT_MODEL, batch) / rate / outcomes[-1].after
+    visual = BatchShape(prompt_length=100, response_length=40)
+    add(
+        cases.compare_update(
+            "update with images, 64 patches", VISUAL_MODEL, visual, goal=None, rounds=rounds, sides=sides
+        )
+    )
+    add(cases.compare_steps(goal=1.7, rounds=rounds, steps=3))
+    add(cases.compare_memory(TEXT_MODEL, RATIOS["4:1"][0], goal=0.6, rounds=1 if quick else 3))
+    add(cases.compare_generation(goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
+    add(cases.compare_overhead(goal=1.03, rounds=rounds))
+    console.print(build_table(outcomes, table_title))
+    console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
+    record = {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
+    record |= {"rounds": rounds, "quick": quick, "matmul_flops_per_second": rate, "floor_share_4_to_1": share}
+    _write(out / OUTCOMES_FILE, record)
+    return outcomes
+
+
+def run_growth(out: Path, *, rounds: int = 3) -> None:
+    """Measures how the update grows; writes every point, the fits and a picture.
+
+    Raises:
+        RunFolderError: The folder already holds a result.
+    """
+    _claim(out / GROWTH_FILE)
+    rate, points = measure_matmul_rate(), []
+    for axis, values in growth.AXES.items():
+        for value, model, batch in values:
+            point = growth.measure_point(axis, value, model, batch, rate, rounds)
+            points.append(point)
+            seconds, ratio = point.seconds["spine"], point.seconds["trl"] / point.seconds["spine"]
+            print(f"{axis} {point.value:g}: {seconds:.3f} s, {ratio:.2f} x, {point.floor_share:.0%} of the floor")
+    fits = growth.summarize_growth(points)
+    record = {"points": [growth.to_json(point) for point in points], "fits": fits}
+    _write(out / GROWTH_FILE, record | {"rounds": rounds, "matmul_flops_per_second": rate})
+    growth.plot_growth(points, out / PLOT_FILE)
+
+
+def build_table(outcomes: list[Outcome], title: str) -> Table:
+    """A row a case."""
+    table = Table("", "compared with", "SPINE", "ratio", "range", "goal", title=title)
+    for outcome in outcomes:
+        sign = "≤" if outcome.at_most else "≥"
+        digits = 0 if outcome.unit == "MiB" else 3
+        goal = "" if outcome.goal is None else f"{sign} {outcome.goal} {'met' if outcome.met else 'missed'}"
+        table.add_row(
+            outcome.name,
+            *(f"{value:.{digits}f} {outcome.unit}" for value in (outcome.before, outcome.after)),
+            f"{outcome.ratio:.2f}",
+            f"{min(outcome.ratios):.2f}-{max(outcome.ratios):.2f}",
+            goal,
+        )
+    return table
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "device": device,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "spine-rl": __version__,
+    } | {package: version(package) for package in PACKAGES}
+
+
+def _claim(path: Path) -> None:
+    if path.exists():
+        raise RunFolderError(f"{path} already exists; give another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record | {"machine": describe_machine()}, indent=2, ensure_ascii=False) + "\n")
+    print(f"{path} is written")

@@ -1,0 +1,81 @@
+"""The two sides: TRL's GRPOTrainer with a majority-vote reward, and SPINE's trainer, otherwise configured the same."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from spine_rl.lab.tokenizer import build_tokenizer
+from spine_rl.training import SpineConfig, SpineTrainer
+
+SIDES = ("trl", "spine", "ttrl")  # SPINE's trainer stands for two: its own preset, and plain TTRL on the same path
+
+
+def build_trainer(
+    side: str, model: Any, folder: str, *, dataset: Dataset | None = None, tokenizer: Any = None, **options: Any
+) -> Any:
+    """A trainer of one side, not yet run.
+
+    Args:
+        side: One of `SIDES`.
+        model: Trained in place.
+        folder: For its output.
+        dataset: Problems; without any, the trainer is only good for `run_update`.
+        tokenizer: Of the model; default one that merely exists.
+        options: Of the configuration.
+    """
+    arguments = {
+        "output_dir": folder,
+        "num_generations": 8,
+        "gradient_checkpointing": False,
+        "lr_scheduler_type": "constant",
+        "temperature": 1.0,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+    }
+    if not torch.accelerator.is_available():
+        arguments |= {"use_cpu": True, "bf16": False}
+    arguments |= options
+    if dataset is None:
+        dataset = Dataset.from_list([{"prompt": str(i)} for i in range(64)])
+    common = {"model": model, "train_dataset": dataset, "processing_class": tokenizer or build_tokenizer()}
+    if side == "trl":
+        trainer = GRPOTrainer(reward_funcs=majority_vote, args=GRPOConfig(**arguments, loss_type="dapo"), **common)
+    else:
+        trainer = SpineTrainer(args=SpineConfig(**arguments, preset=side), **common)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def majority_vote(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
+    """The peer's reward: 1 for agreeing with the most frequent answer of the same prompt."""
+    answers = [_find_answer(completion) for completion in completions]
+    votes: dict[str, Counter[str]] = {}
+    for prompt, answer in zip(prompts, answers, strict=True):
+        if answer is not None:
+            votes.setdefault(str(prompt), Counter())[answer] += 1
+    winners = {prompt: counter.most_common(1)[0][0] for prompt, counter in votes.items()}
+    return [float(a is not None and a == winners[str(p)]) for p, a in zip(prompts, answers, strict=True)]
+
+
+def _find_answer(completion: Any) -> str | None:
+    text = completion if isinstance(completion, str) else completion[-1]["content"]
+    boxes = re.findall(r"\\boxed\{([^{}]{1,40})\}", text)
+    return boxes[-1] if boxes else None
+
+
+def run_update(trainer: Any, batch: dict[str, Any]) -> float:
+    """Loss and gradients of one micro-batch; returns the loss."""
+    model = trainer.model
+    model.train()
+    model.zero_grad()
+    trainer.current_gradient_accumulation_steps = trainer.args.steps_per_generation
+    loss = trainer.compute_loss(model, batch)
+    trainer.accelerator.backward(loss)
+    return loss.item()
