@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import Any
 
 import torch
 from datasets import Dataset
 
-from spine_rl.bench.measure import Timings, alternate
+from spine_rl.bench.measure import StepClock, Timings, alternate, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.bench.sides import build_trainer, run_update
@@ -77,7 +77,7 @@ def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str)
     )
     device = trainer.accelerator.device
     inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
-    return lambda: run_update(trainer, inputs)
+    return timed(lambda: run_update(trainer, inputs))
 
 
 def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
@@ -113,7 +113,7 @@ def compare_generation(*, goal: float, rounds: int, prompt_length: int = 400, ne
     rows = prompts.repeat_interleave(8, 0).to(device)
     options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
     runs = {
-        name: lambda model=model.to(device): model.generate(rows, attention_mask=torch.ones_like(rows), **options)
+        name: timed(partial(model.to(device).generate, rows, attention_mask=torch.ones_like(rows), **options))
         for name, model in (("generate", plain), ("spine", shared))
     }
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
@@ -126,7 +126,7 @@ def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
     rows = [{"prompt": build_prompt(problem, PromptStyle(), chat=True)} for problem in problems]
     with tempfile.TemporaryDirectory() as folder:
 
-        def run(side: str) -> Callable[[], Any]:
+        def prepare(side: str) -> Callable[[], float]:
             model, tokenizer = load_base()
             trainer = build_trainer(
                 side,
@@ -139,10 +139,17 @@ def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
                 max_steps=steps,
                 learning_rate=1e-9,  # the policy, and with it the lengths, stay as they are
             )
-            return trainer.train
+            clock = StepClock()
+            trainer.add_callback(clock)
 
-        timings = alternate({side: run(side) for side in ("trl", "spine")}, rounds)
-    return _outcome(f"{steps} whole steps, arithmetic lab, 16 x 8", timings, ("trl", "spine"), goal)
+            def run() -> float:
+                trainer.train()
+                return clock.pop()
+
+            return run
+
+        timings = alternate({side: prepare(side) for side in ("trl", "spine")}, rounds)
+    return _outcome("whole step, arithmetic lab, 16 x 8", timings, ("trl", "spine"), goal)
 
 
 def _outcome(name: str, timings: Timings, sides: tuple[str, str], goal: float | None) -> Outcome:

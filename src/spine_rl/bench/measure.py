@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from transformers import TrainerCallback
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,48 @@ class Timings:
         return [a / b for a, b in zip(self.seconds[slower], self.seconds[faster], strict=True)]
 
 
-def alternate(sides: Mapping[str, Callable[[], object]], rounds: int, warmups: int = 1) -> Timings:
-    """Runs every side in turn, `rounds` times after `warmups` that are not counted."""
+def alternate(sides: Mapping[str, Callable[[], float]], rounds: int, warmups: int = 1) -> Timings:
+    """Calls every side in turn, `rounds` times after `warmups` that are not counted; each returns its seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warmups + rounds):
         for name, run in sides.items():
-            synchronize()
-            started = time.perf_counter()
-            run()
-            synchronize()
+            elapsed = run()
             if turn >= warmups:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(elapsed)
     return Timings(seconds)
+
+
+def timed(run: Callable[[], object]) -> Callable[[], float]:
+    """The seconds that a call takes."""
+
+    def call() -> float:
+        synchronize()
+        started = time.perf_counter()
+        run()
+        synchronize()
+        return time.perf_counter() - started
+
+    return call
+
+
+class StepClock(TrainerCallback):
+    """Seconds of a run's steps, from sampling to the optimiser; what `train` does around them is left out."""
+
+    def __init__(self):
+        self._seconds: list[float] = []
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        synchronize()
+        self._started = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        synchronize()
+        self._seconds.append(time.perf_counter() - self._started)
+
+    def pop(self) -> float:
+        """Median of the steps since the last call."""
+        seconds, self._seconds = self._seconds, []
+        return median(seconds)
 
 
 def synchronize() -> None:

@@ -5,7 +5,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,9 +27,8 @@ def measure_peak(side: str, model: ModelShape, batch: BatchShape) -> int:
 def main(side: str, shapes: str) -> None:
     from spine_rl.bench.sides import build_trainer, run_update  # after the parent's quick imports
 
-    model_shape, batch_shape = (
-        kind(**fields) for kind, fields in zip((ModelShape, BatchShape), json.loads(shapes), strict=True)
-    )
+    model_fields, batch_fields = json.loads(shapes)
+    model_shape, batch_shape = ModelShape(**model_fields), BatchShape(**batch_fields)
     rows = batch_shape.prompts * batch_shape.group_size
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
@@ -55,13 +53,15 @@ def main(side: str, shapes: str) -> None:
             run_update(trainer, batch)
             print(torch.cuda.max_memory_allocated() - before)
         else:
-            before = _resident()
+            before = _read_memory("VmRSS")
             run_update(trainer, batch)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+            print(_read_memory("VmHWM") - before)
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def _read_memory(field: str) -> int:
+    """Bytes that Linux reports of this process: what is resident (VmRSS), or was at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def _move(batch: dict, device: torch.device) -> dict:

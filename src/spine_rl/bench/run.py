@@ -35,7 +35,7 @@ def run_bench(out: Path, *, quick: bool) -> list[Outcome]:
         RunFolderError: The folder already holds a result.
     """
     _claim(out / OUTCOMES_FILE)
-    rounds, console = (2 if quick else 5), Console(soft_wrap=True)
+    rounds, console = (2 if quick else 5), Console(width=120)
     outcomes: list[Outcome] = []
     table_title = f"SPINE {__version__} beside TRL {version('trl')}, {rounds} rounds in alternation"
 
@@ -59,7 +59,7 @@ def run_bench(out: Path, *, quick: bool) -> list[Outcome]:
             "update with images, 64 patches", VISUAL_MODEL, visual, goal=None, rounds=rounds, sides=sides
         )
     )
-    add(cases.compare_steps(goal=1.7, rounds=rounds, steps=3))
+    add(cases.compare_steps(goal=1.7, rounds=rounds, steps=4))
     add(cases.compare_memory(TEXT_MODEL, RATIOS["4:1"][0], goal=0.6, rounds=1 if quick else 3))
     add(cases.compare_generation(goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
     add(cases.compare_overhead(goal=1.03, rounds=rounds))
@@ -93,7 +93,9 @@ def run_growth(out: Path, *, rounds: int = 3) -> None:
 
 def build_table(outcomes: list[Outcome], title: str) -> Table:
     """A row a case."""
-    table = Table("", "compared with", "SPINE", "ratio", "range", "goal", title=title)
+    table = Table(title=title)
+    for heading in ("", "compared with", "SPINE", "ratio", "range", "goal"):
+        table.add_column(heading, no_wrap=True)
     for outcome in outcomes:
         sign = "≤" if outcome.at_most else "≥"
         digits = 0 if outcome.unit == "MiB" else 3

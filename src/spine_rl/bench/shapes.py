@@ -81,7 +81,6 @@ def build_model(shape: ModelShape, seed: int = 0) -> Any:
         LlavaConfig(
             vision_config=vision,
             text_config=text,
-            image_token_id=IMAGE_TOKEN,
             image_token_index=IMAGE_TOKEN,
             vision_feature_layer=-1,
             image_seq_length=shape.image_tokens,

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -46,7 +46,9 @@ def build_trainer(
         dataset = Dataset.from_list([{"prompt": str(i)} for i in range(64)])
     common = {"model": model, "train_dataset": dataset, "processing_class": tokenizer or build_tokenizer()}
     if side == "trl":
-        trainer = GRPOTrainer(reward_funcs=majority_vote, args=GRPOConfig(**arguments, loss_type="dapo"), **common)
+        trainer = GRPOTrainer(
+            reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common
+        )
     else:
         trainer = SpineTrainer(args=SpineConfig(**arguments, preset=side), **common)
     trainer.remove_callback(PrinterCallback)

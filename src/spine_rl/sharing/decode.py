@@ -18,7 +18,7 @@ from transformers.generation import GenerationMode
 from spine_rl.sharing.groups import group_rows
 
 _HEADROOM = 64  # tokens that a cache can grow by before it is copied
-_LEAVE_TOGETHER = 1 / 8  # share of the rows that have ended, at which they leave: leaving copies the cache
+_LEAVE_TOGETHER = 1 / 4  # share of the rows that have ended, at which they leave: leaving copies the cache
 
 
 def add_shared_generation(model: Any) -> None:
