@@ -12,6 +12,7 @@ from spine_rl.sharing.chunks import plan_chunks
 from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.sharing.forward import SharedBatch, add_shared_forward
 from spine_rl.sharing.groups import group_rows
+from spine_rl.training.micro_batches import arrange_rows
 
 P, T = 24, 14
 GROUP_SIZES = (4, 1, 3)
@@ -182,3 +183,26 @@ def test_what_the_loop_does_not_serve_goes_the_models_own_way():
     expected = model.generate(prompts, **options)
     add_shared_generation(model)
     assert torch.equal(model.generate(prompts, **options), expected)
+
+
+@pytest.mark.parametrize("num_windows", [1, 2, 4])
+def test_rows_are_arranged_whole_and_by_length(num_windows):
+    torch.manual_seed(0)
+    group_ids = [row // 4 for row in range(32)]
+    lengths = torch.randint(1, 50, (32,)).tolist()
+    order = arrange_rows(group_ids, lengths, num_windows=num_windows)
+    assert sorted(order) == list(range(32))
+    size = 32 // num_windows
+    for start in range(0, 32, size):
+        window = order[start : start + size]
+        groups = [group_ids[row] for row in window[::4]]
+        assert [group_ids[row] for row in window] == [group for group in groups for _ in range(4)]
+        longest = [max(lengths[4 * group : 4 * group + 4]) for group in groups]
+        assert longest == sorted(longest)
+
+
+def test_which_problems_share_a_step_is_random():
+    group_ids = [row // 2 for row in range(16)]
+    torch.manual_seed(0)
+    orders = [arrange_rows(group_ids, [1] * 16, num_windows=2) for _ in range(9)]
+    assert len({frozenset(group_ids[row] for row in order[:8]) for order in orders}) > 1

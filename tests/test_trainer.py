@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import warnings
 
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -13,6 +15,7 @@ from models import build_qwen2, build_qwen3
 from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
+from spine_rl.training.shared_scoring import SharedScoring
 from spine_rl.voting import is_decided
 
 NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
@@ -440,3 +443,83 @@ def test_statistics_are_float32_for_a_bfloat16_model(tmp_path, monkeypatch):
     logps, entropies, _ = trainer._score_tokens(trainer.model, batch)
     assert logps.dtype == entropies.dtype == torch.float32
     assert torch.isfinite(trainer.compute_loss(trainer.model, batch))
+
+
+# ---- the shared forward, and when it is not taken
+
+
+def plain_scores(trainer, batch):
+    rows = [torch.cat([batch[f"prompt_{kind}"], batch[f"completion_{kind}"]], 1) for kind in ("ids", "mask")]
+    width = batch["completion_ids"].size(1)
+    return GRPOTrainer._get_per_token_logps_and_entropies(trainer, trainer.model, *rows, width, compute_entropy=True)
+
+
+@pytest.mark.parametrize("case", ["checkpointing", "wrong"])
+def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_path, monkeypatch, case):
+    pretend_answers(monkeypatch)
+    if case == "wrong":  # a model whose shared forward went wrong in silence
+        original = SharedScoring.score
+        monkeypatch.setattr(SharedScoring, "score", lambda *a, **k: tuple(x + 0.1 for x in original(*a, **k)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer = make_trainer(tmp_path, gradient_checkpointing=case == "checkpointing")
+        batch = scored_batch(trainer)
+        for _ in range(2):
+            logps, entropies, _ = trainer._score_tokens(trainer.model, batch)
+    said = [str(w.message) for w in caught if "once per response" in str(w.message)]
+    assert len(said) == 1
+    assert ("gradient_checkpointing=True" if case == "checkpointing" else "differ by 0.1") in said[0]
+    expected = plain_scores(trainer, batch)
+    mask = batch["completion_mask"].bool()
+    torch.testing.assert_close(logps[mask], expected[0][mask])
+    torch.testing.assert_close(entropies[mask], expected[1][mask])
+
+
+def test_an_adapters_gradients_equal_the_plain_forwards(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    trainer = SpineTrainer(
+        model,
+        args=SpineConfig(**options(tmp_path)),
+        train_dataset=dataset(),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False),
+    )
+    batch = scored_batch(trainer)
+    results = []
+    for score in (trainer._score_tokens, lambda _, batch: plain_scores(trainer, batch)):
+        trainer.model.zero_grad()
+        logps, entropies, _ = score(trainer.model, batch)
+        mask = batch["completion_mask"].bool()
+        (logps[mask].sum() - entropies[mask].square().sum()).backward()
+        results.append(gradients(trainer.model))
+    assert any("lora" in name for name in results[0])
+    assert_close(results[0], results[1])
+
+
+def test_groups_stay_whole_over_steps_and_micro_batches(tmp_path, monkeypatch):
+    """Two optimiser steps of two micro-batches each from one generation batch, twice over: no row is lost."""
+    pretend_answers(monkeypatch)
+    seen = []
+    original = SpineTrainer.compute_loss
+
+    def spy(self, model, inputs, *arguments, **keywords):
+        seen.append((inputs["prompt_ids"], inputs["completion_ids"]))
+        return original(self, model, inputs, *arguments, **keywords)
+
+    monkeypatch.setattr(SpineTrainer, "compute_loss", spy)
+    trainer = make_trainer(
+        tmp_path,
+        per_device_train_batch_size=NUM_GENERATIONS,
+        gradient_accumulation_steps=2,
+        steps_per_generation=4,
+        num_iterations=2,
+        max_steps=4,
+    )
+    trainer.train()
+    assert len(seen) == 8
+    for prompts, _ in seen:
+        assert len(prompts.unique(dim=0)) == 1
+    first = torch.cat([ids for _, ids in seen[:4]])
+    assert torch.equal(first, torch.cat([ids for _, ids in seen[4:]]))
+    assert len({tuple(prompts[0].tolist()) for prompts, _ in seen[:4]}) == 4

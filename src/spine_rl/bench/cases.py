@@ -51,8 +51,6 @@ class Outcome:
         return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
 
 
-TEXT_MODEL = ModelShape()
-VISUAL_MODEL = ModelShape(image_tokens=64)
 RATIOS = {  # prompt : response → batch, goal
     "4:1": (BatchShape(prompt_length=400, response_length=100), 3.0),
     "1:1": (BatchShape(prompt_length=200, response_length=200), 1.5),
@@ -88,11 +86,11 @@ def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds:
     return Outcome("peak memory of the update, 4:1", ratios, goal, theirs, ours, unit="MiB", at_most=True)
 
 
-def compare_overhead(*, goal: float, rounds: int) -> Outcome:
+def compare_overhead(model: ModelShape, *, goal: float, rounds: int) -> Outcome:
     """SPINE's preset against plain TTRL, both on SPINE's trainer: what selection and band cost, less what they save."""
     batch = RATIOS["1:1"][0]
     with tempfile.TemporaryDirectory() as folder:
-        runs = {side: prepare_update(side, TEXT_MODEL, batch, f"{folder}/{side}") for side in ("ttrl", "spine")}
+        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in ("ttrl", "spine")}
         timings = alternate(runs, rounds)
     return Outcome(
         "update of spine over ttrl, 1:1",
@@ -104,17 +102,19 @@ def compare_overhead(*, goal: float, rounds: int) -> Outcome:
     )
 
 
-def compare_generation(*, goal: float, rounds: int, prompt_length: int = 400, new_tokens: int = 100) -> Outcome:
+def compare_generation(
+    model: ModelShape, *, goal: float, rounds: int, new_tokens: int, prompt_length: int = 400
+) -> Outcome:
     """16 prompts with 8 samples each, no end token: the same number of tokens on both sides."""
-    plain, shared = build_model(TEXT_MODEL).eval(), build_model(TEXT_MODEL).eval()
+    plain, shared = build_model(model).eval(), build_model(model).eval()
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     add_shared_generation(shared)
-    prompts = torch.randint(6, TEXT_MODEL.vocabulary, (16, prompt_length), generator=torch.Generator().manual_seed(0))
+    prompts = torch.randint(6, model.vocabulary, (16, prompt_length), generator=torch.Generator().manual_seed(0))
     rows = prompts.repeat_interleave(8, 0).to(device)
     options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
     runs = {
-        name: timed(partial(model.to(device).generate, rows, attention_mask=torch.ones_like(rows), **options))
-        for name, model in (("generate", plain), ("spine", shared))
+        name: timed(partial(side.to(device).generate, rows, attention_mask=torch.ones_like(rows), **options))
+        for name, side in (("generate", plain), ("spine", shared))
     }
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
     return _outcome(name, alternate(runs, rounds), ("generate", "spine"), goal)

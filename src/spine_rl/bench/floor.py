@@ -18,8 +18,8 @@ def count_update_flops(model: ModelShape, batch: BatchShape) -> float:
     """
     assert batch.equal_lengths
     assert not model.image_tokens
-    d, kv = model.hidden, 64 * max(1, model.hidden // 128)
-    block = 2 * d * d + 2 * d * kv + 3 * d * (model.intermediate or 3 * d)
+    d, kv = model.hidden, model.head * model.num_kv_heads
+    block = 2 * d * d + 2 * d * kv + 3 * d * model.feed_forward
     prompt, response = batch.prompt_length, batch.response_length
     responses = batch.prompts * batch.group_size
     tokens = batch.prompts * prompt + responses * response

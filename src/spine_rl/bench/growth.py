@@ -106,7 +106,9 @@ def summarize_growth(points: Sequence[Point]) -> list[dict[str, Any]]:
 def plot_growth(points: Sequence[Point], path: Path) -> None:
     """A column an axis; time with the floor above, memory below."""
     axes_names = list(dict.fromkeys(point.axis for point in points))
-    figure, axes = plt.subplots(2, len(axes_names), figsize=(3.2 * len(axes_names), 6), constrained_layout=True)
+    shape = (2, len(axes_names))
+    size = (3.2 * shape[1], 6)
+    figure, axes = plt.subplots(*shape, figsize=size, constrained_layout=True, squeeze=False)
     for column, axis in enumerate(axes_names):
         along = [point for point in points if point.axis == axis]
         for row, (quantity, label) in enumerate(QUANTITIES.items()):

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,30 @@ from rich.table import Table
 
 from spine_rl import __version__
 from spine_rl.bench import cases, growth
-from spine_rl.bench.cases import RATIOS, TEXT_MODEL, VISUAL_MODEL, Outcome
+from spine_rl.bench.cases import RATIOS, Outcome
 from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
-from spine_rl.bench.shapes import BatchShape
-from spine_rl.errors import RunFolderError
+from spine_rl.bench.shapes import SIZES, BatchShape
+from spine_rl.errors import ConfigError, RunFolderError
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
 
-def run_bench(out: Path, *, quick: bool) -> list[Outcome]:
+def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outcome]:
     """Compares SPINE with its peer, side by side.
 
     Args:
         out: New folder for `bench.json`.
+        size: Of the random model, one of `spine_rl.bench.shapes.SIZES`.
         quick: Fewer rounds, at most three minutes on two cores.
 
     Raises:
+        ConfigError: An unknown size.
         RunFolderError: The folder already holds a result.
     """
+    if size not in SIZES:
+        raise ConfigError(f"size={size!r}: must be one of {', '.join(SIZES)}")
+    model = SIZES[size]
     _claim(out / OUTCOMES_FILE)
     rounds, console = (2 if quick else 5), Console(width=120)
     outcomes: list[Outcome] = []
@@ -43,31 +48,23 @@ def run_bench(out: Path, *, quick: bool) -> list[Outcome]:
         outcomes.append(outcome)
         console.print(f"{outcome.name}: {outcome.ratio:.2f}", highlight=False)
 
-    rate = measure_matmul_rate()
-    sides = ("trl", "spine")
+    rate, sides = measure_matmul_rate(), ("trl", "spine")
     for name, (batch, goal) in RATIOS.items():
-        add(
-            cases.compare_update(
-                f"update, prompt:response {name}", TEXT_MODEL, batch, goal=goal, rounds=rounds, sides=sides
-            )
-        )
-        if name == "4:1":
-            share = count_update_flops(TEXT_MODEL, batch) / rate / outcomes[-1].after
-    visual = BatchShape(prompt_length=100, response_length=40)
-    add(
-        cases.compare_update(
-            "update with images, 64 patches", VISUAL_MODEL, visual, goal=None, rounds=rounds, sides=sides
-        )
-    )
+        title = f"update, prompt:response {name}"
+        add(cases.compare_update(title, model, batch, goal=goal, rounds=rounds, sides=sides))
+    share = count_update_flops(model, RATIOS["4:1"][0]) / rate / outcomes[0].after
+    visual, batch = replace(model, image_tokens=64), BatchShape(prompt_length=100, response_length=40)
+    title = "update with images, 64 patches"
+    add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=sides))
     add(cases.compare_steps(goal=1.7, rounds=rounds, steps=4))
-    add(cases.compare_memory(TEXT_MODEL, RATIOS["4:1"][0], goal=0.6, rounds=1 if quick else 3))
-    add(cases.compare_generation(goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
-    add(cases.compare_overhead(goal=1.03, rounds=rounds))
+    add(cases.compare_memory(model, RATIOS["4:1"][0], goal=0.6, rounds=1 if quick else 3))
+    add(cases.compare_generation(model, goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
+    add(cases.compare_overhead(model, goal=1.03, rounds=rounds))
     console.print(build_table(outcomes, table_title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
     record = {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
-    record |= {"rounds": rounds, "quick": quick, "matmul_flops_per_second": rate, "floor_share_4_to_1": share}
-    _write(out / OUTCOMES_FILE, record)
+    record |= {"size": size, "rounds": rounds, "quick": quick}
+    _write(out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share})
     return outcomes
 
 

@@ -15,9 +15,11 @@ class ModelShape:
     """A Qwen3-architecture model with tied embeddings; with `image_tokens`, the language part of a LLaVA one.
 
     Attributes:
-        hidden: Width, a multiple of 64; a head is 64 wide, and two share a key-value head.
+        hidden: Width, a multiple of `head`.
         layers: Depth.
         vocabulary: Tokens.
+        head: Width of an attention head.
+        kv_heads: Key-value heads; default half of the heads.
         intermediate: Width of the feed-forward layers; default three times `hidden`.
         image_tokens: Patches of an image, a square number; 0 for text alone.
     """
@@ -25,8 +27,25 @@ class ModelShape:
     hidden: int = 256
     layers: int = 6
     vocabulary: int = 8192
+    head: int = 64
+    kv_heads: int | None = None
     intermediate: int | None = None
     image_tokens: int = 0
+
+    @property
+    def num_kv_heads(self) -> int:
+        return self.kv_heads or max(1, self.hidden // self.head // 2)
+
+    @property
+    def feed_forward(self) -> int:
+        return self.intermediate or 3 * self.hidden
+
+
+SIZES = {
+    "7m": ModelShape(),
+    "qwen2.5-0.5b": ModelShape(hidden=896, layers=24, vocabulary=151936, kv_heads=2, intermediate=4864),
+    "qwen2.5-1.5b": ModelShape(hidden=1536, layers=28, vocabulary=151936, head=128, kv_heads=2, intermediate=8960),
+}
 
 
 @dataclass(frozen=True)
@@ -54,11 +73,11 @@ def build_model(shape: ModelShape, seed: int = 0) -> Any:
     text = Qwen3Config(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate or 3 * shape.hidden,
+        intermediate_size=shape.feed_forward,
         num_hidden_layers=shape.layers,
-        num_attention_heads=shape.hidden // 64,
-        num_key_value_heads=max(1, shape.hidden // 128),
-        head_dim=64,
+        num_attention_heads=shape.hidden // shape.head,
+        num_key_value_heads=shape.num_kv_heads,
+        head_dim=shape.head,
         tie_word_embeddings=True,
         max_position_embeddings=8192,
         pad_token_id=0,
@@ -70,9 +89,9 @@ def build_model(shape: ModelShape, seed: int = 0) -> Any:
     side = round(shape.image_tokens**0.5)
     vision = CLIPVisionConfig(
         hidden_size=shape.hidden,
-        intermediate_size=3 * shape.hidden,
+        intermediate_size=shape.feed_forward,
         num_hidden_layers=shape.layers,
-        num_attention_heads=shape.hidden // 64,
+        num_attention_heads=shape.hidden // shape.head,
         image_size=14 * side,
         patch_size=14,
         projection_dim=shape.hidden,

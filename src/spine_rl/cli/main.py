@@ -72,6 +72,7 @@ def demo(
 def bench(
     out: Annotated[Path, typer.Option(help="Folder for bench.json, growth.json and growth.png.")] = Path("runs/bench"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: at most 3 minutes on 2 cores.")] = False,
+    size: Annotated[str, typer.Option(help="Random model: 7m, qwen2.5-0.5b or qwen2.5-1.5b.")] = "7m",
     growth: Annotated[
         bool, typer.Option("--growth", help="Instead: growth with G, lengths, vocabulary, parameters.")
     ] = False,
@@ -84,7 +85,7 @@ def bench(
     if growth:
         run_growth(out)
     else:
-        run_bench(out, quick=quick)
+        run_bench(out, size=size, quick=quick)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

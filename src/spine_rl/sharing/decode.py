@@ -8,6 +8,7 @@ distributed as those of separate rows; the random numbers fall differently, so t
 import copy
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,26 +23,40 @@ _LEAVE_TOGETHER = 1 / 4  # share of the rows that have ended, at which they leav
 
 
 def add_shared_generation(model: Any) -> None:
-    """Lets `model.generate` run each distinct prompt once; calls that are not served go transformers' own way.
-
-    Served are sampling and greedy decoding from `input_ids`, with inputs of a row a prompt, by models whose layers keep
-    keys and values.
-    """
+    """Lets `model.generate` of a causal or image-text-to-text model be `generate_shared`."""
     original = model.generate
 
     @functools.wraps(original)
-    def generate(self: Any, inputs: Tensor | None = None, **kwargs: Any) -> Any:
-        input_ids = kwargs.pop("input_ids", inputs)
-        if input_ids is None or not _serves(self, input_ids, kwargs):
-            return original(inputs, **kwargs) if input_ids is inputs else original(input_ids=input_ids, **kwargs)
-        mask = kwargs.get("attention_mask")
-        mask = torch.ones_like(input_ids) if mask is None else mask
-        groups = group_rows(input_ids, mask, [v for k, v in _tensors(kwargs).items() if k != "attention_mask"])
-        kwargs |= {name: value[groups.first] for name, value in _tensors(kwargs).items()}
-        decode = functools.partial(decode_groups, group_index=groups.index)
-        return original(input_ids=input_ids[groups.first], **kwargs, custom_generate=decode)
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return generate_shared(self, original, *args, **kwargs)
 
     model.generate = types.MethodType(generate, model)
+
+
+def generate_shared(
+    model: Any, original: Callable[..., Any], inputs: Tensor | None = None, *args: Any, **kwargs: Any
+) -> Any:
+    """`generate`, with each distinct prompt run once; calls that are not served go transformers' own way.
+
+    Served are sampling and greedy decoding from `input_ids`, with inputs of a row a prompt, by models whose layers keep
+    keys and values.
+
+    Args:
+        model: A causal or image-text-to-text model.
+        original: Its own `generate`.
+        inputs: As of `generate`, like all that follows.
+        args: Passed on.
+        kwargs: Inputs and options.
+    """
+    input_ids = kwargs.pop("input_ids", inputs)
+    if args or input_ids is None or not _serves(model, input_ids, kwargs):
+        return original(input_ids, *args, **kwargs)
+    mask = kwargs.get("attention_mask")
+    mask = torch.ones_like(input_ids) if mask is None else mask
+    groups = group_rows(input_ids, mask, [v for k, v in _tensors(kwargs).items() if k != "attention_mask"])
+    kwargs |= {name: value[groups.first] for name, value in _tensors(kwargs).items()}
+    decode = functools.partial(decode_groups, group_index=groups.index)
+    return original(input_ids[groups.first], **kwargs, custom_generate=decode)
 
 
 def decode_groups(

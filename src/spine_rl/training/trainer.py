@@ -316,7 +316,7 @@ class SpineTrainer(GRPOTrainer):
         rows = (model, input_ids, attention_mask, logits_to_keep)
         plain = functools.partial(super()._get_per_token_logps_and_entropies, *rows, batch_size, **images)
         shared = functools.partial(self._sharing.score, *rows, max_rows=batch_size, **images)
-        if self._sharing.must_check(model):
+        if self._sharing.serves(model) and self._sharing.must_check(model):
             with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
                 mask = attention_mask[:, -logits_to_keep:].bool()
                 self._sharing.compare(model, shared()[0][mask], plain()[0][mask])

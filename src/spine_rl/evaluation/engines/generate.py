@@ -1,4 +1,4 @@
-"""transformers' `generate`: left-padded batches of prompts in the order given, a random state of its own."""
+"""transformers' `generate`: left-padded batches of prompts, each run once, and a random state of its own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from spine_rl.evaluation.engines.base import Decoding, SampledResponse, cut_response, list_end_tokens
 from spine_rl.evaluation.engines.entropy import measure_entropies
 from spine_rl.models import get_context_length
+from spine_rl.sharing.decode import generate_shared
 
 
 class GenerateEngine:
@@ -33,7 +34,9 @@ class GenerateEngine:
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
                 inputs, mask = self._pad_left(prompts[start : start + decoding.batch_size])
-                output = model.generate(
+                output = generate_shared(
+                    model,
+                    model.generate,
                     input_ids=inputs.to(model.device),
                     attention_mask=mask.to(model.device),
                     eos_token_id=ends,

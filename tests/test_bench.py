@@ -1,0 +1,110 @@
+"""The benchmark's own arithmetic, and that both of its sides compute the same loss."""
+
+import json
+
+import pytest
+import torch
+
+from spine_rl.bench.cases import Outcome, compare_update
+from spine_rl.bench.floor import count_update_flops
+from spine_rl.bench.growth import Point, fit_exponent, plot_growth, summarize_growth
+from spine_rl.bench.measure import alternate
+from spine_rl.bench.memory import measure_peak
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+from spine_rl.bench.sides import build_trainer, majority_vote, run_update
+
+TINY = ModelShape(hidden=64, layers=2, vocabulary=128)
+BATCH = BatchShape(prompts=2, group_size=4, prompt_length=12, response_length=6, equal_lengths=False)
+
+
+def test_sides_take_turns():
+    calls = []
+
+    def side(name, seconds):
+        return lambda: calls.append(name) or seconds
+
+    timings = alternate({"a": side("a", 4.0), "b": side("b", 2.0)}, rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert timings.ratios("a", "b") == [2.0, 2.0]
+    assert timings.median("a") == 4.0
+
+
+@pytest.mark.parametrize("image_tokens", [0, 4])
+def test_both_trainers_compute_the_same_gradients(tmp_path, image_tokens):
+    """TRL's loss and plain TTRL: what is timed side by side is the same work."""
+    shape = ModelShape(hidden=64, layers=2, vocabulary=128, image_tokens=image_tokens)
+    found = {}
+    for side in ("trl", "ttrl"):
+        trainer = build_trainer(
+            side, build_model(shape), str(tmp_path / side), per_device_train_batch_size=8, num_generations=4
+        )
+        loss = run_update(trainer, build_batch(shape, BATCH))
+        gradients = [p.grad.clone() for p in trainer.model.parameters() if p.grad is not None]
+        found[side] = loss, gradients
+    assert found["ttrl"][0] == pytest.approx(found["trl"][0], rel=1e-5)
+    scale = max(gradient.norm() for gradient in found["trl"][1])
+    for ours, theirs in zip(found["ttrl"][1], found["trl"][1], strict=True):
+        assert (ours - theirs).norm() <= 1e-5 * theirs.norm() + 1e-7 * scale
+
+
+def test_a_case_has_a_ratio_a_round():
+    outcome = compare_update("update", TINY, BATCH, goal=None, rounds=2, sides=("trl", "spine"))
+    assert len(outcome.ratios) == 2
+    assert outcome.ratio > 0
+    assert outcome.met is None
+
+
+def test_goals_are_lower_or_upper_bounds():
+    assert Outcome("speed", [1.0, 3.0, 2.0], 1.9, 1, 1).met
+    assert not Outcome("speed", [1.0, 3.0, 2.0], 2.1, 1, 1).met
+    assert Outcome("memory", [0.5], 0.6, 1, 1, at_most=True).met
+    assert not Outcome("memory", [0.7], 0.6, 1, 1, at_most=True).met
+
+
+@pytest.mark.slow
+def test_peak_memory_grows_with_the_batch():
+    small, large = (BatchShape(prompts=2, prompt_length=n, response_length=50) for n in (50, 800))
+    assert measure_peak("trl", TINY, large) > 2 * measure_peak("trl", TINY, small) > 0
+
+
+def test_flops_of_a_model_counted_by_hand():
+    model = ModelShape(hidden=64, layers=1, vocabulary=100, intermediate=10)
+    batch = BatchShape(prompts=1, group_size=2, prompt_length=3, response_length=5)
+    block = 64 * 64 * 2 + 64 * 64 * 2 + 3 * 64 * 10  # query and output, key and value (one head), feed-forward
+    tokens = 3 + 2 * 5
+    contexts = 3 * 3 / 2 + 2 * 5 * (3 + 5 / 2)
+    expected = 6 * block * tokens + 3 * 4 * 64 * contexts + 10 * 2 * 64 * 100 * 1.4
+    assert count_update_flops(model, batch) == pytest.approx(expected)
+
+
+def test_growth_is_fitted_and_drawn(tmp_path):
+    assert fit_exponent([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+    points = [
+        Point("G", g, 1000, {"trl": 2.0 * g, "spine": 1.0 * g**0.5}, {"trl": 4.0 * g, "spine": 2.0 * g}, 0.1)
+        for g in (2, 4, 8, 16)
+    ]
+    (row,) = summarize_growth(points)
+    assert row["seconds_exponent_spine"] == pytest.approx(0.5)
+    assert row["mebibytes_ratios"] == [2.0] * 4
+    plot_growth(points, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_the_peer_votes_by_prompt():
+    completions = [r"\boxed{1}", r"\boxed{1}", r"\boxed{2}", "no answer", r"\boxed{2}"]
+    assert majority_vote(["a", "a", "a", "a", "b"], completions) == [1.0, 1.0, 0.0, 0.0, 1.0]
+
+
+def test_an_earlier_result_is_kept(tmp_path, spine):
+    (tmp_path / "bench.json").write_text(json.dumps({}))
+    status, _, error = spine("bench", "--out", tmp_path)
+    assert status == 2
+    assert "bench.json already exists; give another --out" in error
+    status, _, error = spine("bench", "--size", "huge", "--out", tmp_path / "new")
+    assert status == 2
+    assert "7m" in error
+
+
+def test_random_models_are_seeded():
+    first, second = (build_model(TINY) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
