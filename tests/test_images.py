@@ -1,0 +1,157 @@
+"""Problems with images: from data files through prompts, training and evaluation of small image-text models."""
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from spine_rl.errors import DataError
+from spine_rl.problems import PromptStyle, build_prompt, check_images, load_problems, open_image, order_images
+from spine_rl.problems.placeholders import place_images
+
+
+def picture(color="red", size=(12, 8), mode="RGB"):
+    return Image.new(mode, size, color)
+
+
+def to_bytes(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write(folder, *rows):
+    (folder / "a.png").write_bytes(to_bytes(picture()))
+    (folder / "b.jpg").write_bytes(to_bytes(picture("blue"), "JPEG"))
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "What?", "answer": "1"} | row) + "\n" for row in rows))
+    return str(path)
+
+
+# ---- reading
+
+
+def test_columns_hold_paths_base64_and_several_images(tmp_path):
+    coded = base64.b64encode(to_bytes(picture())).decode()
+    rows = [
+        {"image": "a.png"},
+        {"images": ["a.png", "b.jpg"]},
+        {"image": coded},
+        {"image": "data:image/png;base64," + coded},
+        {"image": {"bytes": None, "path": "a.png"}},
+        {"image": None, "images": []},
+    ]
+    problems = load_problems(write(tmp_path, *rows)).problems
+    assert [len(problem.images) for problem in problems] == [1, 2, 1, 1, 1, 0]
+    colors = [[open_image(image).getpixel((0, 0)) for image in problem.images] for problem in problems]
+    assert colors[0] == colors[2] == colors[3] == colors[4] == [(255, 0, 0)]
+    assert colors[1][1][2] > 250
+
+
+def test_rows_of_the_hub_and_of_parquet_hold_bytes_and_pil_images(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    from spine_rl.problems.images import ImageOptions, find_images
+
+    path = tmp_path / "data.parquet"
+    table = pyarrow.table({"prompt": ["?", "?"], "image": [{"bytes": to_bytes(picture()), "path": "a.png"}] * 2})
+    pyarrow.parquet.write_table(table, path)
+    assert open_image(load_problems(str(path)).problems[1].images[0]).size == (12, 8)
+    cells = [picture(), to_bytes(picture()), {"bytes": to_bytes(picture()), "path": None}, picture(mode="CMYK")]
+    assert len([open_image(image) for image in find_images("row 1", cells, ImageOptions())]) == 4
+    with pytest.raises(DataError, match=r"row 1: image 'a.png' is only a name; get the data set's image files"):
+        find_images("row 1", "a.png", ImageOptions())
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"image": "none.png"}, r"data.jsonl, line 2: no image .*none.png; copy it there"),
+        ({"image": "broken.png"}, r"line 2: image .*broken.png cannot be opened .*; replace it"),
+        ({"image": "cut.png"}, r"line 2: image .*cut.png cannot be opened .*; replace it"),
+        ({"image": "bomb.png"}, r"line 2: image .*bomb.png has more than 1000 pixels, too many to open safely"),
+        ({"image": "https://x.org/a.png"}, r"line 2: image https://x.org/a.png is a URL; .*--allow-image-urls"),
+        ({"image": "data:image/png;base64,@@"}, r"line 2: image number 1 is neither a file nor valid base64"),
+        ({"images": ["a.png", 3]}, r"line 2: image number 2 must be a path, base64, bytes .*, got int"),
+        ({"image": "a.png", "prompt": "<image1> <image2>"}, r"line 2: placeholder <image2> has no image"),
+        ({"image": "a.png", "prompt": "<image><image>"}, r"line 2: placeholder <image> has no image"),
+    ],
+)
+def test_what_is_wrong_with_an_image_names_row_and_file(tmp_path, monkeypatch, row, message):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    noise = Image.effect_noise((40, 20), 50)
+    (tmp_path / "cut.png").write_bytes(to_bytes(noise)[:200])
+    (tmp_path / "bomb.png").write_bytes(to_bytes(picture(size=(41, 25))))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    path = write(tmp_path, {"image": "a.png"}, row)
+    with pytest.raises(DataError, match=message) as caught:
+        check_images(image for problem in load_problems(path).problems for image in problem.images)
+    assert "\n" not in str(caught.value)
+
+
+def test_large_images_are_scaled_down_and_transparent_ones_stand_on_white(tmp_path):
+    from datasets import Dataset, Features
+    from datasets import Image as ImageColumn
+
+    from spine_rl.problems.images import encode_image
+
+    (tmp_path / "big.png").write_bytes(to_bytes(picture(size=(200, 100))))
+    (tmp_path / "clear.png").write_bytes(to_bytes(picture((0, 0, 0, 0), mode="RGBA")))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "turned.jpg").write_bytes(to_bytes(picture(), "JPEG", exif=turned))
+    path = write(tmp_path, *({"image": name} for name in ("big.png", "clear.png", "turned.jpg", "a.png")))
+    images = [problem.images[0] for problem in load_problems(path, max_image_pixels=5000).problems]
+    opened = [open_image(image) for image in images]
+    assert [image.size for image in opened] == [(100, 50), (12, 8), (8, 12), (12, 8)]
+    assert opened[1].getpixel((0, 0)) == (255, 255, 255)
+    cells = Dataset.from_dict(
+        {"image": [encode_image(image) for image in images]}, features=Features({"image": ImageColumn(mode="RGB")})
+    )
+    assert [image.tobytes() for image in cells["image"]] == [image.tobytes() for image in opened]
+    assert encode_image(images[3])["bytes"] is None  # an image that needs no change stays in its file
+
+
+# ---- prompts
+
+
+IMAGE = {"type": "image"}
+
+
+def text(content):
+    return {"type": "text", "text": content}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "num_images", "content", "order"),
+    [
+        ("What?", 2, [IMAGE, IMAGE, text("What?")], [0, 1]),
+        ("In <image> and <image>?", 2, [text("In "), IMAGE, text(" and "), IMAGE, text("?")], [0, 1]),
+        ("<image2> or <image1>", 2, [IMAGE, text(" or "), IMAGE], [1, 0]),
+        ("See <image1>. Is <image1> red?", 1, [text("See "), IMAGE, text(". Is <image1> red?")], [0]),
+        ("With <image2>", 2, [IMAGE, text("With "), IMAGE], [0, 1]),
+        ("<image1> <image>", 2, [IMAGE, text(" "), IMAGE], [0, 1]),
+    ],
+)
+def test_images_stand_where_their_placeholders_are(prompt, num_images, content, order):
+    messages, placed = place_images(prompt, num_images)
+    assert (messages, placed) == ([{"role": "user", "content": content}], order)
+
+
+def test_chats_with_image_parts_pass_through(tmp_path):
+    chat = [{"role": "user", "content": [text("Is "), IMAGE, text(" as <image2>?"), IMAGE]}]
+    problem = load_problems(write(tmp_path, {"prompt": chat, "images": ["b.jpg", "a.png"]})).problems[0]
+    assert build_prompt(problem, PromptStyle(), chat=True) == chat
+    assert order_images(problem) == list(problem.images)
+    styled = build_prompt(problem, PromptStyle("Look.", " Answer."), chat=True)
+    assert styled == [
+        {"role": "system", "content": [text("Look.")]},
+        {"role": "user", "content": [*chat[0]["content"], text(" Answer.")]},
+    ]
+    with pytest.raises(DataError, match="line 1: its chat has 2 image parts, and the row 1 images"):
+        load_problems(write(tmp_path, {"prompt": chat, "image": "a.png"}))
+    with pytest.raises(DataError, match="has images, but the model has no chat template"):
+        build_prompt(load_problems(write(tmp_path, {"image": "a.png"})).problems[0], PromptStyle(), chat=False)
