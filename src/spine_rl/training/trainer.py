@@ -49,6 +49,7 @@ from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
+from spine_rl.training.vision import adapt_language_only, freeze_vision_tower
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
 
@@ -105,6 +106,8 @@ class SpineTrainer(GRPOTrainer):
         self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
+        if isinstance(model, PreTrainedModel):
+            adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
         self._statistics = StepStatistics()
         self._election: Election | None = None
@@ -119,6 +122,8 @@ class SpineTrainer(GRPOTrainer):
             optimizers=optimizers,
             peft_config=peft_config,
         )
+        if args.freeze_vision:
+            freeze_vision_tower(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
         self._sharing = SharedScoring(args, self.accelerator.distributed_type)
         for scored in (self.model, self.ref_model):
