@@ -149,7 +149,7 @@ def _text_options(tokenizer):
 
 def _build_llava():
     tokenizer = build_tokenizer()
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]}, replace_additional_special_tokens=False)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
     processor = LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
         tokenizer,
@@ -173,7 +173,7 @@ def _build_idefics3():
     tokenizer = build_tokenizer()
     extra = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
     extra += [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-    tokenizer.add_special_tokens({"additional_special_tokens": extra}, replace_additional_special_tokens=False)
+    tokenizer.add_tokens(extra, special_tokens=True)
     processor = Idefics3Processor(
         Idefics3ImageProcessorPil(size={"longest_edge": 28}, max_image_size={"longest_edge": 28}),
         tokenizer,
@@ -193,9 +193,7 @@ def _build_idefics3():
 def _build_gemma3():
     tokenizer = build_tokenizer()
     tokens = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [*tokens.values()]}, replace_additional_special_tokens=False
-    )
+    tokenizer.add_tokens([*tokens.values()], special_tokens=True)
     tokenizer = type(tokenizer)(
         tokenizer_object=tokenizer.backend_tokenizer,
         pad_token=tokenizer.pad_token,
@@ -215,8 +213,8 @@ def _build_gemma3():
         vision_config=SiglipVisionConfig(**_VISION, image_size=28, patch_size=7, vision_use_head=False),
         text_config=Gemma3TextConfig(**_text_options(tokenizer), head_dim=16, sliding_window=16),
         mm_tokens_per_image=4,
-        image_token_index=processor.image_token_id,
-        image_token_id=processor.image_token_id,
+        image_token_index=tokenizer.image_token_id,
+        image_token_id=tokenizer.image_token_id,
         boi_token_index=tokenizer.boi_token_id,
         eoi_token_index=tokenizer.eoi_token_id,
     )

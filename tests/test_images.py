@@ -5,9 +5,13 @@ import io
 import json
 
 import pytest
+import torch
 from PIL import Image
+from transformers import ProcessorMixin
 
+from models import IMAGE_TEXT_ARCHITECTURES, save_image_text_model
 from spine_rl.errors import DataError
+from spine_rl.models import load_model_and_tokenizer
 from spine_rl.problems import PromptStyle, build_prompt, check_images, load_problems, open_image, order_images
 from spine_rl.problems.placeholders import place_images
 
@@ -155,3 +159,65 @@ def test_chats_with_image_parts_pass_through(tmp_path):
         load_problems(write(tmp_path, {"prompt": chat, "image": "a.png"}))
     with pytest.raises(DataError, match="has images, but the model has no chat template"):
         build_prompt(load_problems(write(tmp_path, {"image": "a.png"})).problems[0], PromptStyle(), chat=False)
+
+
+# ---- models
+
+
+@pytest.fixture(scope="module", params=IMAGE_TEXT_ARCHITECTURES)
+def model_folder(request, tmp_path_factory):
+    return save_image_text_model(request.param, tmp_path_factory.mktemp(request.param) / "model")
+
+
+def write_mixed(folder):
+    """One image, several, and none: as data sets have them."""
+    rows = [
+        {"image": "a.png", "prompt": "Color of <image>?"},
+        {"images": ["a.png", "b.jpg"], "prompt": "<image2> or <image1>?"},
+        {"prompt": "1+1?"},
+        {"image": "b.jpg"},
+    ]
+    return write(folder, *rows)
+
+
+SMALL_RUN = {
+    "max_steps": 2,
+    "num_generations": 4,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "max_completion_length": 6,
+    "use_cpu": True,
+    "report_to": "none",
+    "answer_type": "text",
+    "learning_rate": 1e-2,
+}
+
+
+def train(spine, model, data, out, **fields):
+    given = SMALL_RUN | fields
+    tokens = [f"--{name}={value}" for name, value in given.items()]
+    return spine("train", f"--model={model}", f"--data={data}", f"--output_dir={out}", *tokens)
+
+
+def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_folder, tmp_path):
+    data = write_mixed(tmp_path)
+    out = tmp_path / "run"
+    status, _, error = train(spine, model_folder, data, out)
+    assert status == 0, error
+    before, _ = load_model_and_tokenizer(model_folder)
+    after, processor = load_model_and_tokenizer(str(out))
+    assert isinstance(processor, ProcessorMixin)
+    tower = {f"{id(parameter)}" for parameter in after.get_encoder(modality="image").parameters()}
+    moved = {str(id(p)): not torch.equal(p, dict(before.named_parameters())[n]) for n, p in after.named_parameters()}
+    assert tower
+    assert not any(moved[name] for name in tower)
+    assert any(moved.values())
+
+    status, _, error = spine(
+        "eval", "--model", out, "--data", data, "--samples", 2, "--max-new-tokens", 4, "--baseline", model_folder,
+        "--out", tmp_path / "eval", "--answer-type", "text",
+    )  # fmt: skip
+    assert status == 0, error
+    report = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
+    assert report["n_problems"] == 4
+    assert report["entropy"] > 0

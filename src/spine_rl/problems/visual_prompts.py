@@ -62,7 +62,7 @@ def encode_visual_prompts(processor: Any, prompts: Sequence[VisualPrompt]) -> di
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            padding=True,
+            processor_kwargs={"padding": True},
         )
     )
 
@@ -82,9 +82,10 @@ def _fill(messages: Messages, images: list[Any]) -> Messages:
 
 
 def _refuse_image_tokens(processor: Any, problem: Problem, messages: Messages) -> None:
-    token = getattr(processor, "image_token", None)
-    for message in to_parts(messages):
-        if token and any(token in (part.get("text") or "") for part in message["content"]):
+    tokens = {getattr(owner, "image_token", None) for owner in (processor, processor.tokenizer)} - {None}
+    texts = [part.get("text") or "" for message in to_parts(messages) for part in message["content"]]
+    for token in sorted(tokens):
+        if any(token in text for text in texts):
             raise DataError(
-                f"problem {problem.id!r}: its text has {token!r}, which the model reads as a picture; write it otherwise"
+                f"problem {problem.id!r}: its text has {token!r}, which the model reads as a picture; reword it"
             )

@@ -125,9 +125,7 @@ class SpineConfig(GRPOConfig):
     )
     freeze_vision: bool = field(
         default=True,
-        metadata={
-            "help": "Of an image-text model, leave the vision tower as it is; adapters are on its language part."
-        },
+        metadata={"help": "Of an image-text model, leave the vision tower as it is."},
     )
     gradient_checkpointing: bool = field(
         default=False,

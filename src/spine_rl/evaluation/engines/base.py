@@ -1,4 +1,4 @@
-"""What an engine takes and gives back: token ids (or a visual prompt) in, responses out. Every engine is used through `Engine`."""
+"""What an engine takes and gives back: prompts in, responses out. Every engine is used through `Engine`."""
 
 import hashlib
 from collections.abc import Sequence

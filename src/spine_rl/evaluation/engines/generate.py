@@ -13,7 +13,7 @@ from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts
 
 
 class GenerateEngine:
-    """A model and its tokenizer or processor, as they are in memory; the model's mode and torch's random state are left alone.
+    """A model and its tokenizer or processor, in memory; the model's mode and torch's random state are left alone.
 
     Prompts should come longest first: a batch is as wide as its longest, and memory runs out early or not at all.
     """
