@@ -1,19 +1,30 @@
 """Problems with images: from data files through prompts, training and evaluation of small image-text models."""
 
 import base64
+import importlib.util
 import io
 import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import ProcessorMixin
 
-from models import IMAGE_TEXT_ARCHITECTURES, save_image_text_model
+from models import IMAGE_TEXT_ARCHITECTURES, save_image_text_model, save_qwen2
 from spine_rl.errors import DataError
+from spine_rl.evaluation.grading import make_answer_sheet
 from spine_rl.models import load_model_and_tokenizer
-from spine_rl.problems import PromptStyle, build_prompt, check_images, load_problems, open_image, order_images
+from spine_rl.problems import Problem, PromptStyle, build_prompt, check_images, load_problems, open_image, order_images
 from spine_rl.problems.placeholders import place_images
+from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts
+from spine_rl.training.vision import adapt_language_only, count_pixel_rows
+
+DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def picture(color="red", size=(12, 8), mode="RGB"):
@@ -199,19 +210,17 @@ def train(spine, model, data, out, **fields):
     return spine("train", f"--model={model}", f"--data={data}", f"--output_dir={out}", *tokens)
 
 
-def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_folder, tmp_path):
+def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_folder, tmp_path, recwarn):
     data = write_mixed(tmp_path)
     out = tmp_path / "run"
     status, _, error = train(spine, model_folder, data, out)
     assert status == 0, error
-    before, _ = load_model_and_tokenizer(model_folder)
-    after, processor = load_model_and_tokenizer(str(out))
+    assert not [warning for warning in recwarn if "prompts are run once per response" in str(warning.message)]
+    model, processor = load_model_and_tokenizer(str(out))
     assert isinstance(processor, ProcessorMixin)
-    tower = {f"{id(parameter)}" for parameter in after.get_encoder(modality="image").parameters()}
-    moved = {str(id(p)): not torch.equal(p, dict(before.named_parameters())[n]) for n, p in after.named_parameters()}
-    assert tower
-    assert not any(moved[name] for name in tower)
-    assert any(moved.values())
+    moved = list_moved(load_model_and_tokenizer(model_folder)[0], model)
+    assert moved
+    assert not [name for name in moved if "vision" in name]
 
     status, _, error = spine(
         "eval", "--model", out, "--data", data, "--samples", 2, "--max-new-tokens", 4, "--baseline", model_folder,
@@ -221,3 +230,102 @@ def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_
     report = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
     assert report["n_problems"] == 4
     assert report["entropy"] > 0
+
+
+def list_moved(before, after):
+    """Names of the parameters that training changed."""
+    old = dict(before.named_parameters())
+    return [name for name, parameter in after.named_parameters() if not torch.equal(parameter, old[name])]
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory):
+    return save_image_text_model("llava", tmp_path_factory.mktemp("llava") / "model")
+
+
+def test_the_vision_tower_is_trained_when_asked_for(spine, llava, tmp_path):
+    out = tmp_path / "run"
+    status, _, error = train(spine, llava, write_mixed(tmp_path), out, freeze_vision=False, learning_rate=0.1)
+    assert status == 0, error
+    moved = list_moved(load_model_and_tokenizer(llava)[0], load_model_and_tokenizer(str(out))[0])
+    assert any("vision_tower" in name for name in moved)
+
+
+@pytest.mark.parametrize("targets", [None, "all-linear", ["q_proj", "v_proj"]])
+def test_lora_is_put_on_the_language_part_alone(llava, targets):
+    config = LoraConfig(target_modules=targets)
+    model, _ = load_model_and_tokenizer(llava)
+    adapt_language_only(config, model)
+    adapted = {name for name, _ in get_peft_model(model, config).named_parameters() if "lora_A" in name}
+    assert len(adapted) == 3 * (2 if isinstance(targets, list) else 7)  # layers times projections
+    assert all("language_model" in name for name in adapted)
+
+
+def test_an_adapter_is_trained_and_evaluated_with_images(spine, llava, tmp_path):
+    data = write_mixed(tmp_path)
+    out = tmp_path / "run"
+    status, _, error = train(spine, llava, data, out, use_peft=True, lora_r=4)
+    assert status == 0, error
+    options = ("--samples", 1, "--max-new-tokens", 2, "--answer-type", "text")
+    status, _, error = spine("eval", "--model", out, "--data", data, *options)
+    assert status == 0, error
+
+
+def test_logits_depend_on_the_order_of_the_pictures(llava):
+    model, processor = load_model_and_tokenizer(llava)
+    red, blue = picture(), picture("blue")
+    problems = [
+        Problem(str(n), "<image> and <image>", images=pair) for n, pair in enumerate([(red, blue), (blue, red)])
+    ]
+    prompts = prepare_visual_prompts(processor, problems, PromptStyle())
+    with torch.no_grad():
+        first, second = model(**encode_visual_prompts(processor, prompts)).logits[:, -1]
+    assert not torch.allclose(first, second)
+
+
+def test_several_images_in_one_row_do_not_stand_in_for_none_in_another():
+    batch = {"pixel_values": torch.zeros(4, 2, 3, 8, 8), "pixel_attention_mask": torch.ones(4, 2, 8, 8)}
+    assert count_pixel_rows(batch | {"num_images": [1, 2, 0, 1]})["num_images"] == [1, 1, 1, 1]  # Idefics: row a prompt
+    flat = {"pixel_values": torch.zeros(4, 3, 8, 8), "num_images": [1, 2, 0, 1]}
+    assert count_pixel_rows(flat) is flat  # LLaVA: row an image
+
+
+def test_what_cannot_work_with_images_is_refused_in_one_line(spine, llava, tmp_path):
+    data = write(tmp_path, {"image": "a.png"}, {"prompt": "Is <image> red?"})
+    text_model = save_qwen2(tmp_path / "text")
+    for command, message in [
+        (
+            ("train", f"--output_dir={tmp_path / 'run'}", f"--model={text_model}"),
+            "problem '0' has images, but .* text only",
+        ),
+        (("eval", f"--model={text_model}"), "problem '0' has images; take an image-text model"),
+        (("eval", f"--model={llava}", "--engine=continuous"), "problem '0' has images; .* --engine transformers"),
+        (("eval", f"--model={llava}"), "problem '1': its text has '<image>', which the model reads as a picture"),
+    ]:
+        status, _, error = spine(*command, f"--data={data}")
+        assert (status, error.count("\n")) == (2, 1)
+        assert re.search(message, error)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="Qwen2.5-VL's processor needs torchvision")
+def test_qwen_processors_load():
+    from transformers import Qwen2VLVideoProcessor
+
+    assert Qwen2VLVideoProcessor() is not None
+
+
+# ---- MathVision, whole
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="benchmark files are not here")
+def test_every_row_of_mathvision_is_read_placed_and_keyed(monkeypatch, llava):
+    monkeypatch.setenv("SPINE_DATA_ROOT", str(DATA))
+    problem_set = load_problems("mathvision", gold_column="answer", max_image_pixels=100_000)
+    problems = problem_set.problems
+    _, processor = load_model_and_tokenizer(llava)
+    prompts = prepare_visual_prompts(processor, problems, PromptStyle())
+    assert [len(prompt.images) for prompt in prompts] == [1] * 304
+    sheet = make_answer_sheet(problems, problem_set.gold_answers)
+    assert Counter(sheet.types) == {"choice": 190, "math": 114}
+    assert None not in sheet.gold

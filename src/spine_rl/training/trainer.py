@@ -122,14 +122,14 @@ class SpineTrainer(GRPOTrainer):
             optimizers=optimizers,
             peft_config=peft_config,
         )
-        if self._is_vlm:
-            allow_no_images(unwrap_model(self.model))
         if args.freeze_vision:
             freeze_vision_tower(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
         self._sharing = SharedScoring(args, self.accelerator.distributed_type)
         for scored in (self.model, self.ref_model):
             if scored is not None:
+                if self._is_vlm:
+                    allow_no_images(unwrap_model(scored))
                 self._sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
         if not other_engine and not self._sharing.is_sharded:  # sharded models make as many calls on every process
