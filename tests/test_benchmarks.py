@@ -64,7 +64,7 @@ def test_a_row_of_the_hub_becomes_a_problem(tmp_path, name):
         assert problem.answer_type == "choice"
         assert f"(A) {problem.options[0]}" in problem.prompt
         assert problem_set.gold_answers[problem.id] in "ABCDE"
-    assert all(Path(image).is_file() for image in problem.images)
+    assert all(image.source.is_file() for image in problem.images)
 
 
 def test_all_of_the_paper_are_known():

@@ -261,7 +261,7 @@ def test_responses_to_other_problems_are_refused(model_folder, tmp_path):
 
 
 def test_images_are_not_left_out_silently(model_folder, tmp_path):
-    with pytest.raises(DataError, match="'a' has images; evaluation reads text only so far"):
+    with pytest.raises(ConfigError, match="'a' has images; take an image-text model"):
         record_responses(model_folder, make_plan([Problem("a", "?", images=("a.png",))]), tmp_path / "out")
 
 

@@ -1,18 +1,29 @@
-"""Loading a model and its tokenizer from a folder or the hub; failures in one line."""
+"""Loading a model and its tokenizer or processor from a folder or the hub; failures in one line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from spine_rl.errors import ModelError
 
 
 def load_model_and_tokenizer(
     name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False, **model_options: Any
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a causal language model (an adapter's folder too) and its tokenizer.
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
+    """Loads a language model (an adapter's folder too) and its tokenizer, or an image-text model and its processor.
 
     Args:
         name_or_path: A local folder or a hub id.
@@ -28,14 +39,34 @@ def load_model_and_tokenizer(
         raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, padding_side="left", **options)
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, **options, **model_options)
-    except (OSError, ValueError, KeyError) as error:
+        sees = _takes_images(name_or_path, options)
+        model_class, processor_class = (
+            (AutoModelForImageTextToText, AutoProcessor) if sees else (AutoModelForCausalLM, AutoTokenizer)
+        )
+        processor = processor_class.from_pretrained(name_or_path, padding_side="left", **options)
+        model = model_class.from_pretrained(name_or_path, **options, **model_options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{name_or_path}: cannot be loaded as a causal language model: {reason}") from None
+        raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from None
+    if sees and not isinstance(processor, ProcessorMixin):
+        raise ModelError(f"{name_or_path}: its processor is missing, there is only a tokenizer; save the processor too")
+    tokenizer = get_tokenizer(processor)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+    return model, processor
+
+
+def get_tokenizer(processing_class: Any) -> PreTrainedTokenizerBase:
+    """The tokenizer itself, or a processor's."""
+    return processing_class.tokenizer if isinstance(processing_class, ProcessorMixin) else processing_class
+
+
+def _takes_images(name_or_path: str, options: dict[str, Any]) -> bool:
+    adapter = Path(name_or_path) / "adapter_config.json"
+    if adapter.is_file():
+        name_or_path = json.loads(adapter.read_text())["base_model_name_or_path"]
+    config = AutoConfig.from_pretrained(name_or_path, **options)
+    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def move_to_accelerator(model: Any) -> Any:

@@ -30,6 +30,10 @@ class RunArguments:
         default=None, metadata={"help": "Column of gold answers, for diagnosis only: logs the pseudo-labels' accuracy."}
     )
     limit: int | None = field(default=None, metadata={"help": "Only the first so many problems."})
+    max_image_pixels: int | None = field(
+        default=None, metadata={"help": "Larger images are scaled down to so many pixels, keeping their aspect."}
+    )
+    allow_image_urls: bool = field(default=False, metadata={"help": "Download images that the data names by URL."})
     system_prompt: str | None = field(default=None, metadata={"help": "Put before every problem."})
     prompt_suffix: str = field(default="", metadata={"help": "Put after every problem."})
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier run in output_dir."})

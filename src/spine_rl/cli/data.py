@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +11,7 @@ from rich.text import Text
 from spine_rl.errors import RunFolderError
 from spine_rl.problems import Problem, load_problems
 from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
+from spine_rl.problems.images import name_image
 
 
 def list_benchmarks() -> None:
@@ -40,7 +40,7 @@ def show_problems(source: str, num_problems: int, *, gold: bool) -> None:
         console.rule(Text(f"{problem.id} · {problem.answer_type or 'auto'}"))
         console.print(_as_text(_prompt_text(problem)))
         for number, image in enumerate(problem.images, start=1):
-            console.print(_as_text(f"<image{number}>: {_name_image(image)}"))
+            console.print(_as_text(f"<image{number}>: {name_image(image)}"))
         if gold:
             console.print(_as_text(f"gold: {problem_set.gold_answers[problem.id]}"))
 
@@ -61,7 +61,7 @@ def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
                 "prompt": problem.prompt,
                 **({"options": problem.options} if problem.options else {}),
                 **({"answer_type": problem.answer_type} if problem.answer_type else {}),
-                **({"images": [_name_image(image) for image in problem.images]} if problem.images else {}),
+                **({"images": [image.export() for image in problem.images]} if problem.images else {}),
                 **problem_set.tags.get(problem.id, {}),
                 "answer": problem_set.gold_answers[problem.id],
             },
@@ -79,10 +79,6 @@ def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
 
 def _prompt_text(problem: Problem) -> str:
     return problem.prompt if isinstance(problem.prompt, str) else json.dumps(problem.prompt, ensure_ascii=False)
-
-
-def _name_image(image: Any) -> str:
-    return image if isinstance(image, str) else f"[{type(image).__name__}]"
 
 
 def _as_text(text: str) -> Text:

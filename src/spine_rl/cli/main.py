@@ -138,6 +138,12 @@ def evaluate(
     id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
     gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
+    max_image_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
+    ] = None,
+    allow_image_urls: Annotated[
+        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
+    ] = False,
     system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
     prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
@@ -165,6 +171,8 @@ def evaluate(
                 "id_column": id_column,
                 "gold_column": gold_column,
                 "limit": limit,
+                "max_image_pixels": max_image_pixels,
+                "allow_image_urls": allow_image_urls,
             },
             engine=engine,
             dtype=dtype,

@@ -1,19 +1,33 @@
 """`spine train`: load, adapt, save."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, List
+from datasets import Image as ImageColumn
 from rich.console import Console
 from rich.table import Table
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
-from spine_rl.errors import ConfigError, DataError, SpineError
+from spine_rl.errors import ConfigError, SpineError
 from spine_rl.models import get_context_length, load_model_and_tokenizer
-from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, load_problems
+from spine_rl.problems import (
+    Problem,
+    ProblemSet,
+    PromptStyle,
+    build_prompt,
+    check_prompt_lengths,
+    encode_prompts,
+    load_problems,
+    order_images,
+)
+from spine_rl.problems.images import encode_image
+from spine_rl.problems.problem import Messages
+from spine_rl.problems.visual_prompts import prepare_visual_prompts
 from spine_rl.training import SpineTrainer
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import (
@@ -24,6 +38,8 @@ from spine_rl.training.run_folder import (
     write_config,
     write_sampling,
 )
+
+ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
 
 
 def run_train(tokens: list[str]) -> None:
@@ -36,9 +52,9 @@ def run_train(tokens: list[str]) -> None:
     overwrite, resume = arguments.run.overwrite, arguments.run.resume
     checkpoint = check_folder(folder, overwrite=overwrite, resume=resume, given=arguments.given)
     problem_set = _load_problems(arguments)
-    model, tokenizer = _load_model(arguments)
-    dataset = _build_dataset(arguments, problem_set, model, tokenizer)
-    trainer = _build_trainer(arguments, problem_set, model, tokenizer, dataset)
+    model, processing_class = _load_model(arguments)
+    dataset = _build_dataset(arguments, problem_set, model, processing_class)
+    trainer = _build_trainer(arguments, problem_set, model, processing_class, dataset)
     trainer.accelerator.wait_for_everyone()  # every process has checked the folder before one opens it
     if trainer.is_world_process_zero():
         open_folder(folder, overwrite=overwrite)
@@ -77,10 +93,12 @@ def _load_problems(arguments: Arguments) -> ProblemSet:
         id_column=run.id_column,
         gold_column=run.gold_column,
         limit=run.limit,
+        max_image_pixels=run.max_image_pixels,
+        allow_image_urls=run.allow_image_urls,
     )
 
 
-def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]:
     model: ModelConfig = arguments.model
     assert model.model_name_or_path is not None
     options: dict[str, Any] = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
@@ -96,38 +114,57 @@ def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 def _build_dataset(
-    arguments: Arguments, problem_set: ProblemSet, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    arguments: Arguments, problem_set: ProblemSet, model: PreTrainedModel, processing_class: ProcessingClass
 ) -> Dataset:
-    """Prompts and ids, and nothing else: this is all that training sees of the data."""
-    if any(problem.images for problem in problem_set.problems):
-        raise DataError(f"{arguments.run.data}: its problems have images, and only text is trained on so far")
-    style = PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix)
-    chat = tokenizer.chat_template is not None
-    prompts = [build_prompt(problem, style, chat=chat) for problem in problem_set.problems]
+    """Prompts, images and ids, and nothing else: this is all that training sees of the data."""
+    problems = problem_set.problems
+    prompts, lengths = _render_prompts(arguments, problems, processing_class)
     check_prompt_lengths(
-        problem_set.problems,
-        [*map(len, encode_prompts(tokenizer, prompts))],
+        problems,
+        lengths,
         context=get_context_length(model),
         max_new_tokens=arguments.training.max_completion_length,
     )
-    return Dataset.from_list(
-        [
-            {
-                "prompt": prompt,
-                "problem_id": problem.id,
-                "answer_type": problem.answer_type,
-                "options": list(problem.options) or None,
-            }
-            for prompt, problem in zip(prompts, problem_set.problems, strict=True)
-        ]
-    )
+    rows = [
+        {
+            "prompt": prompt,
+            "problem_id": problem.id,
+            "answer_type": problem.answer_type,
+            "options": list(problem.options) or None,
+        }
+        for prompt, problem in zip(prompts, problems, strict=True)
+    ]
+    if not any(problem.images for problem in problems):
+        return Dataset.from_list(rows)
+    images = [[encode_image(image) for image in order_images(problem)] for problem in problems]
+    dataset = Dataset.from_list([row | {"images": cells} for row, cells in zip(rows, images, strict=True)])
+    return dataset.cast_column("images", List(ImageColumn(mode="RGB")))  # files are opened when they are needed
+
+
+def _render_prompts(
+    arguments: Arguments, problems: Sequence[Problem], processing_class: ProcessingClass
+) -> tuple[list[str | Messages], list[int]]:
+    """In TRL's form, and their lengths in tokens."""
+    style = PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix)
+    if isinstance(processing_class, ProcessorMixin):
+        visual = prepare_visual_prompts(processing_class, problems, style)
+        return [prompt.messages for prompt in visual], [*map(len, visual)]
+    with_images = next((problem for problem in problems if problem.images), None)
+    if with_images is not None:
+        raise ConfigError(
+            f"problem {with_images.id!r} has images, but {arguments.model.model_name_or_path} takes text only; give an "
+            "image-text model"
+        )
+    chat = processing_class.chat_template is not None
+    prompts = [build_prompt(problem, style, chat=chat) for problem in problems]
+    return prompts, [*map(len, encode_prompts(processing_class, prompts))]
 
 
 def _build_trainer(
     arguments: Arguments,
     problem_set: ProblemSet,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    processing_class: ProcessingClass,
     dataset: Dataset,
 ) -> SpineTrainer:
     try:
@@ -135,7 +172,7 @@ def _build_trainer(
             model,
             args=arguments.training,
             train_dataset=dataset,
-            processing_class=tokenizer,
+            processing_class=processing_class,
             gold_answers=problem_set.gold_answers,
             peft_config=get_peft_config(arguments.model),
         )

@@ -108,7 +108,11 @@ def _evaluation(options: TransferOptions, arguments: Arguments, data: str, out: 
         model=str(options.out / ADAPTED_FOLDER),
         num_samples=options.num_samples,
         style=PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix),
-        columns={"gold_column": options.gold_column},
+        columns={
+            "gold_column": options.gold_column,
+            "max_image_pixels": arguments.run.max_image_pixels,
+            "allow_image_urls": arguments.run.allow_image_urls,
+        },
         engine=options.engine,
         dtype=arguments.model.dtype or "auto",
         baseline=arguments.model.model_name_or_path,

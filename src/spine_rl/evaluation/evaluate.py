@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from spine_rl.evaluation.engines import Decoding, GenerateEngine, SampledResponse
 from spine_rl.evaluation.grading import make_answer_sheet, score_responses
@@ -32,7 +32,7 @@ class Evaluation:
 
 def evaluate(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin,
     problems: Sequence[Problem],
     gold_answers: Mapping[str, str],
     decoding: Decoding,
@@ -45,7 +45,7 @@ def evaluate(
 
     Args:
         model: The model.
-        tokenizer: Its tokenizer.
+        processing_class: Its tokenizer; of an image-text model its processor.
         problems: The problems.
         gold_answers: Problem id → gold answer; every problem needs one.
         decoding: Of the samples; the greedy response shares its length limit.
@@ -58,7 +58,7 @@ def evaluate(
         ConfigError: A prompt leaves no room for a response.
     """
     sheet = make_answer_sheet(problems, gold_answers, answer_type)
-    engine = GenerateEngine(model, tokenizer)
+    engine = GenerateEngine(model, processing_class)
     prompts = prepare_prompts(engine, problems, prompt_style, decoding.max_new_tokens)
     greedy = [row[0] for row in draw_responses(engine, prompts, replace(decoding, temperature=0.0))]
     samples = draw_responses(engine, prompts, decoding, num_samples)

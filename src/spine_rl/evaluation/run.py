@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from spine_rl.evaluation.engines import Decoding, Engine, load_engine
+from spine_rl.evaluation.engines import Decoding, Engine, Prompt, load_engine
 from spine_rl.evaluation.engines.base import derive_seed
 from spine_rl.evaluation.evaluate import to_record
 from spine_rl.evaluation.records import (
@@ -28,6 +28,7 @@ from spine_rl.evaluation.records import (
 )
 from spine_rl.evaluation.sampling import order_rows, prepare_prompts
 from spine_rl.problems import Problem, PromptStyle
+from spine_rl.problems.images import digest_image
 
 _VERSIONED = ("spine-rl", "torch", "transformers", "vllm")
 
@@ -56,7 +57,9 @@ class EvaluationPlan:
 
     def describe(self, model: str) -> dict[str, Any]:
         """The settings: everything that decides which responses are drawn."""
-        texts = json.dumps([(problem.id, problem.prompt) for problem in self.problems])
+        texts = json.dumps(
+            [(problem.id, problem.prompt, *map(digest_image, problem.images)) for problem in self.problems]
+        )
         return {
             "model": model,
             "weights_modified": _when_modified(model),
@@ -118,7 +121,7 @@ def record_responses(
 def _draw(
     engine: Engine,
     problems: Sequence[Problem],
-    prompts: Sequence[list[int]],
+    prompts: Sequence[Prompt],
     decoding: Decoding,
     num_samples: int,
     path: Path,

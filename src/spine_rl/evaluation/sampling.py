@@ -3,41 +3,48 @@
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from spine_rl.errors import DataError
-from spine_rl.evaluation.engines import Decoding, Engine, GenerateEngine, SampledResponse
+from spine_rl.errors import ConfigError
+from spine_rl.evaluation.engines import Decoding, Engine, GenerateEngine, Prompt, SampledResponse
 from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
+from spine_rl.problems.visual_prompts import prepare_visual_prompts
 
 Row = tuple[int, int]  # problem's index, sample's index
 
 
 def prepare_prompts(
     engine: Engine, problems: Sequence[Problem], style: PromptStyle, max_new_tokens: int
-) -> list[list[int]]:
-    """Token ids of each problem's prompt.
+) -> list[Prompt]:
+    """Each problem's prompt as the engine takes it.
 
     Raises:
-        ConfigError: A prompt leaves no room for a response.
-        DataError: A problem has images, which would be left out.
+        ConfigError: A prompt leaves no room for a response, or has images that the engine does not take.
+        DataError: An image is broken.
     """
-    for problem in problems:
-        if problem.images:
-            raise DataError(f"problem {problem.id!r} has images; evaluation reads text only so far, remove the problem")
-    chat = engine.tokenizer.chat_template is not None
-    prompts = encode_prompts(engine.tokenizer, [build_prompt(problem, style, chat=chat) for problem in problems])
+    visual = next((problem for problem in problems if problem.images), None)
+    if engine.processor is not None:
+        prompts: list[Any] = [*prepare_visual_prompts(engine.processor, problems, style)]
+    elif visual is not None:
+        raise ConfigError(
+            f"problem {visual.id!r} has images; take an image-text model and --engine transformers, the other engines "
+            "read text only"
+        )
+    else:
+        chat = engine.tokenizer.chat_template is not None
+        prompts = [*encode_prompts(engine.tokenizer, [build_prompt(problem, style, chat=chat) for problem in problems])]
     check_prompt_lengths(problems, [*map(len, prompts)], context=engine.context, max_new_tokens=max_new_tokens)
     return prompts
 
 
-def order_rows(prompts: Sequence[list[int]], num_samples: int) -> list[Row]:
+def order_rows(prompts: Sequence[Prompt], num_samples: int) -> list[Row]:
     """Rows in the order in which they are drawn: the longest prompts first, a prompt's samples side by side."""
     problems = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     return [(index, sample) for index in problems for sample in range(num_samples)]
 
 
 def draw_responses(
-    engine: Engine, prompts: Sequence[list[int]], decoding: Decoding, num_samples: int = 1
+    engine: Engine, prompts: Sequence[Prompt], decoding: Decoding, num_samples: int = 1
 ) -> list[list[SampledResponse]]:
     """Draws `num_samples` responses to each prompt, from one random state; in the prompts' order."""
     rows = order_rows(prompts, num_samples)
@@ -50,8 +57,8 @@ def draw_responses(
 
 def sample_responses(
     model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt_ids: Sequence[list[int]],
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin,
+    prompts: Sequence[Prompt],
     decoding: Decoding,
     num_samples: int = 1,
 ) -> list[list[SampledResponse]]:
@@ -59,4 +66,4 @@ def sample_responses(
 
     The model's mode and torch's random state are left as they were.
     """
-    return draw_responses(GenerateEngine(model, tokenizer), prompt_ids, decoding, num_samples)
+    return draw_responses(GenerateEngine(model, processing_class), prompts, decoding, num_samples)

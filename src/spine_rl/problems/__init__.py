@@ -4,16 +4,20 @@ Gold answers, where a data set has them, are a mapping of their own (problem id 
 could carry one into training.
 """
 
+from spine_rl.problems.images import check_images, open_image
 from spine_rl.problems.load import load_problems
 from spine_rl.problems.problem import Problem, ProblemSet
-from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
+from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, order_images
 
 __all__ = [
     "Problem",
     "ProblemSet",
     "PromptStyle",
     "build_prompt",
+    "check_images",
     "check_prompt_lengths",
     "encode_prompts",
     "load_problems",
+    "open_image",
+    "order_images",
 ]

@@ -1,10 +1,14 @@
 """Problems from rows: which column is the prompt, which the id, and gold answers kept apart."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import DataError, suggest_nearest
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
+from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images
+from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.problem import Messages, Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
 
@@ -20,11 +24,14 @@ def load_problems(
     id_column: str | None = None,
     gold_column: str | None = None,
     limit: int | None = None,
+    max_image_pixels: int | None = None,
+    allow_image_urls: bool = False,
 ) -> ProblemSet:
     """Reads problems from a `.jsonl`, `.json`, `.csv` or `.parquet` file, a benchmark, or a hub data set.
 
     The columns `options` (a list of texts, or an object from letters to texts) and `answer_type`, where a row has them,
-    say how its answer is read; the prompt is taken as it stands.
+    say how its answer is read; the prompt is taken as it stands. The columns `images` or `image` hold its pictures
+    (`spine_rl.problems.images`), which stand where the prompt has `<image>` or `<image1>`, ..., else before it.
 
     Args:
         source: Path, benchmark's name (`math500`, or `math500=PATH` for a copy of it), or hub id.
@@ -36,15 +43,22 @@ def load_problems(
         gold_column: Column of the gold answer, for evaluation and diagnosis; None reads no answer. A benchmark knows
             its own columns: anything but None asks for its answers.
         limit: Reads the first so many rows.
+        max_image_pixels: Larger pictures are scaled down.
+        allow_image_urls: Whether pictures may be downloaded.
 
     Raises:
         DataError: Naming file, row and remedy.
     """
+    if max_image_pixels is not None and max_image_pixels < 1:
+        raise DataError(f"max_image_pixels={max_image_pixels}: must be at least 1")
+    images = ImageOptions(max_pixels=max_image_pixels, allow_urls=allow_image_urls)
     benchmark, copy = split_benchmark_source(source)
     if benchmark is not None:
         if split or prompt_column or id_column:
             raise DataError(f"{source}: a benchmark has its own split and columns; leave yours away")
-        return load_benchmark(benchmark, copy, with_gold=gold_column is not None, limit=limit)
+        return load_benchmark(benchmark, copy, with_gold=gold_column is not None, limit=limit, images=images)
+    if Path(source).is_file():
+        images = replace(images, folder=Path(source).parent)
     problems: list[Problem] = []
     gold_answers: dict[str, str] = {}
     places: dict[str, str] = {}
@@ -58,7 +72,8 @@ def load_problems(
             raise DataError(f"{place}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
         places[problem_id] = place
         prompt = _check_prompt(place, _get(place, row, prompt_column, "prompt_column"), prompt_column)
-        problems.append(Problem(problem_id, prompt, _options(place, row), _answer_type(place, row)))
+        pictures = _images(place, row, prompt, images)
+        problems.append(Problem(problem_id, prompt, _options(place, row), _answer_type(place, row), pictures))
         if gold_column is not None:
             gold = _get(place, row, gold_column, "gold_column")
             gold_answers[problem_id] = "" if gold is None else str(gold)
@@ -95,6 +110,17 @@ def _options(place: str, row: Row) -> tuple[str, ...]:
     if not isinstance(options, list | tuple):
         raise DataError(f"{place}: column 'options' must be a list of texts, got {type(options).__name__}")
     return tuple(map(str, options))
+
+
+def _images(place: str, row: Row, prompt: str | Messages, options: ImageOptions) -> tuple[ProblemImage, ...]:
+    column = next((name for name in IMAGE_COLUMNS if row.get(name) is not None), None)
+    images = () if column is None else find_images(place, row[column], options)
+    if images:
+        try:
+            place_images(prompt, len(images))
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from None
+    return images
 
 
 def _answer_type(place: str, row: Row) -> str | None:

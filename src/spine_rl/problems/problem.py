@@ -16,7 +16,7 @@ class Problem:
         prompt: Plain text, or chat messages.
         options: Texts of a multiple choice problem's options, in the order of their letters; else empty.
         answer_type: How its answer is read (`spine_rl.answers`); None leaves it to the run.
-        images: Of a visual problem, in the order of its placeholders: paths, or what a hub data set holds.
+        images: Of a visual problem, `<image1>` first: PIL images, or `ProblemImage`s, which are opened later.
     """
 
     id: str

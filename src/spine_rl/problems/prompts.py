@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spine_rl.errors import ConfigError, DataError
+from spine_rl.problems.placeholders import place_images, to_parts
 from spine_rl.problems.problem import Messages, Problem
 
 
@@ -24,11 +25,17 @@ class PromptStyle:
 def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | Messages:
     """The prompt in TRL's form: chat messages if the model has a chat template (`chat`), else plain text.
 
+    A problem with images becomes a chat with image parts; `order_images` gives the pictures that fill them.
+
     Raises:
-        DataError: The problem is a chat, and the model has no template for one.
+        DataError: The problem is a chat or has images, and the model has no template for one.
     """
     prompt = problem.prompt
+    if problem.images and chat:
+        prompt = to_parts(place_images(prompt, len(problem.images))[0])
     if isinstance(prompt, str):
+        if problem.images:
+            raise DataError(f"problem {problem.id!r} has images, but the model has no chat template to put them in")
         text = prompt + style.prompt_suffix
         if not chat:
             return f"{style.system_prompt}\n\n{text}" if style.system_prompt else text
@@ -39,7 +46,14 @@ def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | M
         prompt = [*prompt[:-1], _append_text(prompt[-1], style.prompt_suffix)]
     if style.system_prompt and prompt[0]["role"] != "system":
         prompt = [{"role": "system", "content": style.system_prompt}, *prompt]
-    return prompt
+    return to_parts(prompt) if problem.images else prompt
+
+
+def order_images(problem: Problem) -> list[Any]:
+    """A problem's pictures in the order of the image parts of its prompt."""
+    if not problem.images:
+        return []
+    return [problem.images[index] for index in place_images(problem.prompt, len(problem.images))[1]]
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[str | Messages]) -> list[list[int]]:

@@ -165,7 +165,15 @@ def _serves(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
         and set(layer_types) <= {"full_attention", "sliding_attention"}
         and not model.config.is_encoder_decoder
         and all(len(value) == len(input_ids) for value in _tensors(kwargs).values())
+        and _has_image_in_every_row(model, input_ids, kwargs)
     )
+
+
+def _has_image_in_every_row(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
+    """As many pictures as rows are a picture a row only then: two in one row may make up for none in another."""
+    if "pixel_values" not in kwargs:
+        return True
+    return bool((input_ids == model.config.image_token_id).any(1).all())
 
 
 def _tensors(kwargs: dict[str, Any]) -> dict[str, Tensor]:

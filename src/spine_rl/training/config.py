@@ -123,6 +123,10 @@ class SpineConfig(GRPOConfig):
     allow_gold_rewards: bool = field(
         default=False, metadata={"help": "Must be set for reward_source=gold: this run is no longer label-free."}
     )
+    freeze_vision: bool = field(
+        default=True,
+        metadata={"help": "Of an image-text model, leave the vision tower as it is."},
+    )
     gradient_checkpointing: bool = field(
         default=False,
         metadata={

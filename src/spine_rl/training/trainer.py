@@ -49,6 +49,7 @@ from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
+from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
 
@@ -105,6 +106,8 @@ class SpineTrainer(GRPOTrainer):
         self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
+        if isinstance(model, PreTrainedModel):
+            adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
         self._statistics = StepStatistics()
         self._election: Election | None = None
@@ -119,10 +122,14 @@ class SpineTrainer(GRPOTrainer):
             optimizers=optimizers,
             peft_config=peft_config,
         )
+        if args.freeze_vision:
+            freeze_vision_tower(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
         self._sharing = SharedScoring(args, self.accelerator.distributed_type)
         for scored in (self.model, self.ref_model):
             if scored is not None:
+                if self._is_vlm:
+                    allow_no_images(unwrap_model(scored))
                 self._sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
         if not other_engine and not self._sharing.is_sharded:  # sharded models make as many calls on every process
@@ -199,9 +206,13 @@ class SpineTrainer(GRPOTrainer):
             process_index=self.accelerator.process_index,
         )
 
+    def _tokenize_prompts(self, prompts: list) -> tuple[Any, Any, Any]:
+        ids, images, fields = super()._tokenize_prompts(prompts)
+        return ids, images and [row or [] for row in images], fields  # processors take no None for a text-only prompt
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self.clock.phase("generate"):
-            batch = super()._generate_and_score_completions(inputs)
+            batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
         assert self._election is not None
         advantages = compute_group_advantages(
             self._election.rewards,
@@ -313,6 +324,7 @@ class SpineTrainer(GRPOTrainer):
         **images: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """TRL's, by the shared forward where that is exact: in the update, and for old and reference ones."""
+        images = count_pixel_rows(images)
         rows = (model, input_ids, attention_mask, logits_to_keep)
         plain = functools.partial(super()._get_per_token_logps_and_entropies, *rows, batch_size, **images)
         shared = functools.partial(self._sharing.score, *rows, max_rows=batch_size, **images)

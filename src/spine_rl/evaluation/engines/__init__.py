@@ -3,11 +3,20 @@
 from collections.abc import Callable
 
 from spine_rl.errors import ConfigError, suggest_nearest
-from spine_rl.evaluation.engines.base import Decoding, Engine, SampledResponse
+from spine_rl.evaluation.engines.base import Decoding, Engine, Prompt, SampledResponse
 from spine_rl.evaluation.engines.generate import GenerateEngine
 from spine_rl.models import load_model_and_tokenizer, move_to_accelerator
 
-__all__ = ["ENGINES", "Decoding", "Engine", "GenerateEngine", "SampledResponse", "load_engine", "pick_batch_size"]
+__all__ = [
+    "ENGINES",
+    "Decoding",
+    "Engine",
+    "GenerateEngine",
+    "Prompt",
+    "SampledResponse",
+    "load_engine",
+    "pick_batch_size",
+]
 
 
 def load_engine(name: str, model: str, dtype: str = "auto") -> Engine:

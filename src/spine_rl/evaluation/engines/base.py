@@ -1,4 +1,4 @@
-"""What an engine takes and gives back: token ids in, responses out. Every engine is used through `Engine`."""
+"""What an engine takes and gives back: prompts in, responses out. Every engine is used through `Engine`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
+
+from spine_rl.problems.visual_prompts import VisualPrompt
+
+Prompt = list[int] | VisualPrompt
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,15 @@ class Engine(Protocol):
 
     Attributes:
         tokenizer: Renders and encodes prompts.
+        processor: Of an image-text model, which renders its prompts; None where images are not taken.
         context: The model's, in tokens, where it states one.
     """
 
     tokenizer: PreTrainedTokenizerBase
+    processor: Any
     context: int | None
 
-    def generate(self, prompts: Sequence[list[int]], decoding: Decoding) -> list[SampledResponse]:
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         """Draws a response to each prompt, in their order; a prompt may stand there several times.
 
         The same arguments give the same responses.
@@ -55,7 +61,7 @@ class Engine(Protocol):
         ...
 
     def measure_entropies(
-        self, prompts: Sequence[list[int]], responses: Sequence[SampledResponse], decoding: Decoding
+        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
     ) -> list[float] | None:
         """Mean entropy of each response's tokens in nats, at the sampling temperature; None where out of reach."""
         ...

@@ -8,7 +8,7 @@ import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from spine_rl.errors import ModelError
-from spine_rl.evaluation.engines.base import Decoding, SampledResponse, cut_response, list_end_tokens
+from spine_rl.evaluation.engines.base import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
 from spine_rl.evaluation.engines.generate import GenerateEngine, sampling_options
 
 _PAGE = 32  # tokens of a cache page, where the cache is sized here
@@ -17,8 +17,12 @@ _PAGE = 32  # tokens of a cache page, where the cache is sized here
 class ContinuousEngine(GenerateEngine):
     """`generate_batch` of a model in memory; `batch_size` responses share the cache at most."""
 
+    def __init__(self, model: Any, processing_class: Any):
+        super().__init__(model, processing_class)
+        self.processor = None  # text only
+
     @torch.no_grad()
-    def generate(self, prompts: Sequence[list[int]], decoding: Decoding) -> list[SampledResponse]:
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         model: Any = self.model
         ends = list_end_tokens(model.generation_config, self.tokenizer)
         was_training = model.training
@@ -41,7 +45,7 @@ class ContinuousEngine(GenerateEngine):
             )
         return [cut_response(output.generated_tokens, ends, self.tokenizer) for output in outputs.values()]
 
-    def _configure(self, prompts: Sequence[list[int]], decoding: Decoding) -> ContinuousBatchingConfig:
+    def _configure(self, prompts: Sequence[Prompt], decoding: Decoding) -> ContinuousBatchingConfig:
         config = ContinuousBatchingConfig(seed=decoding.seed, max_requests_per_batch=decoding.batch_size)
         if self.model.device.type != "cuda":  # elsewhere transformers cannot infer the cache's size from free memory
             longest = max(map(len, prompts))

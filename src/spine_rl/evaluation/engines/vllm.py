@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer
 
 from spine_rl.errors import ConfigError, ModelError
-from spine_rl.evaluation.engines.base import Decoding, SampledResponse, derive_seed
+from spine_rl.evaluation.engines.base import Decoding, Prompt, SampledResponse, derive_seed
 
 
 class VllmEngine:
@@ -35,9 +35,10 @@ class VllmEngine:
             self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, generation_config="vllm")
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
+        self.processor = None  # text only so far
         self.context = getattr(config.get_text_config(), "max_position_embeddings", None)
 
-    def generate(self, prompts: Sequence[list[int]], decoding: Decoding) -> list[SampledResponse]:
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         outputs = self._llm.generate(
             [{"prompt_token_ids": prompt} for prompt in prompts],
             [
@@ -54,7 +55,7 @@ class VllmEngine:
         return [_read(output.outputs[0]) for output in outputs]
 
     def measure_entropies(
-        self, prompts: Sequence[list[int]], responses: Sequence[SampledResponse], decoding: Decoding
+        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
     ) -> None:
         return None
 

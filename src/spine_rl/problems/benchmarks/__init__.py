@@ -19,6 +19,7 @@ from spine_rl.problems.benchmarks import (
     slake,
 )
 from spine_rl.problems.benchmarks.benchmark import Benchmark, load
+from spine_rl.problems.images import ImageOptions
 from spine_rl.problems.problem import ProblemSet
 
 _MODULES = (math500, amc, aime2024, aime2025, gpqa, mmlu, medqa, pubmedqa, gsm8k, mathvision, slake, medxpertqa)
@@ -58,6 +59,13 @@ def split_benchmark_source(source: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def load_benchmark(name: str, copy: str | None = None, *, with_gold: bool, limit: int | None = None) -> ProblemSet:
+def load_benchmark(
+    name: str,
+    copy: str | None = None,
+    *,
+    with_gold: bool,
+    limit: int | None = None,
+    images: ImageOptions = ImageOptions(),
+) -> ProblemSet:
     """The problems of a benchmark; see `spine_rl.problems.benchmarks.benchmark.load`."""
-    return load(get_benchmark(name), copy, with_gold=with_gold, limit=limit)
+    return load(get_benchmark(name), copy, with_gold=with_gold, limit=limit, images=images)

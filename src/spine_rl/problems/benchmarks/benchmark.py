@@ -4,11 +4,12 @@ import hashlib
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
+from spine_rl.problems.images import ImageOptions, find_images
 from spine_rl.problems.problem import Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
 
@@ -78,7 +79,14 @@ class Benchmark:
     republish: bool = True
 
 
-def load(benchmark: Benchmark, copy: str | None, *, with_gold: bool, limit: int | None = None) -> ProblemSet:
+def load(
+    benchmark: Benchmark,
+    copy: str | None,
+    *,
+    with_gold: bool,
+    limit: int | None = None,
+    images: ImageOptions = ImageOptions(),
+) -> ProblemSet:
     """Reads a benchmark from a copy, from the folder `SPINE_DATA_ROOT`, or from the hub.
 
     Args:
@@ -86,11 +94,13 @@ def load(benchmark: Benchmark, copy: str | None, *, with_gold: bool, limit: int 
         copy: A file, or the folder of `local_file`; None looks for one.
         with_gold: Whether gold answers are wanted.
         limit: Keeps the first so many; the whole is checked.
+        images: How pictures are opened; a copy's are beside it.
 
     Raises:
         DataError: It cannot be had, or is not what it should be: other columns, another number of rows.
     """
     path = _find_copy(benchmark, copy)
+    images = replace(images, folder=path.parent if path else None)
     problems, gold_answers, tags = [], {}, {}
     for place, row in _read_rows(benchmark, path):
         try:
@@ -103,7 +113,7 @@ def load(benchmark: Benchmark, copy: str | None, *, with_gold: bool, limit: int 
         if item is None:
             continue
         problem_id = next((str(row[name]) for name in ID_COLUMNS if name in row), str(len(problems)))
-        problems.append(_make_problem(benchmark, problem_id, item, place, path))
+        problems.append(_make_problem(benchmark, problem_id, item, place, images))
         gold_answers[problem_id] = item.answer
         tags[problem_id] = item.tags
     if len(problems) != benchmark.num_rows or len(gold_answers) != benchmark.num_rows:
@@ -126,23 +136,14 @@ def shuffle_options(key: str, correct: str, wrong: Sequence[str]) -> tuple[tuple
     return tuple(options), LETTERS[options.index(correct)]
 
 
-def _make_problem(benchmark: Benchmark, problem_id: str, item: Item, place: str, path: Path | None) -> Problem:
+def _make_problem(benchmark: Benchmark, problem_id: str, item: Item, place: str, images: ImageOptions) -> Problem:
     return Problem(
         problem_id,
         item.question + render_options(item.options) + benchmark.instruction,
         item.options,
         item.answer_type or benchmark.answer_type,
-        tuple(_find_image(image, place, path) for image in item.images),
+        find_images(place, item.images, images),
     )
-
-
-def _find_image(image: Any, place: str, path: Path | None) -> Any:
-    if not isinstance(image, str) or path is None:
-        return image
-    file = path.parent / image
-    if not file.is_file():
-        raise DataError(f"{place}: no image {file}; copy the benchmark's images beside {path.name}")
-    return str(file)
 
 
 def _find_copy(benchmark: Benchmark, copy: str | None) -> Path | None:

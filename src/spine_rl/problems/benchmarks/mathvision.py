@@ -1,20 +1,27 @@
 """MathVision testmini (Wang et al. 2024, arXiv 2402.14804): 304 problems with a picture each."""
 
+import re
+
 from spine_rl.problems.benchmarks.benchmark import Benchmark, Item
 from spine_rl.problems.read import Row
 
-# Placeholders such as <image1> stay where they stand in the question.
+# A row has one picture, which holds all that its question and options number: <image2> is a part of it, no other file.
+_PART = re.compile(r"<image([02-9]|\d{2,})>")
 
 
 def read(row: Row) -> Item:
     return Item(
-        row["question"],
+        _name_parts(row["question"]),
         str(row["answer"]),
-        tuple(map(str, row["options"])),
+        tuple(_name_parts(str(option)) for option in row["options"]),
         images=(row.get("decoded_image") or row["image"],),
         answer_type="choice" if row["options"] else "math",
         tags={"subject": str(row["subject"]), "level": str(row["level"])},
     )
+
+
+def _name_parts(text: str) -> str:
+    return _PART.sub(r"[image \1]", text)
 
 
 BENCHMARKS = (

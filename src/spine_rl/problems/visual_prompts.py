@@ -1,0 +1,91 @@
+"""Prompts of image-text models: rendered and encoded by the model's processor, pictures opened batch by batch.
+
+The processor is called as TRL calls it in training, so that evaluation sees what training saw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spine_rl.errors import DataError
+from spine_rl.problems.images import open_image
+from spine_rl.problems.placeholders import to_parts
+from spine_rl.problems.problem import Messages, Problem
+from spine_rl.problems.prompts import PromptStyle, build_prompt, order_images
+
+
+@dataclass(frozen=True)
+class VisualPrompt:
+    """A prompt of an image-text model; `len` is its number of tokens, those of the pictures included."""
+
+    messages: Messages = field(repr=False)
+    images: tuple[Any, ...]
+    num_tokens: int = 0
+
+    def __len__(self) -> int:
+        return self.num_tokens
+
+
+def prepare_visual_prompts(processor: Any, problems: Sequence[Problem], style: PromptStyle) -> list[VisualPrompt]:
+    """Renders problems, with or without images, and counts their tokens; every picture is opened once.
+
+    Raises:
+        DataError: A picture is broken, a text has the model's own image token, or the processor refuses the problem.
+    """
+    chat = processor.chat_template is not None
+    prompts = []
+    for problem in problems:
+        messages = build_prompt(problem, style, chat=chat)
+        if isinstance(messages, str):
+            raise DataError("an image-text model's processor has no chat template; save one with it")
+        _refuse_image_tokens(processor, problem, messages)
+        prompt = VisualPrompt(to_parts(messages), tuple(order_images(problem)))
+        try:
+            length = encode_visual_prompts(processor, [prompt])["input_ids"].size(1)
+        except DataError:
+            raise
+        except (ValueError, IndexError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"problem {problem.id!r}: the model's processor refuses it ({reason})") from None
+        prompts.append(VisualPrompt(prompt.messages, prompt.images, length))
+    return prompts
+
+
+def encode_visual_prompts(processor: Any, prompts: Sequence[VisualPrompt]) -> dict[str, Any]:
+    """Inputs of the model, as tensors, left-padded; a picture that several prompts share is opened once."""
+    opened = {id(image): image for prompt in prompts for image in prompt.images}
+    opened = {key: open_image(image) for key, image in opened.items()}
+    return dict(
+        processor.apply_chat_template(
+            [_fill(prompt.messages, [opened[id(image)] for image in prompt.images]) for prompt in prompts],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+        )
+    )
+
+
+def _fill(messages: Messages, images: list[Any]) -> Messages:
+    """Messages whose image parts hold their pictures."""
+    rest = iter(images)
+    return [
+        {
+            **message,
+            "content": [
+                {**part, "image": next(rest)} if part["type"] == "image" else part for part in message["content"]
+            ],
+        }
+        for message in messages
+    ]
+
+
+def _refuse_image_tokens(processor: Any, problem: Problem, messages: Messages) -> None:
+    tokens = {getattr(owner, "image_token", None) for owner in (processor, processor.tokenizer)} - {None}
+    texts = [part.get("text") or "" for message in to_parts(messages) for part in message["content"]]
+    for token in sorted(tokens):
+        if any(token in text for text in texts):
+            raise DataError(
+                f"problem {problem.id!r}: its text has {token!r}, which the model reads as a picture; reword it"
+            )

@@ -1,0 +1,60 @@
+"""What is trained of an image-text model: not its vision tower, unless asked for; adapters on the language part."""
+
+import re
+from typing import Any
+
+from peft import LoraConfig, PeftConfig
+from torch import nn
+
+_IMAGE_INPUTS = ("pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids")
+
+
+def freeze_vision_tower(model: Any) -> None:
+    """Freezes the vision tower of a model that has one; what joins it to the language model stays trainable."""
+    tower = model.get_encoder(modality="image")
+    if tower is not model and tower is not model.base_model:
+        tower.requires_grad_(False)
+
+
+def allow_no_images(model: Any) -> None:
+    """Lets an image-text model run prompts of which none has an image: its vision tower fails on no pictures."""
+    model.base_model.register_forward_pre_hook(_drop_no_images, with_kwargs=True)
+
+
+def _drop_no_images(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    pixels, mask = kwargs.get("pixel_values"), kwargs.get("pixel_attention_mask")
+    if pixels is None or (len(pixels) > 0 and (mask is None or mask.any())):
+        return args, kwargs
+    return args, {name: value for name, value in kwargs.items() if name not in _IMAGE_INPUTS}
+
+
+def count_pixel_rows(inputs: dict[str, Any]) -> dict[str, Any]:
+    """TRL's inputs with `num_images` as rows of `pixel_values`, by which TRL splits them.
+
+    A processor like Idefics3's pads them to one row a prompt, however many images that has; where the images happen to
+    be as many as the prompts, TRL takes them for one row an image.
+    """
+    mask, counts = inputs.get("pixel_attention_mask"), inputs.get("num_images")
+    if mask is None or counts is None or "spatial_shapes" in inputs or len(mask) != len(counts):
+        return inputs
+    return {**inputs, "num_images": [1] * len(counts)}
+
+
+def adapt_language_only(config: PeftConfig | None, model: Any) -> None:
+    """Points a LoRA configuration at the language part of an image-text model.
+
+    The targets are those asked for by name, or else every linear layer; a regular expression is left as it is.
+    """
+    language = model.get_decoder()
+    prefix = next((name for name, module in model.named_modules() if module is language), "")
+    has_vision = any("image" in modality for modality in model.input_modalities)
+    if not isinstance(config, LoraConfig) or not has_vision or not prefix:
+        return
+    targets = config.target_modules
+    if isinstance(targets, str) and targets != "all-linear":
+        return
+    if targets is None or isinstance(targets, str):
+        linear = (name for name, module in language.named_modules() if isinstance(module, nn.Linear))
+        targets = {name.rpartition(".")[2] for name in linear}
+    names = "|".join(sorted(map(re.escape, targets)))
+    config.target_modules = rf"{re.escape(prefix)}\.(.*\.)?({names})"
