@@ -24,6 +24,7 @@ from spine_rl.training.run_folder import (
     write_config,
     write_sampling,
 )
+from spine_rl.training.samples import SampleFile
 
 
 def run_train(tokens: list[str]) -> None:
@@ -45,6 +46,8 @@ def run_train(tokens: list[str]) -> None:
         write_config(folder, arguments.given, _resolved(arguments))
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
+    trainer.sample_file = SampleFile(folder, tokenizer)
+    trainer.add_callback(trainer.sample_file)
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
