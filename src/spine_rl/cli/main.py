@@ -240,6 +240,19 @@ def grade(
     run_grade(source, gold, answer_type=answer_type, out=out, json_out=json_out, overwrite=overwrite)
 
 
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of spine train.")],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    plots: Annotated[Path | None, typer.Option(help="Folder for every chart as PNG and SVG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+) -> None:
+    """One self-contained HTML page about runs; those of equal configuration but the seed are one line with a band."""
+    from spine_rl.cli.report import run_report
+
+    run_report(runs, out, plots, overwrite=overwrite)
+
+
 data_app = typer.Typer(help="Benchmarks: what is known, how a prompt looks, and a copy as JSONL.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
