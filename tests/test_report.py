@@ -1,4 +1,4 @@
-"""Reports: what is recorded, how runs are grouped, and that a page holds hostile text as text, in a real browser too."""
+"""Reports: what is recorded, how runs are grouped, and hostile text that stays text, in a browser too."""
 
 import json
 import re
@@ -12,9 +12,8 @@ from spine_rl.pages import show_text
 from spine_rl.report import build_report, group_runs, load_run
 from spine_rl.token_text import split_text
 
-HOSTILE = (
-    "</style><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\u202eabc\x1b[31m"
-)
+ATTACK = "document.title='owned'"
+HOSTILE = f'</style><script>{ATTACK}</script><img src=x onerror="{ATTACK}">\u202eabc\x1b[31m'
 
 
 def write_run(folder, *, seed=0, learning_rate=1e-4, steps=12, length=50.0, run_name="r"):
@@ -52,7 +51,7 @@ def test_the_page_is_self_contained_and_hostile_text_is_text(tmp_path):
     assert "⟨202E⟩abc⟨001B⟩[31m" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert "alarm at step" in page  # label drift
-    assert page.count("<svg") >= 6
+    assert page.count("<svg") == 5
 
 
 @pytest.mark.slow

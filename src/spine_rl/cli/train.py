@@ -15,6 +15,7 @@ from spine_rl.errors import ConfigError, DataError, SpineError
 from spine_rl.models import get_context_length, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, load_problems
 from spine_rl.training import SpineTrainer
+from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import (
     MetricsFile,
@@ -46,8 +47,11 @@ def run_train(tokens: list[str]) -> None:
         write_config(folder, arguments.given, _resolved(arguments))
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
-    trainer.sample_file = SampleFile(folder, tokenizer)
-    trainer.add_callback(trainer.sample_file)
+    if trainer.args.sample_steps > 0:
+        trainer.sample_file = SampleFile(folder, tokenizer, every=trainer.args.sample_steps)
+        trainer.add_callback(trainer.sample_file)
+    keep_best = trainer.args.keep_best != "none"
+    trainer.add_callback(CollapseGuard(trainer, folder, on_collapse=trainer.args.on_collapse, keep_best=keep_best))
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()

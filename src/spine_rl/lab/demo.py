@@ -77,9 +77,8 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     summary = summarize(runs, settings)
     (settings.out / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
     plot_runs(runs, settings.out / PLOT_FILE)
-    write_page(
-        settings.out / REPORT_FILE, build_report([Run(name, run.steps) for name, run in runs.items()], "SPINE demo")
-    )
+    recorded = [Run(method, run.steps) for method, run in runs.items()]
+    write_page(settings.out / REPORT_FILE, build_report(recorded, "SPINE demo"))
     console.print(build_table(summary))
     console.print(
         f"Pass@1 is on the adaptation problems; their answers were read for this table alone. "

@@ -1,10 +1,11 @@
-"""Line charts with bands: drawn once by matplotlib, saved as files or put into a page that has light and dark colours."""
+"""Line charts with bands: drawn once by matplotlib, saved as files, or inlined in a page that may be dark."""
 
 import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 _PAGE_COLOURS = {"#1c2127": "var(--ink)", "#d5dae0": "var(--rule)", "#ffffff": "var(--back)"}
 _INK, _RULE, _BACK = _PAGE_COLOURS
 COLOURS = ("#3b7dd8", "#d9602b", "#2f9e63", "#a05bc4", "#b8860b", "#d14a8b", "#4aa3a3", "#8a6d5a")
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "spine", "font.size": 9, "font.family": "sans-serif"}
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "spine", "font.size": 9, "font.family": "sans-serif"}
 
 
 @dataclass(frozen=True)
