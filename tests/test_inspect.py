@@ -1,4 +1,4 @@
-"""Inspect: token scores, the page with hostile responses in a browser, and the test of forks on a case with an answer."""
+"""Inspect: token scores, the page with hostile responses in a browser, and the test of forks on a known case."""
 
 import json
 import math
@@ -86,7 +86,7 @@ class _Engine:
     class tokenizer:  # noqa: N801
         @staticmethod
         def decode(ids, **_):
-            return "\\boxed{%d}" % ids[0]
+            return f"\\boxed{{{ids[0]}}}"
 
     def generate(self, prompts, decoding):
         return [SampledResponse("", [8] if len(prompt) == 1 else [0], False) for prompt in prompts]

@@ -5,8 +5,9 @@ follows drawn anew: `resampled` minus `kept` is what the token itself decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,12 +111,14 @@ def validate_forks(
             owners.append(problem)
     prompts = [rollouts.prompts[problem] + prefix for problem, prefix in zip(owners, prefixes, strict=True)]
     rows = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    drawn = engine.generate([prompts[row] for row in rows for _ in range(num_repeats)], decoding)
+    room = decoding.max_new_tokens if engine.context is None else engine.context - max(map(len, prompts))
+    limited = replace(decoding, max_new_tokens=max(1, min(decoding.max_new_tokens, room)))
+    drawn = engine.generate([prompts[row] for row in rows for _ in range(num_repeats)], limited)
     changed: dict[int, float] = {}
     for order, row in enumerate(rows):
         problem, sample, _ = places[row // 2]
         continuations = drawn[order * num_repeats : (order + 1) * num_repeats]
-        whole = [_join(engine, prefixes[row], continuation) for continuation in continuations]
+        whole = [_join(engine, prefixes[row], continuation, decoding.max_new_tokens) for continuation in continuations]
         keys = [read_key(rollouts.problems[problem], response, answer_type) for response in whole]
         changed[row] = fmean(key != rollouts.ballots[problem].keys[sample] for key in keys)
     trials = []
@@ -167,11 +170,14 @@ def _choose_tokens(rollouts: Rollouts, num_tokens: int, seed: int) -> list[tuple
     return chosen
 
 
-def _join(engine: GenerateEngine, prefix: list[int], continuation: SampledResponse) -> SampledResponse:
+def _join(
+    engine: GenerateEngine, prefix: list[int], continuation: SampledResponse, max_new_tokens: int
+) -> SampledResponse:
+    """The whole response, under the length limit that it would have had in one piece."""
     ids = prefix + continuation.token_ids
     text = engine.tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
-    return SampledResponse(text, ids, continuation.truncated)
+    return SampledResponse(text, ids, continuation.truncated or len(ids) > max_new_tokens)
 
 
 def _summarize_bin(trials: Sequence[TokenTrial], seed: int) -> EntropyBin:
@@ -189,7 +195,7 @@ def _summarize_bin(trials: Sequence[TokenTrial], seed: int) -> EntropyBin:
 def _correlate(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
     if len(set(x)) < 2 or len(set(y)) < 2:
         return None
-    result = stats.spearmanr(x, y)
+    result: Any = stats.spearmanr(x, y)
     return float(result.statistic), float(result.pvalue)
 
 
