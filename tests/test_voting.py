@@ -154,9 +154,10 @@ def test_statistics_of_a_step():
     assert summary["unanimous"] == 0.5
     assert summary["abstained"] == pytest.approx(1 / 8)
     judged = judge_ballots(ballots, {"a": "2"})
-    assert judged == {"label_accuracy": 0.0, "reward_accuracy": 0.0}
+    assert judged == {"label_accuracy": 0.0, "reward_accuracy": 0.0, "pass@1": 0.0}
     assert judge_ballots(ballots, {}) == {}
-    assert judge_ballots(ballots, {"a": "1", "b": None}) == {"label_accuracy": 1.0, "reward_accuracy": 1.0}
+    right = {"label_accuracy": 1.0, "reward_accuracy": 1.0, "pass@1": 1.0}
+    assert judge_ballots(ballots, {"a": "1", "b": None}) == right
 
 
 @given(st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

@@ -206,11 +206,13 @@ def judge_ballots(ballots: Iterable[Ballot], gold_keys: Mapping[str, Key]) -> di
 
     Returns:
         `label_accuracy`: share of problems whose pseudo-label is right; `reward_accuracy`: share of responses rewarded
-        as gold labels would. Empty where no problem has a gold answer.
+        as gold labels would; `pass@1`: share of the trained responses that are right.
+        Empty where no problem has a gold answer.
     """
     judged = [ballot for ballot in ballots if gold_keys.get(ballot.problem_id) is not None]
     if not judged:
         return {}
+    correct = [float(key == gold_keys[ballot.problem_id]) for ballot in judged for key in ballot.keys]
     correct_rewards = [
         reward == float(key == gold_keys[ballot.problem_id])
         for ballot in judged
@@ -219,4 +221,5 @@ def judge_ballots(ballots: Iterable[Ballot], gold_keys: Mapping[str, Key]) -> di
     return {
         "label_accuracy": fmean(ballot.pseudo_label == gold_keys[ballot.problem_id] for ballot in judged),
         "reward_accuracy": fmean(correct_rewards),
+        "pass@1": fmean(correct),
     }

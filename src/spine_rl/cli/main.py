@@ -268,6 +268,113 @@ def grade(
     run_grade(source, gold, answer_type=answer_type, out=out, json_out=json_out, overwrite=overwrite)
 
 
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of spine train.")],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    plots: Annotated[Path | None, typer.Option(help="Folder for every chart as PNG and SVG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+) -> None:
+    """One self-contained HTML page about runs; those of equal configuration but the seed are one line with a band."""
+    from spine_rl.cli.report import run_report
+
+    run_report(runs, out, plots, overwrite=overwrite)
+
+
+@app.command()
+def preflight(
+    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
+    data: Annotated[str, typer.Option(help="Problems: .jsonl, .json, .csv, .parquet, a benchmark or a hub data set.")],
+    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = 16,
+    preset: Annotated[str, typer.Option(help="Of the planned run.")] = "spine",
+    problems_per_step: Annotated[int, typer.Option(min=1, help="Of the planned run.")] = 8,
+    rows_at_once: Annotated[int, typer.Option(min=1, help="per_device_train_batch_size of the planned run.")] = 8,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write figures and advice here.")] = None,
+    generations: Annotated[int, typer.Option(min=2, help="G: responses a problem.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 512,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the responses.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the responses.")] = 0,
+    answer_type: Annotated[str, typer.Option(help="How answers are read where a problem does not say.")] = "auto",
+    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
+    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses."""
+    from spine_rl.cli.preflight import run_preflight
+    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.cli.rollout_options import RolloutOptions
+    from spine_rl.evaluation import Decoding
+    from spine_rl.preflight import StepPlan
+    from spine_rl.problems import PromptStyle
+
+    quiet_libraries()
+    options = RolloutOptions(
+        model,
+        data,
+        generations,
+        Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
+        PromptStyle(system_prompt, prompt_suffix),
+        answer_type,
+        {"split": split, "prompt_column": prompt_column, "id_column": id_column, "limit": limit},
+        dtype,
+    )
+    plan = StepPlan(preset, generations, problems_per_step, rows_at_once, max_new_tokens, prompt_suffix)
+    run_preflight(options, plan, json_out, overwrite=overwrite)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
+    data: Annotated[str, typer.Option(help="Problems: .jsonl, .json, .csv, .parquet, a benchmark or a hub data set.")],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("inspect.html"),
+    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = 8,
+    preset: Annotated[str, typer.Option(help="Whose forks are marked.")] = "spine",
+    validate_forks: Annotated[
+        bool, typer.Option("--validate-forks", help="Resample tokens and see whether the answer changes.")
+    ] = False,
+    validate_tokens: Annotated[int, typer.Option(min=10, help="How many tokens, over the range of entropy.")] = 200,
+    validate_repeats: Annotated[int, typer.Option(min=1, help="k: continuations of each.")] = 8,
+    generations: Annotated[int, typer.Option(min=2, help="G: responses a problem.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 512,
+    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the responses.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the responses.")] = 0,
+    answer_type: Annotated[str, typer.Option(help="How answers are read where a problem does not say.")] = "auto",
+    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
+    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """One page of sampled responses: every token's entropy, forks, alternatives and votes."""
+    from spine_rl.cli.inspect import Validation, run_inspect
+    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.cli.rollout_options import RolloutOptions
+    from spine_rl.evaluation import Decoding
+    from spine_rl.problems import PromptStyle
+
+    quiet_libraries()
+    options = RolloutOptions(
+        model,
+        data,
+        generations,
+        Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
+        PromptStyle(system_prompt, prompt_suffix),
+        answer_type,
+        {"split": split, "prompt_column": prompt_column, "id_column": id_column, "limit": limit},
+        dtype,
+    )
+    validation = Validation(validate_tokens, validate_repeats) if validate_forks else None
+    run_inspect(options, out, preset, validation, overwrite=overwrite)
+
+
 data_app = typer.Typer(help="Benchmarks: what is known, how a prompt looks, and a copy as JSONL.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 

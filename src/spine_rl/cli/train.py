@@ -29,6 +29,7 @@ from spine_rl.problems.images import encode_image
 from spine_rl.problems.problem import Messages
 from spine_rl.problems.visual_prompts import prepare_visual_prompts
 from spine_rl.training import SpineTrainer
+from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import (
     MetricsFile,
@@ -38,6 +39,7 @@ from spine_rl.training.run_folder import (
     write_config,
     write_sampling,
 )
+from spine_rl.training.samples import SampleFile
 
 ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
 
@@ -61,6 +63,11 @@ def run_train(tokens: list[str]) -> None:
         write_config(folder, arguments.given, _resolved(arguments))
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
+    if trainer.args.sample_steps > 0:
+        trainer.sample_file = SampleFile(folder, tokenizer, every=trainer.args.sample_steps)
+        trainer.add_callback(trainer.sample_file)
+    keep_best = trainer.args.keep_best != "none"
+    trainer.add_callback(CollapseGuard(trainer, folder, on_collapse=trainer.args.on_collapse, keep_best=keep_best))
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()

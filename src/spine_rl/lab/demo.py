@@ -14,11 +14,13 @@ from spine_rl.errors import RunFolderError
 from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
 from spine_rl.lab.bench import NUM_OPERATIONS, make_problems
 from spine_rl.lab.plots import plot_runs
+from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
+from spine_rl.report import Run, build_report
 
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
-SUMMARY_FILE, PLOT_FILE = "summary.json", "curves.png"
+SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
 REPORTED = (
     "greedy_pass@1",
     f"mean@{NUM_SAMPLES}",
@@ -75,11 +77,13 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     summary = summarize(runs, settings)
     (settings.out / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
     plot_runs(runs, settings.out / PLOT_FILE)
+    recorded = [Run(method, run.steps) for method, run in runs.items()]
+    write_page(settings.out / REPORT_FILE, build_report(recorded, "SPINE demo"))
     console.print(build_table(summary))
     console.print(
         f"Pass@1 is on the adaptation problems; their answers were read for this table alone. "
-        f"{time.monotonic() - started:.0f} s in all; {settings.out / SUMMARY_FILE} and {settings.out / PLOT_FILE} are "
-        "written.\nThis is one setting and one seed: docs/results/lab/results.md has more of both.",
+        f"{time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, {PLOT_FILE} and {REPORT_FILE} are in "
+        f"{settings.out}.\nThis is one setting and one seed: docs/results/lab/results.md has more of both.",
         markup=False,
         highlight=False,
     )

@@ -84,6 +84,8 @@ class ObjectiveOutput:
         below_band: (B, T) bool, true at forks whose entropy is under the band.
         above_band: (B, T) bool, true at forks whose entropy is over the band.
         clipped: (B, T) bool, true at forks whose ratio is clipped, so that they carry no policy gradient.
+        band_low: (B,) H_low of each response, in nats.
+        band_high: (B,) H_high, infinite without a band.
         token_kl: (B, T) estimates at forks, 0 elsewhere, detached; None without a KL anchor.
     """
 
@@ -95,6 +97,8 @@ class ObjectiveOutput:
     below_band: Tensor
     above_band: Tensor
     clipped: Tensor
+    band_low: Tensor
+    band_high: Tensor
     token_kl: Tensor | None
 
 
@@ -146,6 +150,8 @@ def compute_loss(
         below_band=fork_mask & (batch.entropies.detach() < low.unsqueeze(1)),
         above_band=fork_mask & (batch.entropies.detach() > high.unsqueeze(1)),
         clipped=clipped,
+        band_low=low,
+        band_high=high,
         token_kl=None if token_kl is None else token_kl.detach(),
     )
 

@@ -11,6 +11,7 @@ from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS, Objective
 from spine_rl.presets import PRESETS, get_preset
+from spine_rl.training.collapse_guard import KEEP_BEST, ON_COLLAPSE
 from spine_rl.voting import VoteRule
 
 _USE_FORKS = "choose tokens with fork_selector and fork_fraction"
@@ -127,6 +128,17 @@ class SpineConfig(GRPOConfig):
         default=True,
         metadata={"help": "Of an image-text model, leave the vision tower as it is."},
     )
+    on_collapse: str = field(
+        default="warn",
+        metadata={"help": "At the collapse monitor's first alarm: " + ", ".join(ON_COLLAPSE) + " (to `best`)."},
+    )
+    keep_best: str = field(
+        default="none",
+        metadata={"help": "label-free keeps the last weights without an alarm in output_dir/best; or none."},
+    )
+    sample_steps: int = field(
+        default=10, metadata={"help": "Record sample responses every so many steps, for spine report; 0: none."}
+    )
     gradient_checkpointing: bool = field(
         default=False,
         metadata={
@@ -200,6 +212,9 @@ def _check_fields(config: SpineConfig) -> None:
     check_choice("answer_type", (*ANSWER_TYPES, "auto"))
     check_choice("advantage_std", ("sample", "population"))
     check_choice("reward_source", ("vote", "gold"))
+    check_choice("on_collapse", ON_COLLAPSE)
+    check_choice("keep_best", KEEP_BEST)
+    check("sample_steps", config.sample_steps >= 0, "must not be negative")
     check("fork_fraction", 0 < config.fork_fraction <= 1, "must be in (0, 1]")
     check("vote_wave_size", config.vote_wave_size >= 1, "must be at least 1")
     for name in ("vote_min_share", "vote_min_margin"):

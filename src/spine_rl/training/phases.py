@@ -1,5 +1,7 @@
-"""Where a step's time goes."""
+"""Where a step's time goes, and how much memory a run takes."""
 
+import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -48,3 +50,11 @@ class PhaseClock:
         if self._running:
             self._seconds[self._running[-1]] += now - self._since
         self._since = now
+
+
+def measure_peak_memory() -> float:
+    """The most memory in GiB that this process has held so far: the accelerator's tensors, or on a CPU everything."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

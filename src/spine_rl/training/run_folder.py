@@ -26,7 +26,7 @@ _VERSIONED = ("spine-rl", "torch", "transformers", "trl", "peft", "accelerate")
 
 # Fields that a resumed run may change: how long and how it is shown, not what is learned.
 _RESUMABLE = {"resume", "overwrite", "max_steps", "num_train_epochs", "save_steps", "save_total_limit", "logging_steps"}
-_RESUMABLE |= {"report_to"}
+_RESUMABLE |= {"report_to", "on_collapse", "keep_best", "sample_steps"}
 
 
 def check_folder(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> str | None:

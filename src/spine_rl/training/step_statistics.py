@@ -1,5 +1,6 @@
 """Statistics of an optimiser step, summed over its micro-batches and processes before any ratio is taken."""
 
+import math
 from typing import cast
 
 import torch
@@ -41,11 +42,14 @@ class StepStatistics:
             "loss/band": total["band_loss"] / accelerator.num_processes,
             "loss/kl": total["kl_loss"] / accelerator.num_processes,
         }
+        if math.isfinite(total["band_high"]):
+            rows = max(total["rows_with_forks"], 1.0)
+            metrics |= {"band/low": total["band_low"] / rows, "band/high": total["band_high"] / rows}
         return metrics | ({"kl": total["kl"] / forks} if kl else {})
 
 
 def _summands(batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Tensor]:
-    mask = batch.completion_mask.bool()
+    mask, has_forks = batch.completion_mask.bool(), output.fork_mask.any(1)
     return {
         "tokens": mask.sum(),
         "entropy": torch.where(mask, batch.entropies, 0.0).sum(),
@@ -54,6 +58,9 @@ def _summands(batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Tensor]:
         "below_band": output.below_band.sum(),
         "above_band": output.above_band.sum(),
         "clipped": output.clipped.sum(),
+        "rows_with_forks": has_forks.sum(),
+        "band_low": torch.where(has_forks, output.band_low, 0.0).sum(),
+        "band_high": torch.where(has_forks, output.band_high, 0.0).sum(),
         "kl": output.loss.new_zeros(()) if output.token_kl is None else output.token_kl.sum(),
         "policy_loss": output.policy_loss,
         "band_loss": output.band_loss,
@@ -69,6 +76,9 @@ _NAMES = (
     "below_band",
     "above_band",
     "clipped",
+    "rows_with_forks",
+    "band_low",
+    "band_high",
     "kl",
     "policy_loss",
     "band_loss",

@@ -44,9 +44,11 @@ from spine_rl.training.dataset import (
     strip_dataset,
 )
 from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
+from spine_rl.training.label_drift import LabelDrift
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
-from spine_rl.training.phases import PhaseClock
+from spine_rl.training.phases import PhaseClock, measure_peak_memory
+from spine_rl.training.samples import SampleFile
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
@@ -109,6 +111,8 @@ class SpineTrainer(GRPOTrainer):
         if isinstance(model, PreTrainedModel):
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
+        self.sample_file: SampleFile | None = None  # set it, and samples are recorded
+        self._label_drift = LabelDrift()
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
@@ -274,6 +278,8 @@ class SpineTrainer(GRPOTrainer):
                 num_forks=inputs.get("num_forks", 0) * share,
             )
             self._statistics.add(batch, output)
+            if self.sample_file is not None and self.is_world_process_zero():
+                self.sample_file.record(self.state.global_step + 1, inputs, batch, output)
             loss = output.loss
             if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
                 loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
@@ -362,7 +368,8 @@ class SpineTrainer(GRPOTrainer):
                 "whether the prompts ask for the answer's format",
                 stacklevel=2,
             )
-        votes = summarize_ballots(election.ballots) | judge_ballots(election.ballots, self.gold_keys)
+        votes = summarize_ballots(election.ballots) | self._label_drift.measure(election.ballots)
+        votes |= judge_ballots(election.ballots, self.gold_keys)
         self._log_values({f"vote/{name}": value for name, value in votes.items()})
         self._log_values(summarize_lengths(election.responses))
         generated = sum(response.length + response.extra_length for response in election.responses)
@@ -376,6 +383,7 @@ class SpineTrainer(GRPOTrainer):
         if self._steps_since_log > 0:
             seconds = self.clock.pop()
             logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
+            logs["memory/peak_gib"] = measure_peak_memory()
             self._steps_since_log = 0
         super().log(logs, start_time)
 

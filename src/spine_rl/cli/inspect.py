@@ -1,0 +1,71 @@
+"""`spine inspect`: sampled responses on one page, and the test of forking tokens."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from spine_rl.cli.completions import check_writable
+from spine_rl.cli.rollout_options import RolloutOptions, draw
+from spine_rl.inspect import ForkValidation, build_page, validate_forks
+from spine_rl.pages import write_page
+from spine_rl.presets import get_preset
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How many tokens are tried, and how often each."""
+
+    num_tokens: int
+    num_repeats: int
+
+
+def run_inspect(
+    options: RolloutOptions, out: Path, preset: str, validation: Validation | None, *, overwrite: bool
+) -> None:
+    """Writes the page; prints the outcome of the validation.
+
+    Raises:
+        RunFolderError: The page exists already.
+    """
+    check_writable(out, overwrite=overwrite)
+    get_preset(preset)
+    engine, rollouts = draw(options)
+    outcome = None
+    if validation is not None:
+        outcome = validate_forks(
+            engine,
+            rollouts,
+            options.decoding,
+            num_tokens=validation.num_tokens,
+            num_repeats=validation.num_repeats,
+            answer_type=options.answer_type,
+        )
+    write_page(out, build_page(rollouts, engine.tokenizer, preset, outcome))
+    console = Console()
+    for line in [] if outcome is None else describe(outcome):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def describe(outcome: ForkValidation) -> list[str]:
+    """A line a finding."""
+    lines = [f"{len(outcome.trials)} tokens tried; share of changed answers by entropy (nats), token resampled | kept:"]
+    lines += [
+        f"  {entry.entropy:6.3f}  {entry.resampled[0]:.2f} [{entry.resampled[1]:.2f}, {entry.resampled[2]:.2f}] | "
+        f"{entry.kept[0]:.2f} [{entry.kept[1]:.2f}, {entry.kept[2]:.2f}]"
+        for entry in outcome.bins
+    ]
+    for name, value in (("changed", outcome.correlation), ("resampled - kept", outcome.own_correlation)):
+        if value is not None:
+            lines.append(f"rank correlation of entropy and {name}: {value[0]:.2f} (p = {value[1]:.2g})")
+    lines += [
+        f"{score.name}: {score.num_selected} selected, precision {_show(score.precision)}, "
+        f"recall {_show(score.recall)} of {outcome.num_deciding} deciding tokens"
+        for score in outcome.selectors
+    ]
+    return lines
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

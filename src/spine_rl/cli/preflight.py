@@ -1,0 +1,35 @@
+"""`spine preflight`: a round of responses, measured, and advice before a run is started."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from spine_rl.cli.completions import check_writable
+from spine_rl.cli.rollout_options import RolloutOptions, draw
+from spine_rl.preflight import StepPlan, advise, estimate_cost, measure_signal
+from spine_rl.presets import get_preset
+
+
+def run_preflight(options: RolloutOptions, plan: StepPlan, json_out: Path | None, *, overwrite: bool) -> None:
+    """Prints a table and advice; writes both as JSON where asked."""
+    check_writable(json_out, overwrite=overwrite)
+    get_preset(plan.preset)
+    engine, rollouts = draw(options)
+    signal = measure_signal(rollouts, plan.preset)
+    cost = estimate_cost(rollouts, engine.model, plan)
+    advice = advise(signal, plan, [str(engine.tokenizer.decode(prompt)) for prompt in rollouts.prompts])
+    console = Console()
+    title = f"{len(rollouts.problems)} problems, {options.num_generations} responses each"
+    table = Table("measured", "", title=title, title_justify="left")
+    for name, value in signal.items():
+        table.add_row(name.replace("_", " "), f"{value:.1f}" if name.startswith("length") else f"{value:.3f}")
+    table.add_section()
+    for name, value in cost.items():
+        table.add_row(f"{name.replace('_', ' ')} (estimate)", f"{value:.2f}")
+    console.print(table)
+    for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]:
+        console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+    if json_out is not None:
+        json_out.write_text(json.dumps({"signal": signal, "cost": cost, "advice": advice}, indent=2) + "\n")

@@ -1,0 +1,26 @@
+"""`spine report`: runs' folders in, one HTML page out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from spine_rl.cli.completions import check_writable
+from spine_rl.pages import write_page
+from spine_rl.report import build_report, load_run, save_plots
+
+
+def run_report(folders: Sequence[Path], out: Path, plots: Path | None, *, overwrite: bool) -> None:
+    """Writes the page, and the charts where a folder for them is given.
+
+    Raises:
+        DataError: A folder holds no run.
+        RunFolderError: The page exists already.
+    """
+    check_writable(out, overwrite=overwrite)
+    runs = [load_run(folder) for folder in folders]
+    write_page(out, build_report(runs))
+    if plots is not None:
+        save_plots(runs, plots)
+    places = f"{out}" if plots is None else f"{out} and {plots}"
+    Console().print(f"report of {len(runs)} run(s): {places}", markup=False, highlight=False)

@@ -1,0 +1,53 @@
+"""What `spine preflight` and `spine inspect` share: problems, a model, and a round of responses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spine_rl.answers import check_answer_type
+from spine_rl.evaluation.engines import Decoding, GenerateEngine
+from spine_rl.models import load_model_and_tokenizer, move_to_accelerator
+from spine_rl.problems import PromptStyle, load_problems
+from spine_rl.rollouts import Rollouts, draw_rollouts
+
+
+@dataclass(frozen=True)
+class RolloutOptions:
+    """What is sampled.
+
+    Attributes:
+        model: Folder or hub id.
+        data: Problems.
+        num_generations: G.
+        decoding: Of the responses.
+        style: Around a problem's text.
+        answer_type: How answers are read where a problem does not say.
+        columns: Arguments of `load_problems`.
+        dtype: Of the weights.
+    """
+
+    model: str
+    data: str
+    num_generations: int
+    decoding: Decoding
+    style: PromptStyle
+    answer_type: str
+    columns: Mapping[str, Any]
+    dtype: str
+
+
+def draw(options: RolloutOptions) -> tuple[GenerateEngine, Rollouts]:
+    """Loads problems and model, and samples; the model's engine comes back with the responses."""
+    check_answer_type(options.answer_type)
+    problems = load_problems(options.data, **options.columns).problems
+    model, tokenizer = load_model_and_tokenizer(options.model, dtype=options.dtype)
+    engine = GenerateEngine(move_to_accelerator(model), tokenizer)
+    rollouts = draw_rollouts(
+        engine,
+        problems,
+        options.style,
+        options.decoding,
+        options.num_generations,
+        answer_type=options.answer_type,
+    )
+    return engine, rollouts

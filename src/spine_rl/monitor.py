@@ -1,0 +1,160 @@
+"""The collapse monitor: a run's label-free signals in, a verdict out. Pure Python.
+
+A run that teaches itself its own errors looks well to the vote: agreement rises. What gives it away is that the labels
+move away from the first votes, that answers grow uniform while responses shorten, or that responses stop being
+readable. Each signal is compared with its own start, over the last few steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+Row = Mapping[str, Any]  # a logged step, by the names of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a signal counts; shares are differences to the start, the others ratios to it or absolute.
+
+    Attributes:
+        start_steps: Logged steps whose mean is the start.
+        window: Last logged steps whose median is compared with it.
+        label_drift: Share of first labels, weighted by their margin, that the vote has left.
+        length_low: Response length, as a ratio to the start.
+        length_high: The same, upwards.
+        consensus_rise: Majority share.
+        consensus_length: Response length beside a risen consensus, as a ratio.
+        diversity: Distinct answers and fork entropy beside it, as ratios; both must be lower.
+        unreadable: Abstentions, and truncations.
+        kl: In nats a fork.
+    """
+
+    start_steps: int = 3
+    window: int = 5
+    label_drift: float = 0.5
+    length_low: float = 0.5
+    length_high: float = 2.0
+    consensus_rise: float = 0.2
+    consensus_length: float = 0.85
+    diversity: float = 0.6
+    unreadable: float = 0.25
+    kl: float = 1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the monitor says at a step.
+
+    Attributes:
+        step: The step.
+        alarms: One sentence a signal that counts; empty where all is well.
+    """
+
+    step: int
+    alarms: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return not self.alarms
+
+
+class CollapseMonitor:
+    """Takes a run's logged steps one by one."""
+
+    def __init__(self, thresholds: Thresholds = Thresholds()):
+        self.thresholds = thresholds
+        self._rows: list[Row] = []
+
+    def update(self, row: Row) -> Verdict:
+        """Takes a logged step and judges the run up to it; a signal that was not logged is silent."""
+        self._rows.append(row)
+        if len(self._rows) < self.thresholds.start_steps + self.thresholds.window:
+            return Verdict(row["step"], ())
+        signals = {name: self._compare(name) for name in _SIGNALS}
+        return Verdict(row["step"], tuple(_list_alarms(signals, self.thresholds)))
+
+    def _compare(self, name: str) -> tuple[float, float] | None:
+        """A signal's start and its present value; None where one of them was not logged."""
+        start = [row[name] for row in self._rows[: self.thresholds.start_steps] if name in row]
+        if name == _DRIFT:
+            start = [0.0]  # nothing has moved before the first vote
+        now = [row[name] for row in self._rows[-self.thresholds.window :] if name in row]
+        return (fmean(start), median(now)) if start and now else None
+
+
+def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> list[Verdict]:
+    """The verdict after every logged step."""
+    monitor = CollapseMonitor(thresholds)
+    return [monitor.update(row) for row in rows if "vote/majority_ratio" in row]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The monitor over runs of which it is known, by gold answers, whether they collapsed.
+
+    Attributes:
+        num_collapsed: Runs that did.
+        num_detected: Of them, those with an alarm.
+        num_sound: Runs that did not.
+        num_false_alarms: Of them, those with an alarm.
+        first_alarms: Step of each detected run's first alarm.
+    """
+
+    num_collapsed: int
+    num_detected: int
+    num_sound: int
+    num_false_alarms: int
+    first_alarms: tuple[int, ...]
+
+
+def judge_monitor(
+    runs: Sequence[tuple[Sequence[Row], Sequence[float]]], thresholds: Thresholds = Thresholds(), *, fall: float = 0.1
+) -> Judgement:
+    """Detections and false alarms of the monitor.
+
+    Args:
+        runs: Logged steps of each run, and its Pass@1 before, on the way and after: gold answers enter here alone.
+        thresholds: The monitor's.
+        fall: A run collapsed if its last Pass@1 is at least this far below its first.
+    """
+    first = [next((v.step for v in judge_run(rows, thresholds) if v.alarms), None) for rows, _ in runs]
+    collapsed = [curve[-1] <= curve[0] - fall for _, curve in runs]
+    detected = [step for step, bad in zip(first, collapsed, strict=True) if bad and step is not None]
+    false_alarms = sum(step is not None and not bad for step, bad in zip(first, collapsed, strict=True))
+    return Judgement(sum(collapsed), len(detected), len(runs) - sum(collapsed), false_alarms, tuple(detected))
+
+
+_DRIFT = "vote/label_drift"
+_LENGTH, _MAJORITY, _KL = "response_length/mean", "vote/majority_ratio", "kl"
+_DISTINCT, _ENTROPY = "vote/distinct_answers", "entropy/forks"
+_UNREADABLE = {"vote/abstained": "abstentions", "response_length/truncated": "truncated responses"}
+_SIGNALS = (_DRIFT, _LENGTH, _MAJORITY, _KL, _DISTINCT, _ENTROPY, *_UNREADABLE)
+
+
+def _list_alarms(signals: Mapping[str, tuple[float, float] | None], limits: Thresholds) -> list[str]:
+    alarms = []
+    drift, kl = signals[_DRIFT], signals[_KL]
+    if drift is not None and drift[1] >= limits.label_drift:
+        alarms.append(f"the vote has left {drift[1]:.0%} of its first labels")
+    length = signals[_LENGTH]
+    ratio = length[1] / max(length[0], 1e-9) if length is not None else 1.0
+    if length is not None and not limits.length_low <= ratio <= limits.length_high:
+        alarms.append(f"responses have {length[1]:.0f} tokens, {length[0]:.0f} at the start")
+    if ratio <= limits.consensus_length and _has_consensus_without_diversity(signals, limits):
+        alarms.append("agreement rises while answers, fork entropy and response length fall")
+    for name, what in _UNREADABLE.items():
+        share = signals[name]
+        if share is not None and share[1] - share[0] >= limits.unreadable:
+            alarms.append(f"{what} rose from {share[0]:.0%} to {share[1]:.0%}")
+    if kl is not None and kl[1] >= limits.kl:
+        alarms.append(f"KL from the start is {kl[1]:.2f} nats a fork")
+    return alarms
+
+
+def _has_consensus_without_diversity(signals: Mapping[str, tuple[float, float] | None], limits: Thresholds) -> bool:
+    majority, distinct, entropy = signals[_MAJORITY], signals[_DISTINCT], signals[_ENTROPY]
+    if majority is None or distinct is None or entropy is None:
+        return False
+    risen = majority[1] - majority[0] >= limits.consensus_rise
+    return risen and all(now <= limits.diversity * start for start, now in (distinct, entropy))

@@ -1,0 +1,55 @@
+"""Every token of a sampled response: its entropy, and what the model might have written instead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spine_rl.objective import compute_logps_and_entropies, select_forks
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """Of one response of T tokens, under the distributions that they were drawn from, before top-p.
+
+    Attributes:
+        entropies: (T,) in nats.
+        probabilities: (T,) of the tokens themselves.
+        top_ids: (T, k) likeliest tokens, the likeliest first.
+        top_probabilities: (T, k).
+    """
+
+    entropies: Tensor
+    probabilities: Tensor
+    top_ids: Tensor
+    top_probabilities: Tensor
+
+    def select(self, selector: str, fraction: float = 0.2) -> Tensor:
+        """(T,) bool: the response's forks."""
+        return select_forks(self.entropies[None], torch.ones(1, len(self.entropies)), selector, fraction=fraction)[0]
+
+
+@torch.no_grad()
+def score_tokens(
+    model: Any, prompt: Sequence[int], response: Sequence[int], *, temperature: float = 1.0, top_k: int = 5
+) -> TokenScores:
+    """Scores a response by one forward pass of prompt and response; the result is on the CPU.
+
+    Args:
+        model: A causal language model; its mode is left as it was.
+        prompt: Token ids, at least one.
+        response: Token ids.
+        temperature: Of the distributions, > 0.
+        top_k: Alternatives a token.
+    """
+    was_training = model.training
+    model.eval()
+    ids = torch.tensor([[*prompt, *response]], device=model.device)
+    logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+    model.train(was_training)
+    targets = ids[0, len(prompt) :]
+    logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
+    top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)
+    return TokenScores(entropies.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())

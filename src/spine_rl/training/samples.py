@@ -1,0 +1,57 @@
+"""`samples.jsonl`: a few responses of every so many steps, with each token's entropy and whether it was a fork."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from spine_rl.objective import ObjectiveOutput, TokenBatch
+from spine_rl.token_text import split_text
+
+SAMPLES_FILE = "samples.jsonl"
+
+
+class SampleFile(TrainerCallback):
+    """Appends rows: `step`, `prompt`, `tokens` (texts), `entropies` (nats), `forks` (positions), `advantage`, `band`.
+
+    The rows are the first ones of the step's first micro-batch, on the main process. A resumed run first drops the rows
+    after its checkpoint.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Any, *, every: int = 10, per_step: int = 2):
+        self._path, self._tokenizer, self._every, self._per_step = folder / SAMPLES_FILE, tokenizer, every, per_step
+        self._last_step = 0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and self._path.exists():
+            rows = self._path.read_text().splitlines(keepends=True)
+            self._path.write_text("".join(row for row in rows if json.loads(row)["step"] <= state.global_step))
+
+    def record(self, step: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> None:
+        """Writes responses of a micro-batch, if it is the first of a step that is due.
+
+        Args:
+            step: The optimiser step, counted from 1.
+            inputs: Token ids and masks of the micro-batch, as TRL has them.
+            batch: Its (B, T) statistics.
+            output: What the objective decided.
+        """
+        if step == self._last_step or (step != 1 and step % self._every):
+            return
+        self._last_step = step
+        with self._path.open("a") as file:
+            for row in range(min(self._per_step, len(inputs["completion_ids"]))):
+                file.write(json.dumps({"step": step, **self._describe(row, inputs, batch, output)}) + "\n")
+
+    def _describe(self, row: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Any]:
+        mask = inputs["completion_mask"][row].bool()
+        low, high = output.band_low[row].item(), output.band_high[row].item()
+        return {
+            "prompt": self._tokenizer.decode(inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()].tolist()),
+            "tokens": split_text(self._tokenizer, inputs["completion_ids"][row][mask].tolist()),
+            "entropies": [round(value, 4) for value in batch.entropies[row][mask].tolist()],
+            "forks": output.fork_mask[row][mask].nonzero().flatten().tolist(),
+            "advantage": round(batch.advantages[row].item(), 4),
+            "band": [round(low, 4), round(high, 4)] if high < float("inf") else None,
+        }

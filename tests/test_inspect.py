@@ -1,0 +1,141 @@
+"""Inspect: token scores, the page with hostile responses in a browser, and the test of forks on a known case."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from models import build_qwen2
+from spine_rl.evaluation import Decoding, GenerateEngine, SampledResponse
+from spine_rl.inspect import build_page, validate_forks
+from spine_rl.inspect.validate import TokenTrial, summarize_trials
+from spine_rl.lab.bench import BASE_FOLDER, load_base, make_problems
+from spine_rl.problems import Problem, PromptStyle
+from spine_rl.rollouts import Rollouts, draw_rollouts
+from spine_rl.token_scores import TokenScores, score_tokens
+from spine_rl.voting import hold_vote
+
+ATTACK = "document.title='owned'"
+HOSTILE = f'</style></script><script>{ATTACK}</script><img src=x onerror="{ATTACK}">\u202e\'"'
+
+
+def test_scores_are_of_the_distribution_before_each_token():
+    model, _ = build_qwen2()
+    prompt, response = [5, 6, 7], [8, 9]
+    scores = score_tokens(model, prompt, response, temperature=2.0, top_k=3)
+    with torch.no_grad():
+        logits = model.eval()(torch.tensor([[5, 6, 7, 8]])).logits[0, 2:] / 2.0
+    probabilities = logits.softmax(-1)
+    torch.testing.assert_close(scores.probabilities, probabilities[[0, 1], response])
+    torch.testing.assert_close(scores.entropies, -(probabilities * probabilities.log()).sum(-1))
+    assert scores.top_ids[:, 0].tolist() == probabilities.argmax(-1).tolist()
+
+
+class _Tokenizer:
+    """Every token is the hostile text."""
+
+    def decode(self, ids, **_):
+        return HOSTILE * len(ids)
+
+
+@pytest.fixture
+def hostile_page():
+    scores = TokenScores(
+        torch.tensor([1.0, 0.1]), torch.tensor([0.5, 0.9]), torch.tensor([[1, 2]] * 2), torch.tensor([[0.5, 0.2]] * 2)
+    )
+    response = SampledResponse(HOSTILE * 2, [1, 2], False)
+    problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
+    ballots = [hold_vote(HOSTILE, [HOSTILE, None]), hold_vote("b", ["1", "1"])]
+    drawn = Rollouts(problems, [[1]] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0)
+    return build_page(drawn, _Tokenizer(), "spine")
+
+
+def test_hostile_text_is_text_on_the_page(hostile_page):
+    assert hostile_page.count("<script") == 1
+    assert "<img" not in hostile_page
+    assert "\u202e" not in hostile_page
+    assert not re.search(r"""(src|href)=["'](?!#)""", hostile_page)
+    details = re.search(r'data-details="([^"]*)"', hostile_page)
+    assert details is not None
+    assert "&lt;script&gt;" in details[1]
+
+
+@pytest.mark.slow
+def test_a_browser_runs_the_pages_script_alone(hostile_page, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium")
+    path = tmp_path / "inspect.html"
+    path.write_text(hostile_page)
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    result = subprocess.run([*command, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "<title>SPINE inspect</title>" in result.stdout
+    assert "2 of 2 problems" in result.stdout  # the script ran
+    assert "CONSOLE" not in result.stderr
+
+
+class _Engine:
+    """Continues with 7 if a response begins with 7, with 8 if with 8, and begins anew with 8."""
+
+    context = None
+
+    class tokenizer:  # noqa: N801
+        @staticmethod
+        def decode(ids, **_):
+            return f"\\boxed{{{ids[0]}}}"
+
+    def generate(self, prompts, decoding):
+        return [SampledResponse("", [8] if len(prompt) == 1 else [0], False) for prompt in prompts]
+
+
+def test_only_the_token_that_decides_is_found_to_decide():
+    scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), *[torch.zeros(4)] * 3)
+    response = SampledResponse("\\boxed{7}", [7, 1, 1, 0], False)
+    problems, ballots = [Problem("a", "a")], [hold_vote("a", ["7", "7"])]
+    drawn = Rollouts(problems, [[3]], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    result = validate_forks(_Engine(), drawn, Decoding(max_new_tokens=9), num_tokens=10, num_repeats=2)
+    assert sorted((round(t.entropy, 3), t.resampled, t.kept) for t in result.trials) == [
+        (0.1, 0, 0), (0.1, 0, 0), (0.2, 0, 0), (0.2, 0, 0), (2.0, 1, 0), (2.0, 1, 0),
+    ]  # fmt: skip
+    assert result.num_deciding == 2
+    assert [(score.precision, score.recall) for score in result.selectors] == [(1.0, 1.0), (1.0, 1.0)]
+
+
+def test_precision_recall_and_correlation_by_hand():
+    trials = [TokenTrial(e, top, otsu, changed, 0.0) for e, top, otsu, changed in [
+        (0.1, False, False, 0.0), (0.2, False, False, 0.6), (0.3, True, False, 0.1), (0.4, True, True, 0.9),
+    ]]  # fmt: skip
+    result = summarize_trials(trials)
+    assert [(score.precision, score.recall) for score in result.selectors] == [(0.5, 0.5), (1.0, 0.5)]
+    assert result.correlation is not None
+    assert math.isclose(result.correlation[0], 0.8)  # ranks 1 2 3 4 and 1 3 2 4: 1 − 6·2/60
+    assert summarize_trials([TokenTrial(0.1, True, True, 0.0, 0.0)] * 3).correlation is None
+
+
+@pytest.mark.slow
+def test_the_command_on_the_labs_model(spine, tmp_path):
+    data, out = tmp_path / "p.jsonl", tmp_path / "inspect.html"
+    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in make_problems("adapt", 2).problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, printed, _ = spine(
+        "inspect", "--model", BASE_FOLDER, "--data", data, "--out", out, "--generations", 2, "--max-new-tokens", 110,
+        "--validate-forks", "--validate-tokens", 10, "--validate-repeats", 2,
+    )  # fmt: skip
+    assert status == 0
+    assert "Otsu" in printed
+    assert out.read_text().count('class="response"') == 4
+
+
+def test_rollouts_keep_their_order():
+    engine = GenerateEngine(*load_base())
+    problems = make_problems("adapt", 3).problems
+    drawn = draw_rollouts(engine, problems, PromptStyle(), Decoding(max_new_tokens=6), 2)
+    assert [ballot.problem_id for ballot in drawn.ballots] == [problem.id for problem in problems]
+    assert all(
+        len(scores.entropies) == len(response.token_ids)
+        for scores, response in zip(drawn.all_scores, drawn.all_responses, strict=True)
+    )
