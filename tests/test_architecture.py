@@ -16,6 +16,7 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.answers", ("torch", *HEAVY)),
         ("spine_rl.voting", ("torch", *HEAVY)),
         ("spine_rl.metrics", ("torch", *HEAVY)),
+        ("spine_rl.monitor", ("torch", *HEAVY)),
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
         ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 
 import pytest
+from transformers import TrainerState
 
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
 from spine_rl.report import build_report, group_runs, load_run
 from spine_rl.token_text import split_text
+from spine_rl.training.samples import SampleFile
 
 ATTACK = "document.title='owned'"
 HOSTILE = f'</style><script>{ATTACK}</script><img src=x onerror="{ATTACK}">\u202eabc\x1b[31m'
@@ -102,3 +104,11 @@ def test_pieces_of_text_are_the_whole_text_and_aligned_with_tokens():
     cut = split_text(_ByteTokenizer(), list(data[:2]))  # ends inside a character
     assert len(cut) == 2
     assert cut[0] == "a"
+
+
+def test_a_resumed_run_drops_samples_after_its_checkpoint(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (1, 10, 20)))
+    state = TrainerState(global_step=10, is_world_process_zero=True)
+    SampleFile(tmp_path, None).on_train_begin(None, state, None)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 10]
