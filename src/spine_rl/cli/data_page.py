@@ -29,7 +29,8 @@ def _render(problem: Problem, gold: str | None) -> str:
     parts = [part for message in messages for part in _parts(message)]
     body = "".join(_image(next(images)) if part.get("type") == "image" else _text(part) for part in parts)
     answer = "" if gold is None else f"<p>gold: {html.escape(gold)}</p>\n"
-    return f"<h2>{html.escape(f'{problem.id} · {problem.answer_type or 'auto'}')}</h2>\n{body}{answer}"
+    title = html.escape(f"{problem.id} · {problem.answer_type or 'auto'}")
+    return f"<h2>{title}</h2>\n{body}{answer}"
 
 
 def _parts(message: Any) -> list[dict[str, Any]]:
