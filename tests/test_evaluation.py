@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models import build_qwen2, save_qwen2
 from spine_rl.cli.evaluate import EvalOptions, run_evaluation
@@ -262,7 +263,9 @@ def test_responses_to_other_problems_are_refused(model_folder, tmp_path):
 
 def test_images_are_not_left_out_silently(model_folder, tmp_path):
     with pytest.raises(ConfigError, match="'a' has images; take an image-text model"):
-        record_responses(model_folder, make_plan([Problem("a", "?", images=("a.png",))]), tmp_path / "out")
+        record_responses(
+            model_folder, make_plan([Problem("a", "?", images=(Image.new("RGB", (2, 2)),))]), tmp_path / "out"
+        )
 
 
 # ---- engines

@@ -172,6 +172,19 @@ def test_chats_with_image_parts_pass_through(tmp_path):
         build_prompt(load_problems(write(tmp_path, {"image": "a.png"})).problems[0], PromptStyle(), chat=False)
 
 
+def test_a_page_holds_images_in_place_and_escapes_the_rest(spine, tmp_path):
+    data = write(tmp_path, {"image": "a.png", "prompt": "<script>x</script> <image> end", "answer": "<b>"})
+    page = tmp_path / "page.html"
+    assert spine("data", "show", data, "--html", page, "--gold")[0] == 0
+    text = page.read_text()
+    assert "<script" not in text
+    assert text.index("&lt;script&gt;") < text.index("data:image/png;base64,") < text.index(" end</pre>")
+    assert "gold: &lt;b&gt;" in text
+    status, _, error = spine("data", "show", data, "--html", page)
+    assert (status, error.count("\n")) == (2, 1)
+    assert page.read_text() == text
+
+
 # ---- models
 
 

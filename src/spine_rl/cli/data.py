@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.cli.data_page import render_page
 from spine_rl.errors import RunFolderError
 from spine_rl.problems import Problem, load_problems
 from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
@@ -32,9 +33,20 @@ def list_benchmarks() -> None:
     Console().print(table)
 
 
-def show_problems(source: str, num_problems: int, *, gold: bool) -> None:
-    """Prints problems; what they contain is text, never markup."""
+def show_problems(source: str, num_problems: int, *, gold: bool, html: Path | None = None) -> None:
+    """Prints problems, or writes them as a page; what they contain is text, never markup.
+
+    Raises:
+        RunFolderError: The page exists.
+    """
+    if html is not None and html.exists():
+        raise RunFolderError(f"{html} exists, and is not overwritten; give another --html")
     problem_set = load_problems(source, gold_column="answer" if gold else None, limit=num_problems)
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(render_page(problem_set), encoding="utf-8")
+        print(f"{len(problem_set.problems)} problems are in {html}")
+        return
     console = Console()
     for problem in problem_set.problems:
         console.rule(Text(f"{problem.id} · {problem.answer_type or 'auto'}"))

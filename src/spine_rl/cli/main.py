@@ -392,11 +392,12 @@ def data_show(
     source: Annotated[str, typer.Argument(help="NAME, NAME=PATH of a copy, or a data file.")],
     num_problems: Annotated[int, typer.Option("-n", min=1, help="How many problems.")] = 3,
     gold: Annotated[bool, typer.Option("--gold", help="Show the gold answers too.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the images here; never overwrites.")] = None,
 ) -> None:
     """Prompts as a model sees them (before its chat template), options, images and answer types."""
     from spine_rl.cli.data import show_problems
 
-    show_problems(source, num_problems, gold=gold)
+    show_problems(source, num_problems, gold=gold, html=html)
 
 
 @data_app.command(name="export")

@@ -82,9 +82,9 @@ def _fill(messages: Messages, images: list[Any]) -> Messages:
 
 
 def _refuse_image_tokens(processor: Any, problem: Problem, messages: Messages) -> None:
-    tokens = {getattr(owner, "image_token", None) for owner in (processor, processor.tokenizer)} - {None}
+    tokens = {getattr(owner, "image_token", None) for owner in (processor, processor.tokenizer)}
     texts = [part.get("text") or "" for message in to_parts(messages) for part in message["content"]]
-    for token in sorted(tokens):
+    for token in filter(None, tokens):
         if any(token in text for text in texts):
             raise DataError(
                 f"problem {problem.id!r}: its text has {token!r}, which the model reads as a picture; reword it"

@@ -7,7 +7,6 @@ from transformers import PreTrainedModel
 
 from spine_rl.evaluation.engines.base import Decoding, Prompt
 from spine_rl.objective import compute_logps_and_entropies
-from spine_rl.sharing.forward import TOKEN_TYPES
 
 Encode = Callable[[Sequence[Prompt]], dict[str, torch.Tensor]]
 
@@ -59,7 +58,7 @@ def _sum_entropies(
     responses = torch.tensor([response + [0] * (width - len(response)) for _, response in rows])
     is_response = torch.arange(width) < lengths
     added = {"input_ids": responses, "attention_mask": is_response.long()}
-    added |= {name: torch.zeros_like(responses) for name in TOKEN_TYPES if name in inputs}
+    added |= {name: torch.zeros_like(responses) for name in inputs if name.endswith("token_type_ids")}
     inputs = inputs | {name: torch.cat([inputs[name], values], dim=1) for name, values in added.items()}
     if isinstance(rows[0][0], list):  # image-text models find positions themselves
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
