@@ -3,8 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spine_rl.answers import resolve_answer_type, response_key
+from spine_rl.errors import ConfigError
 from spine_rl.evaluation import Decoding
 from spine_rl.evaluation.engines import GenerateEngine, SampledResponse
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
@@ -63,10 +65,11 @@ def draw_rollouts(
     """Draws and scores `num_generations` responses to each problem.
 
     Raises:
-        ConfigError: A prompt leaves no room for a response.
-        DataError: A problem has images.
+        ConfigError: A prompt leaves no room for a response, a problem has images, or the model takes them.
     """
-    prompts = prepare_prompts(engine, problems, style, decoding.max_new_tokens)
+    if engine.processor is not None:
+        raise ConfigError("this command reads text only so far; give a language model, and problems without images")
+    prompts: list[Any] = prepare_prompts(engine, problems, style, decoding.max_new_tokens)
     started = time.perf_counter()
     responses = draw_responses(engine, prompts, decoding, num_generations)
     sampled = time.perf_counter()

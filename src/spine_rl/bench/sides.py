@@ -50,7 +50,7 @@ def build_trainer(
             reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common
         )
     else:
-        trainer = SpineTrainer(args=SpineConfig(**arguments, preset=side), **common)
+        trainer = SpineTrainer(args=SpineConfig(**arguments, preset=side, freeze_vision=False), **common)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

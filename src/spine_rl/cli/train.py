@@ -14,7 +14,7 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
 from spine_rl.errors import ConfigError, SpineError
-from spine_rl.models import get_context_length, load_model_and_tokenizer
+from spine_rl.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.problems import (
     Problem,
     ProblemSet,
