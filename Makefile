@@ -1,11 +1,11 @@
-# Habits: make demo | test | lint | format | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | lint | format | bench | docs | base | evidence | clean. Each sets up .venv on first use.
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint format docs base evidence clean
+.PHONY: demo test lint format bench docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+
+bench: $(STAMP)  ## SPINE beside TRL, in about three minutes
+	HF_HUB_OFFLINE=1 $(RUN)/spine bench --quick --out runs/bench-$(shell date +%Y%m%d-%H%M%S)
 
 docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
 	$(RUN)/python -m spine_rl.lab.evidence --out docs/results/lab --only-report
