@@ -41,5 +41,5 @@ def test_step_does_not_depend_on_processes_or_accumulation(tmp_path, preset):
         for name, gradient in gradients.items():
             assert (other[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-9, name
         for name, value in logged.items():
-            if not name.startswith("completions"):  # TRL's own, of which it logs more
+            if not name.startswith(("completions", "memory")):  # TRL's own, of which it logs more; the machine's
                 assert other_logged[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name

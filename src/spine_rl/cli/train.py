@@ -78,6 +78,9 @@ def run_train(tokens: list[str]) -> None:
     if trainer.is_world_process_zero():
         write_sampling(folder, count_responses(trainer.args, trainer.state.global_step), len(dataset))
         Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
+    if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
+        trainer.accelerator.wait_for_everyone()
+        trainer.accelerator.end_training()
 
 
 def _output_folder(arguments: Arguments) -> Path:
