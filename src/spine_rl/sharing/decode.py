@@ -56,9 +56,11 @@ def generate_shared(
     groups = group_rows(input_ids, mask, [v for k, v in _tensors(kwargs).items() if k != "attention_mask"])
     kwargs |= {name: value[groups.first] for name, value in _tensors(kwargs).items()}
     decode = functools.partial(decode_groups, group_index=groups.index)
-    return original(input_ids[groups.first], **kwargs, custom_generate=decode)
+    tokens = original(input_ids[groups.first], **kwargs, custom_generate=decode)
+    return tokens.clone()  # a tensor that autograd takes
 
 
+@torch.inference_mode()
 def decode_groups(
     model: Any,
     input_ids: Tensor,
