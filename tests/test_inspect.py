@@ -13,7 +13,7 @@ from models import build_qwen2
 from spine_rl.evaluation import Decoding, GenerateEngine, SampledResponse
 from spine_rl.inspect import build_page, validate_forks
 from spine_rl.inspect.validate import TokenTrial, summarize_trials
-from spine_rl.lab.bench import BASE_FOLDER, load_base, make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.rollouts import Rollouts, draw_rollouts
 from spine_rl.token_scores import TokenScores, score_tokens
@@ -119,10 +119,11 @@ def test_precision_recall_and_correlation_by_hand():
 @pytest.mark.slow
 def test_the_command_on_the_labs_model(spine, tmp_path):
     data, out = tmp_path / "p.jsonl", tmp_path / "inspect.html"
-    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in make_problems("adapt", 2).problems]
+    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, printed, _ = spine(
-        "inspect", "--model", BASE_FOLDER, "--data", data, "--out", out, "--generations", 2, "--max-new-tokens", 110,
+        "inspect", "--model", ARITHMETIC.base, "--data", data, "--out", out, "--generations", 2,
+        "--max-new-tokens", 110,
         "--validate-forks", "--validate-tokens", 10, "--validate-repeats", 2,
     )  # fmt: skip
     assert status == 0
@@ -131,8 +132,8 @@ def test_the_command_on_the_labs_model(spine, tmp_path):
 
 
 def test_rollouts_keep_their_order():
-    engine = GenerateEngine(*load_base())
-    problems = make_problems("adapt", 3).problems
+    engine = GenerateEngine(*ARITHMETIC.load_base())
+    problems = ARITHMETIC.make_problems("adapt", 3).problems
     drawn = draw_rollouts(engine, problems, PromptStyle(), Decoding(max_new_tokens=6), 2)
     assert [ballot.problem_id for ballot in drawn.ballots] == [problem.id for problem in problems]
     assert all(
