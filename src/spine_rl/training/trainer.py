@@ -48,7 +48,7 @@ from spine_rl.training.label_drift import LabelDrift
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
-from spine_rl.training.samples import SampleFile
+from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
@@ -111,7 +111,7 @@ class SpineTrainer(GRPOTrainer):
         if isinstance(model, PreTrainedModel):
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
-        self.sample_file: SampleFile | None = None  # set it, and samples are recorded
+        self.sample_file: TokenRecorder | None = None  # set it, and micro-batches are recorded
         self._label_drift = LabelDrift()
         self._statistics = StepStatistics()
         self._election: Election | None = None
