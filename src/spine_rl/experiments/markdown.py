@@ -10,5 +10,6 @@ def render_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def quote(text: str) -> str:
-    """A token as code: no markup, and spaces and line ends can be seen."""
-    return "`" + ascii(text)[1:-1].replace("`", "\\x60") + "`"
+    """A token as code: no markup, and what is not printable as its number."""
+    shown = (char if char.isprintable() and char != "`" else f"\\x{ord(char):02x}" for char in text)
+    return f"`{''.join(shown)}`"

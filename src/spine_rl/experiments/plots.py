@@ -186,4 +186,6 @@ def _add_legend(figure: Figure, axes: Any) -> None:
         entries = {**dict(zip(labels, handles, strict=True)), **entries}
         panel.set_visible(panel.has_data())
     with matplotlib.rc_context(_STYLE):
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=6, frameon=False)
+        figure.legend(
+            entries.values(), entries.keys(), loc="outside lower center", ncols=2 * axes.shape[1], frameon=False
+        )

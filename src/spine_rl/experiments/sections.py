@@ -12,6 +12,8 @@ from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.tables import Group, estimate
 from spine_rl.experiments.tables import to_json as estimate_to_json
 
+_LEAST_SHARE = 0.001  # of the tokens, for a token to stand in the table
+
 Section = Callable[[Experiment, str, Sequence[Group], Path], list[str]]
 
 
@@ -121,6 +123,7 @@ def _token_table(group: Group) -> str:
     rows = [
         [quote(text), f"{count:.0f}", f"{forks / count:.0%}", f"{entropy / count:.3f}"]
         for text, (count, forks, entropy) in sorted(totals.items(), key=lambda item: -item[1][1] / item[1][0])
+        if count >= _LEAST_SHARE * sum(each[0] for each in totals.values())
     ]
     return render_table(["token", "tokens", "updated", "mean entropy (nats)"], rows)
 

@@ -43,7 +43,13 @@ from spine_rl.training.dataset import (
     get_answer_format,
     strip_dataset,
 )
-from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
+from spine_rl.training.election import (
+    Election,
+    Response,
+    hold_election,
+    make_label_choice,
+    summarize_lengths,
+)
 from spine_rl.training.label_drift import LabelDrift
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
@@ -169,7 +175,12 @@ class SpineTrainer(GRPOTrainer):
                 process_index=self.accelerator.process_index,
                 num_processes=self.accelerator.num_processes,
                 rule=self.args.vote_rule,
-                gold_rewards=self.gold_keys if self.args.reward_source == "gold" else None,
+                choose_label=make_label_choice(
+                    self.args.reward_source or "vote",
+                    self.gold_keys,
+                    seed=self.args.seed,
+                    step=self.state.global_step,
+                ),
             )
             self._log_election(self._election)
         return self._election.rewards[self._election.local].tolist()
@@ -269,6 +280,7 @@ class SpineTrainer(GRPOTrainer):
                 old_logps=inputs.get("old_per_token_logps"),
                 ref_logps=inputs.get("ref_per_token_logps"),
                 importance_ratio=inputs.get("importance_sampling_ratio"),
+                token_ids=inputs["completion_ids"],
             )
             share = self._window_share()
             output = compute_loss(
