@@ -24,12 +24,12 @@ from spine_rl.training.problem_dataset import build_dataset
 EVALUATION_BATCH_SIZE = 128
 
 
-def run_cell(cell: Cell, tasks: Mapping[str, TaskRef], on_step: Callable[[int], None] = lambda step: None) -> Record:
+def run_cell(tasks: Mapping[str, TaskRef], cell: Cell, on_step: Callable[[int], None]) -> Record:
     """Runs a cell.
 
     Args:
-        cell: Which.
         tasks: The experiment's tasks by name, for evaluations on other ones.
+        cell: Which.
         on_step: Called with every step that is done.
     """
     started = time.perf_counter()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from spine_rl.errors import DataError, RunFolderError
 
 if TYPE_CHECKING:  # a worker writes records, and stays light
-    from spine_rl.experiments.cells import Cell
+    from spine_rl.experiments.cells import Named
 
 Record = dict[str, Any]  # as `adaptation.run_cell` makes it
 CELLS_FOLDER = "cells"
 
 
-def find_cell_path(folder: Path, cell: "Cell") -> Path:
+def find_cell_path(folder: Path, cell: "Named") -> Path:
     return folder / CELLS_FOLDER / f"{cell.name}.json"
 
 
@@ -27,7 +27,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     os.replace(new, path)
 
 
-def load_records(folder: Path, cells: "Iterable[Cell]") -> list[Record]:
+def load_records(folder: Path, cells: "Iterable[Named]") -> list[Record]:
     """The finished ones among these cells, in their order.
 
     Raises:
