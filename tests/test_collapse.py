@@ -1,13 +1,19 @@
 """The collapse monitor: each signal alone, judged runs, and what the guard does to a run."""
 
 import json
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
 
 from models import save_qwen2
+from spine_rl import SpineTrainer
 from spine_rl.monitor import CollapseMonitor, judge_monitor, judge_run
+from spine_rl.training.collapse_guard import CollapseGuard
 
 SOUND = {
     "vote/majority_ratio": 0.4, "vote/distinct_answers": 5.0, "vote/label_drift": 0.1, "vote/abstained": 0.0,
@@ -99,3 +105,101 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     best, last = load_file(out / "best" / "model.safetensors"), load_file(out / "model.safetensors")
     assert all(torch.equal(best[name], last[name]) for name in best) == (action == "rollback")
     assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
+
+
+# ---- over a resume
+
+
+class _Trainer:
+    """Saves the step that its state is at."""
+
+    def __init__(self, state):
+        self.accelerator, self._state = SimpleNamespace(wait_for_everyone=lambda: None), state
+
+    def is_world_process_zero(self):
+        return True
+
+    def save_model(self, folder):
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "weights.txt").write_text(str(self._state.global_step))
+
+
+def run_guard(folder, rows, *, history=(), on_collapse="stop"):
+    """Logs rows as training does, after those in a checkpoint, and gives the warnings and the step of the stop."""
+    state, control = TrainerState(log_history=list(history)), TrainerControl()
+    state.global_step = history[-1]["step"] if history else 0
+    guard = CollapseGuard(_Trainer(state), folder, on_collapse=on_collapse, keep_best=True)
+    args = SimpleNamespace(save_steps=4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        guard.on_train_begin(args, state, control)
+        for row in rows if not control.should_training_stop else ():
+            state.global_step = row["step"]
+            guard.on_log(args, state, control, logs={name: value for name, value in row.items() if name != "step"})
+            if control.should_training_stop:
+                break
+    return [str(warning.message) for warning in caught], state.global_step
+
+
+def read_best(folder):
+    return (folder / "best" / "weights.txt").read_text(), (folder / "best" / "step.txt").read_text().strip()
+
+
+def test_a_resumed_run_goes_on_with_its_signals(tmp_path):
+    rows = make_rows(**{"response_length/mean": 20.0})  # an alarm needs the start, which a resumed run has behind it
+    whole, broken = run_guard(tmp_path / "a", rows), run_guard(tmp_path / "b", rows[12:], history=rows[:12])
+    assert whole[1] == 13
+    assert broken == whole
+    assert "step 13: this looks like a collapse: responses have 20 tokens, 50 at the start; stopping" in whole[0][0]
+    assert run_guard(tmp_path / "c", rows[12:])[0] == []  # what starting anew would have seen
+
+
+def test_an_alarm_before_the_checkpoint_still_counts(tmp_path):
+    rows = make_rows(**{"response_length/mean": 20.0})
+    assert run_guard(tmp_path / "a", rows[16:], history=rows[:16])[1] == 16
+    run_guard(tmp_path / "b", rows[:16], on_collapse="warn")
+    assert read_best(tmp_path / "b") == ("12", "12")
+    well = [{**SOUND, "step": step} for step in range(17, 40)]
+    said, step = run_guard(tmp_path / "b", well, history=rows[:16], on_collapse="warn")
+    assert (len(said), step) == (1, 39)
+    assert read_best(tmp_path / "b") == ("12", "12")  # none is kept after an alarm, as in an unbroken run
+
+
+def test_best_survives_a_resume_unless_it_comes_from_after_the_checkpoint(tmp_path):
+    rows = make_rows()
+    run_guard(tmp_path, rows[:10])
+    assert read_best(tmp_path) == ("8", "8")
+    run_guard(tmp_path, [], history=rows[:9])
+    assert read_best(tmp_path) == ("8", "8")
+    run_guard(tmp_path, rows[9:12], history=rows[:9])
+    assert read_best(tmp_path) == ("12", "12")
+    run_guard(tmp_path, [], history=rows[:11])
+    assert read_best(tmp_path) == ("11", "11")
+    (tmp_path / "best").rename(tmp_path / ".best.old")  # stopped between the renames
+    run_guard(tmp_path, [], history=rows[:12])
+    assert read_best(tmp_path) == ("11", "11")
+    run_guard(tmp_path, [])  # a new run
+    assert read_best(tmp_path) == ("0", "0")
+
+
+@pytest.mark.slow
+def test_first_labels_survive_a_resume(spine, tmp_path, monkeypatch):
+    monkeypatch.setattr(SpineTrainer, "_key", lambda self, completion, *_: str(sum(map(ord, str(completion))) % 3))
+    model, data = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl"
+    data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
+
+    def train(out, *more):
+        status, _, error = spine(
+            "train", "--model", model, "--data", data, "--output_dir", tmp_path / out, "--num_generations=5",
+            "--per_device_train_batch_size=20", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
+            "--report_to=none", "--lr_scheduler_type=constant", "--save_steps=1", *more,
+        )  # fmt: skip
+        assert status == 0, error
+        rows = [json.loads(line) for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
+        return {row["step"]: row["vote/label_drift"] for row in rows if "vote/label_drift" in row}
+
+    whole = train("whole", "--max_steps=3")
+    train("broken", "--max_steps=1")
+    assert train("broken", "--max_steps=3", "--resume") == whole
+    assert set(whole) == {2, 3}
+    assert any(whole.values())

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from spine_rl.monitor import CollapseMonitor, Verdict
 ON_COLLAPSE = ("warn", "stop", "rollback")
 KEEP_BEST = ("none", "label-free")
 BEST_FOLDER = "best"
+_NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
 
 
 class CollapseGuard(TrainerCallback):
     """Judges every logged step and acts on the first alarm.
 
     With `keep_best`, or for a rollback, the weights of the last healthy step are kept in the run's folder as `best`,
-    every `save_steps` steps: the checkpoint that can be chosen without labels. A resumed run starts its signals anew.
+    every `save_steps` steps: the checkpoint that can be chosen without labels. A resumed run goes on with the signals
+    that its checkpoint has logged, and with `best`; an alarm that was raised before the checkpoint still counts.
 
     Args:
         trainer: Whose run it is; it saves, so that sharded weights are whole.
@@ -35,29 +37,40 @@ class CollapseGuard(TrainerCallback):
         self._trainer, self._best = trainer, folder / BEST_FOLDER
         self._on_collapse, self._keeps = on_collapse, keep_best or on_collapse == "rollback"
         self._monitor = CollapseMonitor()
-        self._warned = False
+        self._alarmed = False
         self._kept_step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if self._keeps:  # a rollback before the first healthy step goes to the start
-            self._save(state.global_step)
+        self._monitor, self._alarmed = CollapseMonitor(), False
+        for row in state.log_history:  # empty but for a resumed run
+            self._judge(row, control)
+        if self._keeps:
+            kept = self._read_kept_step() if state.global_step > 0 else None
+            if kept is None or kept > state.global_step:  # a rollback before the first healthy step goes to the start
+                self._save(state.global_step)
+            else:
+                self._kept_step = kept
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "vote/majority_ratio" not in logs:
-            return
-        verdict = self._monitor.update({"step": state.global_step, **logs})
-        if self._warned:
-            return
-        if not verdict.healthy:
-            self._warned = True
-            warnings.warn(self._describe(verdict), stacklevel=2)
-            control.should_training_stop |= self._on_collapse != "warn"
-        elif self._keeps and state.global_step - self._kept_step >= _every(args.save_steps, state.max_steps):
+        healthy = self._judge({"step": state.global_step, **(logs or {})}, control)
+        due = state.global_step - self._kept_step >= _every(args.save_steps, state.max_steps)
+        if healthy and self._keeps and due:
             self._save(state.global_step)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        if self._warned and self._on_collapse == "rollback":
+        if self._alarmed and self._on_collapse == "rollback":
             load_weights(self._trainer.accelerator.unwrap_model(model), self._best)
+
+    def _judge(self, row: Mapping[str, Any], control: Any) -> bool:
+        """Whether a step has a verdict, and no alarm was ever raised; acts on the first one."""
+        if "vote/majority_ratio" not in row:
+            return False
+        verdict = self._monitor.update(row)
+        if not verdict.healthy and not self._alarmed:
+            self._alarmed = True
+            warnings.warn(self._describe(verdict), stacklevel=3)
+            control.should_training_stop |= self._on_collapse != "warn"
+        return not self._alarmed
 
     def _describe(self, verdict: Verdict) -> str:
         actions = {
@@ -68,17 +81,26 @@ class CollapseGuard(TrainerCallback):
         alarms = "; ".join(verdict.alarms)
         return f"step {verdict.step}: this looks like a collapse: {alarms}; {actions[self._on_collapse]}"
 
+    def _read_kept_step(self) -> int | None:
+        """The step of the weights in `best`, brought back if a save was stopped between its two renames."""
+        old = self._best.with_name(_OLD)
+        if self._trainer.is_world_process_zero() and old.exists() and not self._best.exists():
+            os.replace(old, self._best)
+        self._trainer.accelerator.wait_for_everyone()
+        path = self._best / _STEP_FILE
+        return int(path.read_text()) if path.exists() else None
+
     def _save(self, step: int) -> None:
         """Whole or not at all: written beside, then renamed."""
         self._kept_step = step
-        new = self._best.with_name(f".{BEST_FOLDER}.new")
+        new = self._best.with_name(_NEW)
         if self._trainer.is_world_process_zero():
             shutil.rmtree(new, ignore_errors=True)
         self._trainer.accelerator.wait_for_everyone()
         self._trainer.save_model(str(new))
         if self._trainer.is_world_process_zero():
-            (new / "step.txt").write_text(f"{step}\n")
-            old = self._best.with_name(f".{BEST_FOLDER}.old")
+            (new / _STEP_FILE).write_text(f"{step}\n")
+            old = self._best.with_name(_OLD)
             shutil.rmtree(old, ignore_errors=True)
             if self._best.exists():
                 os.replace(self._best, old)
