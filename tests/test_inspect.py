@@ -45,7 +45,11 @@ class _Tokenizer:
 @pytest.fixture
 def hostile_page():
     scores = TokenScores(
-        torch.tensor([1.0, 0.1]), torch.tensor([0.5, 0.9]), torch.tensor([[1, 2]] * 2), torch.tensor([[0.5, 0.2]] * 2)
+        torch.tensor([1.0, 0.1]),
+        torch.tensor([1, 2]),
+        torch.tensor([0.5, 0.9]),
+        torch.tensor([[1, 2]] * 2),
+        torch.tensor([[0.5, 0.2]] * 2),
     )
     response = SampledResponse(HOSTILE * 2, [1, 2], False)
     problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
@@ -93,7 +97,7 @@ class _Engine:
 
 
 def test_only_the_token_that_decides_is_found_to_decide():
-    scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), *[torch.zeros(4)] * 3)
+    scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), torch.tensor([7, 1, 1, 0]), *[torch.zeros(4)] * 3)
     response = SampledResponse("\\boxed{7}", [7, 1, 1, 0], False)
     problems, ballots = [Problem("a", "a")], [hold_vote("a", ["7", "7"])]
     drawn = Rollouts(problems, [[3]], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)

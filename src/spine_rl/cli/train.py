@@ -57,8 +57,9 @@ def run_train(tokens: list[str]) -> None:
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
     if trainer.args.sample_steps > 0:
-        trainer.sample_file = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
-        trainer.add_callback(trainer.sample_file)
+        samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
+        trainer.sample_file = samples
+        trainer.add_callback(samples)
     keep_best = trainer.args.keep_best != "none"
     trainer.add_callback(CollapseGuard(trainer, folder, on_collapse=trainer.args.on_collapse, keep_best=keep_best))
     show_live(trainer, LiveView())
