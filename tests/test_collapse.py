@@ -109,7 +109,7 @@ def collapsing(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
+@pytest.mark.parametrize("action", ["warn", "stop", "rollback", "retry"])
 def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
@@ -118,13 +118,19 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
             "train", "--model", model, "--data", data, "--output_dir", out, "--max_steps=6", "--num_generations=2",
             "--per_device_train_batch_size=4", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
             "--report_to=none", "--on_collapse", action, "--save_steps=2", "--keep_best=label-free", "--preset=spine",
+            "--lr_scheduler_type=constant",
         )  # fmt: skip
     assert status == 0
-    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert max(steps) == (6 if action == "warn" else 4)
-    assert (out / "best" / "step.txt").read_text() == "2\n"
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["step"] for row in rows) == (6 if action in ("warn", "retry") else 4)
+    retried = [row["guard/retried_from"] for row in rows if "guard/retried_from" in row]
+    assert retried == ([2] if action == "retry" else [])  # an alarm after the last step has none to follow
+    rates = {row["step"]: row["learning_rate"] for row in rows if "learning_rate" in row}
+    if action in ("warn", "retry"):
+        assert rates[6] == pytest.approx(rates[4] * (0.5 if action == "retry" else 1))
+    assert (out / "best" / "step.txt").read_text() == ("5\n" if action == "retry" else "2\n")
     best, last = load_file(out / "best" / "model.safetensors"), load_file(out / "model.safetensors")
-    assert all(torch.equal(best[name], last[name]) for name in best) == (action == "rollback")
+    assert all(torch.equal(best[name], last[name]) for name in best) == (action in ("rollback", "retry"))
     assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
 
 
