@@ -19,7 +19,7 @@ from spine_rl.problems import (
     Problem,
     ProblemSet,
     PromptStyle,
-    build_prompt,
+    build_text_prompts,
     check_prompt_lengths,
     encode_prompts,
     load_problems,
@@ -166,7 +166,7 @@ def _render_prompts(
             "image-text model"
         )
     chat = processing_class.chat_template is not None
-    prompts = [build_prompt(problem, style, chat=chat) for problem in problems]
+    prompts = build_text_prompts(problems, style, chat=chat)
     return prompts, [*map(len, encode_prompts(processing_class, prompts))]
 
 
