@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from spine_rl.lab.adapt import adapt_lab
-from spine_rl.lab.bench import make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.monitor import judge_monitor, judge_run
 
 RUNS = (  # method, learning rate, seed
@@ -25,8 +25,9 @@ RUNS = (  # method, learning rate, seed
 
 
 def run(method: str, learning_rate: float, seed: int) -> dict:
-    problems = make_problems("adapt", 64, seed=seed)
+    problems = ARITHMETIC.make_problems("adapt", 64, seed=seed)
     result = adapt_lab(
+        ARITHMETIC,
         method,
         problems,
         learning_rate=learning_rate,

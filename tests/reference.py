@@ -1,6 +1,7 @@
 """The specification in plain loops and float64: imports nothing of the package, and no tensor library."""
 
 import math
+import random
 from fractions import Fraction
 
 
@@ -42,6 +43,18 @@ def forks_top_fraction(entropies, fraction):
     return set(sorted(range(len(entropies)), key=lambda t: (-entropies[t], t))[:count])
 
 
+def forks_low_entropy(entropies, fraction):
+    count = math.ceil(Fraction(str(fraction)) * len(entropies))
+    return set(sorted(range(len(entropies)), key=lambda t: (entropies[t], t))[:count])
+
+
+def forks_random_fraction(ids, fraction):
+    rng = random.Random(" ".join(str(token) for token in ids))
+    draws = [rng.random() for _ in ids]
+    count = math.ceil(Fraction(str(fraction)) * len(ids))
+    return set(sorted(range(len(ids)), key=lambda t: -draws[t])[:count])
+
+
 def forks_otsu(entropies, num_bins=100):
     if not entropies:
         return set()
@@ -78,7 +91,7 @@ def band_median_mad(values):
 
 
 def loss(responses, objective):
-    """Loss of a step: `responses` are dicts of logps, old_logps, ref_logps, entropies (lists) and advantage."""
+    """Loss of a step: `responses` are dicts of ids, logps, old_logps, ref_logps, entropies (lists) and advantage."""
     tokens = sum(len(r["logps"]) for r in responses)
     policy, band, anchor, num_forks = [], [], [], 0
     for r in responses:
@@ -89,11 +102,14 @@ def loss(responses, objective):
             "all": lambda h=h: forks_all(h),
             "top_fraction": lambda h=h: forks_top_fraction(h, objective["fork_fraction"]),
             "otsu": lambda h=h: forks_otsu(h),
+            "low_entropy": lambda h=h: forks_low_entropy(h, objective["fork_fraction"]),
+            "random_fraction": lambda r=r: forks_random_fraction(r["ids"], objective["fork_fraction"]),
         }[objective["fork_selector"]]()
         num_forks += len(forks)
         values = [h[t] for t in sorted(forks)]
         low, high = {
             "none": lambda values=values: (0.0, math.inf),
+            "zero": lambda values=values: (0.0, 0.0),
             "quantile": lambda values=values: band_quantile(values, 0.1, 0.5),
             "median_mad": lambda values=values: band_median_mad(values),
         }[objective["band"]]()

@@ -24,7 +24,7 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.cli.grade", ("torch", *HEAVY)),
         ("spine_rl.cli.data", ("torch", *HEAVY)),
         ("spine_rl.cli.main", ("torch", *HEAVY)),
-        ("spine_rl.lab.arithmetic", ("torch", *HEAVY)),
+        ("spine_rl.lab.families.arithmetic", ("torch", *HEAVY)),
         ("spine_rl.evaluation", ("trl",)),
     ],
 )

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import save_qwen2
 from spine_rl.cli.train import run_train
-from spine_rl.lab.bench import BASE_FOLDER, make_problems
+from spine_rl.lab.families.arithmetic import generate_chains
+from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 QUICK = [
@@ -165,11 +166,21 @@ def test_benchmark_files_go_through_training_saving_and_evaluation(spine, model_
 
 
 def test_eval_of_the_lab_model(spine, tmp_path):
-    problem_set = make_problems("held_out", 16, num_operations=3)
+    problem_set = to_problem_set("short", generate_chains("held_out", 16, num_operations=3))
     data, result = tmp_path / "chains.jsonl", tmp_path / "eval.json"
     rows = [{"id": p.id, "prompt": p.prompt, "answer": problem_set.gold_answers[p.id]} for p in problem_set.problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = ("eval", "--model", BASE_FOLDER, "--data", data, "--samples=4", "--max-new-tokens=120", "--json", result)
+    command = (
+        "eval",
+        "--model",
+        ARITHMETIC.base,
+        "--data",
+        data,
+        "--samples=4",
+        "--max-new-tokens=120",
+        "--json",
+        result,
+    )
     assert spine(*command, "--temperature=1.0", "--top-p=1.0")[0] == 0
     metrics = json.loads(result.read_text())
     assert metrics["n_problems"] == 16
@@ -230,11 +241,20 @@ def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder,
 
 
 def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):
-    problem_set = make_problems("held_out", 24)
+    problem_set = ARITHMETIC.make_problems("held_out", 24)
     data = tmp_path / "chains.jsonl"
     rows = [{"id": p.id, "prompt": p.prompt, "answer": problem_set.gold_answers[p.id]} for p in problem_set.problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = ["eval", "--model", BASE_FOLDER, "--data", data, "--samples=4", "--max-new-tokens=120", "--batch-size=16"]
+    command = [
+        "eval",
+        "--model",
+        ARITHMETIC.base,
+        "--data",
+        data,
+        "--samples=4",
+        "--max-new-tokens=120",
+        "--batch-size=16",
+    ]
     assert spine(*command, "--out", tmp_path / "whole")[0] == 0
     broken = tmp_path / "broken"
     process = subprocess.Popen([sys.executable, "-m", "spine_rl.cli.main", *map(str, command), "--out", str(broken)])

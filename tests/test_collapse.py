@@ -14,6 +14,8 @@ from models import save_qwen2
 from spine_rl import SpineTrainer
 from spine_rl.monitor import CollapseMonitor, judge_monitor, judge_run
 from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.first_labels import compare_with_first_labels
+from spine_rl.voting import hold_vote
 
 SOUND = {
     "vote/majority_ratio": 0.4, "vote/distinct_answers": 5.0, "vote/label_drift": 0.1, "vote/abstained": 0.0,
@@ -72,6 +74,25 @@ def test_detections_and_false_alarms():
     judged = judge_monitor([(bad, [0.5, 0.1]), (bad, [0.5, 0.6]), (good, [0.5, 0.3]), (good, [0.5, 0.45])])
     assert (judged.num_collapsed, judged.num_detected, judged.num_sound, judged.num_false_alarms) == (2, 1, 2, 1)
     assert judged.first_alarms == (13,)  # drift from step 11 on, the median of five from 13
+
+
+def test_first_labels_are_remembered_with_their_margin():
+    def vote(problem_id, *keys):
+        return hold_vote(problem_id, keys)
+
+    first = {}
+    # Margins: a leads 3 to 1 of 4, b 2 to 1 of 4 with an abstention; c abstains altogether.
+    signals = compare_with_first_labels(
+        first, [vote("p", *"aaax"), vote("q", "b", "b", "y", None), vote("r", None, None)]
+    )
+    assert first == {"p": ("a", 0.5), "q": ("b", 0.25)}
+    assert signals == {"first_label_share": pytest.approx((0.5 * 0.75 + 0.25 * 0.5) / 0.75)}
+    signals = compare_with_first_labels(first, [vote("p", *"xxxa"), vote("q", *"bbbb")])
+    assert signals["label_drift"] == pytest.approx(0.5 / 0.75)
+    assert signals["first_label_share"] == pytest.approx((0.5 * 0.25 + 0.25 * 1) / 0.75)
+    # All abstain: there is no label to have drifted, and none of the responses gives the first one.
+    assert compare_with_first_labels(first, [vote("p", None, None)]) == {"first_label_share": 0.0}
+    assert compare_with_first_labels({}, [vote("r", None, None)]) == {}
 
 
 @pytest.fixture

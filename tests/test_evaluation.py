@@ -27,7 +27,7 @@ from spine_rl.evaluation.records import Record, Recorded, first_difference, keep
 from spine_rl.evaluation.report import build_report
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
 from spine_rl.evaluation.statistics import bootstrap_means, compare_paired
-from spine_rl.lab.bench import load_base, make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle, encode_prompts
 from spine_rl.training import SpineConfig
 from spine_rl.training.run_folder import count_responses
@@ -335,9 +335,10 @@ def shape(value):
 
 
 def test_continuous_batching_agrees_with_generate_and_repeats_itself():
-    model, tokenizer = load_base()
+    model, tokenizer = ARITHMETIC.load_base()
     prompts = encode_prompts(
-        tokenizer, [[{"role": "user", "content": problem.prompt}] for problem in make_problems("adapt", 6).problems]
+        tokenizer,
+        [[{"role": "user", "content": problem.prompt}] for problem in ARITHMETIC.make_problems("adapt", 6).problems],
     )
     engines = GenerateEngine(model, tokenizer), ContinuousEngine(model, tokenizer)
     greedy = [engine.generate(prompts, Decoding(100, temperature=0.0, batch_size=3)) for engine in engines]

@@ -13,7 +13,7 @@ from models import build_qwen2
 from spine_rl.evaluation import Decoding, GenerateEngine, SampledResponse
 from spine_rl.inspect import build_page, validate_forks
 from spine_rl.inspect.validate import TokenTrial, summarize_trials
-from spine_rl.lab.bench import BASE_FOLDER, load_base, make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.rollouts import Rollouts, draw_rollouts
 from spine_rl.token_scores import TokenScores, score_tokens
@@ -46,7 +46,11 @@ class _Tokenizer:
 @pytest.fixture
 def hostile_page():
     scores = TokenScores(
-        torch.tensor([1.0, 0.1]), torch.tensor([0.5, 0.9]), torch.tensor([[1, 2]] * 2), torch.tensor([[0.5, 0.2]] * 2)
+        torch.tensor([1.0, 0.1]),
+        torch.tensor([1, 2]),
+        torch.tensor([0.5, 0.9]),
+        torch.tensor([[1, 2]] * 2),
+        torch.tensor([[0.5, 0.2]] * 2),
     )
     response = SampledResponse(HOSTILE * 2, [1, 2], False)
     problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
@@ -94,7 +98,7 @@ class _Engine:
 
 
 def test_only_the_token_that_decides_is_found_to_decide():
-    scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), *[torch.zeros(4)] * 3)
+    scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), torch.tensor([7, 1, 1, 0]), *[torch.zeros(4)] * 3)
     response = SampledResponse("\\boxed{7}", [7, 1, 1, 0], False)
     problems, ballots = [Problem("a", "a")], [hold_vote("a", ["7", "7"])]
     drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
@@ -120,10 +124,11 @@ def test_precision_recall_and_correlation_by_hand():
 @pytest.mark.slow
 def test_the_command_on_the_labs_model(spine, tmp_path):
     data, out = tmp_path / "p.jsonl", tmp_path / "inspect.html"
-    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in make_problems("adapt", 2).problems]
+    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, printed, _ = spine(
-        "inspect", "--model", BASE_FOLDER, "--data", data, "--out", out, "--generations", 2, "--max-new-tokens", 110,
+        "inspect", "--model", ARITHMETIC.base, "--data", data, "--out", out, "--generations", 2,
+        "--max-new-tokens", 110,
         "--validate-forks", "--validate-tokens", 10, "--validate-repeats", 2,
     )  # fmt: skip
     assert status == 0
@@ -132,8 +137,8 @@ def test_the_command_on_the_labs_model(spine, tmp_path):
 
 
 def test_rollouts_keep_their_order():
-    engine = GenerateEngine(*load_base())
-    problems = make_problems("adapt", 3).problems
+    engine = GenerateEngine(*ARITHMETIC.load_base())
+    problems = ARITHMETIC.make_problems("adapt", 3).problems
     drawn = draw_rollouts(engine, problems, PromptStyle(), Decoding(max_new_tokens=6), 2)
     assert [ballot.problem_id for ballot in drawn.ballots] == [problem.id for problem in problems]
     assert all(

@@ -11,18 +11,19 @@ from spine_rl.answers import response_key
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation import Decoding, evaluate, sample_responses
 from spine_rl.lab.adapt import adapt_lab
-from spine_rl.lab.arithmetic import Chain, detect_style, generate_chains, write_solution
-from spine_rl.lab.bench import BASE_FOLDER, load_base, make_problems
 from spine_rl.lab.demo import DemoSettings, run_demo
 from spine_rl.lab.evidence import interval, load_cells, write_results
+from spine_rl.lab.families.arithmetic import Chain, generate_chains, write_solution
+from spine_rl.lab.families.family import detect_style
 from spine_rl.lab.make_base import check_quality, measure_quality, train_base
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.problems import encode_prompts
 
 
 @pytest.fixture(scope="module")
 def base():
-    return load_base()
+    return ARITHMETIC.load_base()
 
 
 def test_chains_are_worked_from_left_to_right():
@@ -67,14 +68,14 @@ def test_tokenizer_gives_text_back(text):
 
 
 def test_base_files_are_small_and_safe():
-    assert sum(path.stat().st_size for path in BASE_FOLDER.iterdir()) <= 4_000_000
-    assert {path.suffix for path in BASE_FOLDER.iterdir()} == {".json", ".safetensors", ".jinja"}
+    assert sum(path.stat().st_size for path in ARITHMETIC.base.iterdir()) <= 4_000_000
+    assert {path.suffix for path in ARITHMETIC.base.iterdir()} == {".json", ".safetensors", ".jinja"}
 
 
 def test_base_has_the_quality_that_its_maker_asserts(base):
-    quality = measure_quality(*base)
+    quality = measure_quality(ARITHMETIC, *base)
     check_quality(quality)
-    recorded = json.loads((BASE_FOLDER / "quality.json").read_text())["adaptation_problems"]
+    recorded = json.loads((ARITHMETIC.base / "quality.json").read_text())["adaptation_problems"]
     assert quality["greedy_pass@1"] == pytest.approx(recorded["greedy_pass@1"], abs=0.05)
     with pytest.raises(ValueError, match="maj@8"):
         check_quality(quality | {"maj@8": quality["greedy_pass@1"] + 0.1})
@@ -88,7 +89,7 @@ def test_maker_learns(capsys):
 def test_sampling_is_seeded_and_does_not_depend_on_batches(base):
     model, tokenizer = base
     prompts = encode_prompts(
-        tokenizer, [[{"role": "user", "content": p.prompt}] for p in make_problems("adapt", 6).problems]
+        tokenizer, [[{"role": "user", "content": p.prompt}] for p in ARITHMETIC.make_problems("adapt", 6).problems]
     )
     first, again, other = (
         sample_responses(model, tokenizer, prompts, Decoding(60, seed=seed), 2) for seed in (0, 0, 1)
@@ -102,7 +103,7 @@ def test_sampling_is_seeded_and_does_not_depend_on_batches(base):
 
 
 def test_evaluation_counts_truncated_and_unreadable_responses(base):
-    problem_set = make_problems("adapt", 4)
+    problem_set = ARITHMETIC.make_problems("adapt", 4)
     metrics = evaluate(*base, problem_set.problems, problem_set.gold_answers, Decoding(5), num_samples=2).metrics
     assert metrics["truncated"] == metrics["unparseable"] == 1.0
     assert metrics["response_length"] == 5
@@ -130,9 +131,16 @@ def test_demo_writes_its_summary_and_refuses_to_write_twice(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_spine_raises_the_lab_models_accuracy():
-    problems = make_problems("adapt", 32)
+    problems = ARITHMETIC.make_problems("adapt", 32)
     run = adapt_lab(
-        "spine", problems, learning_rate=3e-4, steps=12, seed=0, evaluate_every=12, evaluate_sets={"adapt": problems}
+        ARITHMETIC,
+        "spine",
+        problems,
+        learning_rate=3e-4,
+        steps=12,
+        seed=0,
+        evaluate_every=12,
+        evaluate_sets={"adapt": problems},
     )
     before, after = (row["adapt"]["greedy_pass@1"] for row in (run.curve[0], run.curve[-1]))
     assert after >= before + 0.15

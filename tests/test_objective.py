@@ -25,8 +25,8 @@ from spine_rl.objective import (
     select_forks,
 )
 
-SELECTORS = ("all", "top_fraction", "otsu")
-BANDS = ("none", "quantile", "median_mad")
+SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction")
+BANDS = ("none", "quantile", "median_mad", "zero")
 NAN = float("nan")
 
 # Entropies on a coarse grid, so that ties are common.
@@ -39,6 +39,15 @@ def pad(rows, fill=NAN, width=None, left=0):
     return torch.tensor(
         [[fill] * left + list(row) + [fill] * (width - len(row)) for row in rows], dtype=torch.double
     ).reshape(len(rows), left + width)
+
+
+def pad_ids(rows, width=None, left=0):
+    return pad(rows, -1, width, left).long()
+
+
+def ids_of(rows):
+    """Tokens for rows of entropies: other ones in every row, some of them twice."""
+    return [[7 * row + column % 11 for column in range(len(values))] for row, values in enumerate(rows)]
 
 
 def mask_of(rows, width=None, left=0):
@@ -57,6 +66,7 @@ def random_step(seed, lengths=(5, 0, 1, 12, 7, 9), kl=True):
 
     return [
         {
+            "ids": [int(x) for x in draw(n, 1000)],
             "logps": [-x for x in draw(n, 3)],
             "old_logps": [-x for x in draw(n, 3)],
             "ref_logps": [-x for x in draw(n, 3)],
@@ -78,13 +88,18 @@ def to_batch(responses, width=None, left=0, fill=NAN):
         advantages=torch.tensor([r["advantage"] for r in responses], dtype=torch.double),
         old_logps=rows("old_logps"),
         ref_logps=rows("ref_logps"),
+        token_ids=pad_ids([r["ids"] for r in responses], width, left),
     )
 
 
 def total_forks(responses, objective):
-    entropies = [r["entropies"] for r in responses]
+    batch = to_batch(responses)
     return select_forks(
-        pad(entropies), mask_of(entropies), objective.fork_selector, fraction=objective.fork_fraction
+        batch.entropies,
+        batch.completion_mask,
+        objective.fork_selector,
+        fraction=objective.fork_fraction,
+        token_ids=batch.token_ids,
     ).sum()
 
 
@@ -172,19 +187,26 @@ def test_forks_match_reference(rows, fraction):
         "all": reference.forks_all,
         "top_fraction": lambda row: reference.forks_top_fraction(row, fraction),
         "otsu": reference.forks_otsu,
+        "low_entropy": lambda row: reference.forks_low_entropy(row, fraction),
     }
+    ids = ids_of(rows)
     for selector in SELECTORS:
-        found = select_forks(entropies, mask, selector, fraction=fraction)
-        for row, values in zip(found, rows, strict=True):
-            assert set(row.nonzero().flatten().tolist()) == expected[selector](values), selector
+        found = select_forks(entropies, mask, selector, fraction=fraction, token_ids=pad_ids(ids))
+        for row, values, tokens in zip(found, rows, ids, strict=True):
+            chosen = set(row.nonzero().flatten().tolist())
+            if selector == "random_fraction":
+                assert chosen == reference.forks_random_fraction(tokens, fraction)
+            else:
+                assert chosen == expected[selector](values), selector
 
 
 @given(batches, st.sampled_from([0.07, 0.2, 0.33]))
 def test_fork_counts_follow_from_lengths(rows, fraction):
     mask = mask_of(rows)
-    for selector in ("all", "top_fraction"):
+    for selector in ("all", "top_fraction", "low_entropy", "random_fraction"):
         counted = count_forks(mask.sum(1), selector, fraction=fraction)
-        assert counted.tolist() == select_forks(pad(rows), mask, selector, fraction=fraction).sum(1).tolist()
+        found = select_forks(pad(rows), mask, selector, fraction=fraction, token_ids=pad_ids(ids_of(rows)))
+        assert counted.tolist() == found.sum(1).tolist()
     assert count_forks(mask.sum(1), "otsu") is None
 
 
@@ -192,8 +214,14 @@ def test_fork_counts_follow_from_lengths(rows, fraction):
 def test_forks_ignore_padding(rows, left, right):
     width = max(map(len, rows))
     for selector in SELECTORS:
-        plain = select_forks(pad(rows), mask_of(rows), selector)
-        padded = select_forks(pad(rows, 1e9, width + right, left), mask_of(rows, width + right, left), selector)
+        ids = ids_of(rows)
+        plain = select_forks(pad(rows), mask_of(rows), selector, token_ids=pad_ids(ids))
+        padded = select_forks(
+            pad(rows, 1e9, width + right, left),
+            mask_of(rows, width + right, left),
+            selector,
+            token_ids=pad_ids(ids, width + right, left),
+        )
         assert torch.equal(padded[:, left : left + width], plain)
         assert padded.sum() == plain.sum()
 
@@ -210,11 +238,28 @@ def test_forks_ignore_padding(rows, left, right):
         ("otsu", [0.5] * 4, [0, 1, 2, 3]),  # no threshold parts them: all
         ("otsu", [0.0, 0.0, 0.0, 1.0, 0.9], [3, 4]),
         ("top_fraction", [0.1] * 15, [0, 1, 2]),  # 0.2 · 15 is 3, whatever floating point says
+        ("low_entropy", [0.5, 0.1, 0.9, 0.1, 0.0], [4]),
+        ("low_entropy", [0.5] * 10, [0, 1]),
     ],
 )
 def test_fork_edge_cases(selector, entropies, expected):
     found = select_forks(pad([entropies], width=20), mask_of([entropies], width=20), selector)
     assert found.nonzero()[:, 1].tolist() == expected
+
+
+def test_random_forks_are_as_many_random_and_tell_no_entropy():
+    """20 responses of 50 tokens: 10 forks each, spread over the positions, whatever the entropies."""
+    ids = [[(13 * row + column) % 97 for column in range(50)] for row in range(20)]
+    rows = [[column / 50 for column in range(50)] for _ in ids]
+    mask = mask_of(rows)
+    found = select_forks(pad(rows), mask, "random_fraction", token_ids=pad_ids(ids))
+    other = select_forks(-pad(rows), mask, "random_fraction", token_ids=pad_ids(ids))
+    assert torch.equal(found, other)
+    assert found.sum(1).tolist() == [10] * 20
+    assert len({tuple(row.tolist()) for row in found}) == 20
+    assert abs(found[:, 25:].sum().item() - 100) <= 30  # half of 200, ± 4 standard deviations
+    with pytest.raises(ValueError, match="needs token_ids"):
+        select_forks(pad(rows), mask, "random_fraction")
 
 
 # ---- band
@@ -234,6 +279,15 @@ def test_band_matches_reference(rows):
             else:
                 expected = reference.band_median_mad(chosen)
             assert (low[index].item(), high[index].item()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_zero_band_minimises_entropy():
+    entropies = torch.tensor([[0.1, 1.0]], dtype=torch.double, requires_grad=True)
+    forks = torch.tensor([[True, False]])
+    low, high = compute_band_thresholds(entropies, forks, "zero")
+    assert (low.item(), high.item()) == (0.0, 0.0)
+    compute_band_penalty(entropies, forks, low, high, low_coef=2.0, high_coef=3.0).sum().backward()
+    assert entropies.grad.tolist() == [[3.0, 0.0]]
 
 
 def test_band_pulls_towards_itself_and_thresholds_carry_no_gradient():

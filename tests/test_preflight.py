@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spine_rl.evaluation import Decoding, GenerateEngine
-from spine_rl.lab.bench import BASE_FOLDER, load_base, make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.preflight import StepPlan, advise, estimate_cost, measure_signal
 from spine_rl.problems import PromptStyle
 from spine_rl.rollouts import draw_rollouts
@@ -37,8 +37,8 @@ def test_advice_follows_from_the_figures(change, words):
 
 @pytest.fixture(scope="module")
 def rollouts():
-    engine = GenerateEngine(*load_base())
-    problems = make_problems("adapt", 4).problems
+    engine = GenerateEngine(*ARITHMETIC.load_base())
+    problems = ARITHMETIC.make_problems("adapt", 4).problems
     decoding = Decoding(max_new_tokens=110, temperature=1.0)
     return engine, draw_rollouts(engine, problems, PromptStyle(), decoding, 4)
 
@@ -57,9 +57,9 @@ def test_measured_on_the_labs_model(rollouts):
 
 def test_the_command(spine, tmp_path):
     data, out = tmp_path / "p.jsonl", tmp_path / "out.json"
-    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in make_problems("adapt", 2).problems]
+    rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    common = ("preflight", "--model", BASE_FOLDER, "--data", data, "--generations", 2)
+    common = ("preflight", "--model", ARITHMETIC.base, "--data", data, "--generations", 2)
     status, printed, _ = spine(*common, "--max-new-tokens", 8, "--json", out)
     assert status == 0
     assert "raise --max_completion_length" in printed

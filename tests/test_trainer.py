@@ -361,6 +361,9 @@ def test_presets_expand_and_explicit_fields_win(tmp_path):
         ({"preset": "oracle"}, "allow_gold_rewards=False: reward_source='gold' trains on labels"),
         ({"preset": "oracle", "allow_gold_rewards": True, "leave_one_out": True}, "contradicts"),
         ({"fork_selector": "top"}, "fork_selector='top': must be one of all, top_fraction, otsu"),
+        ({"preset": "random-labels", "num_votes": 16}, "num_votes=16: contradicts reward_source='random'"),
+        ({"preset": "ttrl", "reward_source": "none"}, "reward_source='none': nothing is left to learn; give a band"),
+        ({"preset": "entropy-min", "band_low_coef": 0, "band_high_coef": 0}, "nothing is left to learn"),
     ],
 )
 def test_mistakes_in_the_configuration_are_named(tmp_path, fields, message):

@@ -7,6 +7,7 @@ from spine_rl.errors import ConfigError, suggest_nearest
 
 Preset = Mapping[str, str]
 
+# The methods, each on the one code path; `oracle` is the upper bound.
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "ttrl": {"fork_selector": "all", "band": "none", "reward_source": "vote"},
@@ -18,13 +19,25 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 
+# For experiments, not for use: SPINE with one part replaced by one that should not help.
+CONTROLS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "entropy-min": {"fork_selector": "all", "band": "zero", "reward_source": "none"},
+        "band-without-vote": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "none"},
+        "random-forks": {"fork_selector": "random_fraction", "band": "quantile", "reward_source": "vote"},
+        "low-entropy-forks": {"fork_selector": "low_entropy", "band": "quantile", "reward_source": "vote"},
+        "random-labels": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "random"},
+    }
+)
+
 
 def get_preset(name: str) -> Preset:
-    """The fields that a preset sets.
+    """The fields that a preset or a control sets.
 
     Raises:
         ConfigError: There is none of that name.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"preset={name!r}: unknown; {suggest_nearest(name, PRESETS)}")
-    return PRESETS[name]
+    known = {**PRESETS, **CONTROLS}
+    if name not in known:
+        raise ConfigError(f"preset={name!r}: unknown; {suggest_nearest(name, known)}")
+    return known[name]

@@ -16,19 +16,22 @@ class TokenScores:
 
     Attributes:
         entropies: (T,) in nats.
-        probabilities: (T,) of the tokens themselves.
+        token_ids: (T,) the tokens themselves.
+        probabilities: (T,) of them.
         top_ids: (T, k) likeliest tokens, the likeliest first.
         top_probabilities: (T, k).
     """
 
     entropies: Tensor
+    token_ids: Tensor
     probabilities: Tensor
     top_ids: Tensor
     top_probabilities: Tensor
 
     def select(self, selector: str, fraction: float = 0.2) -> Tensor:
         """(T,) bool: the response's forks."""
-        return select_forks(self.entropies[None], torch.ones(1, len(self.entropies)), selector, fraction=fraction)[0]
+        entropies, ids = self.entropies[None], self.token_ids[None]
+        return select_forks(entropies, torch.ones_like(ids), selector, fraction=fraction, token_ids=ids)[0]
 
 
 @torch.no_grad()
@@ -50,6 +53,7 @@ def score_tokens(
     start = inputs["input_ids"].size(1) - num_tokens
     logits = model(**inputs).logits[0, start - 1 : -1].float()
     model.train(was_training)
-    logps, entropies = compute_logps_and_entropies(logits, inputs["input_ids"][0, start:], temperature)
+    targets = inputs["input_ids"][0, start:]
+    logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
     top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)
-    return TokenScores(entropies.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())
+    return TokenScores(entropies.cpu(), targets.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())

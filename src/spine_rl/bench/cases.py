@@ -13,7 +13,7 @@ from spine_rl.bench.measure import StepClock, Timings, alternate, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.bench.sides import build_trainer, run_update
-from spine_rl.lab.bench import MAX_NEW_TOKENS, load_base, make_problems
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import PromptStyle, build_prompt
 from spine_rl.sharing.decode import add_shared_generation
 
@@ -122,12 +122,12 @@ def compare_generation(
 
 def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
     """Whole steps on the lab's arithmetic model, 16 problems with 8 samples: sampling, vote, update, optimiser."""
-    problems = make_problems("adapt", 64).problems
+    problems = ARITHMETIC.make_problems("adapt", 64).problems
     rows = [{"prompt": build_prompt(problem, PromptStyle(), chat=True)} for problem in problems]
     with tempfile.TemporaryDirectory() as folder:
 
         def prepare(side: str) -> Callable[[], float]:
-            model, tokenizer = load_base()
+            model, tokenizer = ARITHMETIC.load_base()
             trainer = build_trainer(
                 side,
                 model,
@@ -135,7 +135,7 @@ def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
                 dataset=Dataset.from_list(rows),
                 tokenizer=tokenizer,
                 per_device_train_batch_size=128,
-                max_completion_length=MAX_NEW_TOKENS,
+                max_completion_length=ARITHMETIC.max_new_tokens,
                 max_steps=steps,
                 learning_rate=1e-9,  # the policy, and with it the lengths, stay as they are
             )

@@ -26,7 +26,8 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print(
-            "spine: interrupted; train goes on with --resume, eval and transfer with the same command", file=sys.stderr
+            "spine: interrupted; train goes on with --resume, eval, transfer and experiment with the same command",
+            file=sys.stderr,
         )
         sys.exit(130)
 
@@ -86,6 +87,32 @@ def bench(
         run_growth(out)
     else:
         run_bench(out, size=size, quick=quick)
+
+
+@app.command()
+def experiment(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A .yaml file, the name of a ready one, or list.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for cells and results. Default: runs/experiments/<name>.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The file's quick form, 5 minutes at most.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each in a process with one thread.")] = 1,
+    only: Annotated[
+        list[str], typer.Option(help="Run these cells alone: arm=spine,seed=0; several times for more.")
+    ] = [],  # noqa: B006
+    only_report: Annotated[
+        bool, typer.Option("--only-report", help="Run nothing: write the results anew from the finished cells.")
+    ] = False,
+) -> None:
+    """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
+    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.experiments.run import ExperimentOptions, print_ready, run_experiment
+
+    quiet_libraries()
+    if source == "list":
+        print_ready()
+    elif run_experiment(ExperimentOptions(source, out, quick, jobs, only, only_report)):
+        raise typer.Exit(1)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

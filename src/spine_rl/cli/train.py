@@ -1,12 +1,10 @@
 """`spine train`: load, adapt, save."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, List
-from datasets import Image as ImageColumn
+from datasets import Dataset
 from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
@@ -15,21 +13,10 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
 from spine_rl.errors import ConfigError, SpineError
 from spine_rl.models import get_context_length, get_tokenizer, load_model_and_tokenizer
-from spine_rl.problems import (
-    Problem,
-    ProblemSet,
-    PromptStyle,
-    build_text_prompts,
-    check_prompt_lengths,
-    encode_prompts,
-    load_problems,
-    order_images,
-)
-from spine_rl.problems.images import encode_image
-from spine_rl.problems.problem import Messages
-from spine_rl.problems.visual_prompts import prepare_visual_prompts
+from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 from spine_rl.training import SpineTrainer
 from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import (
     MetricsFile,
@@ -55,7 +42,13 @@ def run_train(tokens: list[str]) -> None:
     checkpoint = check_folder(folder, overwrite=overwrite, resume=resume, given=arguments.given)
     problem_set = _load_problems(arguments)
     model, processing_class = _load_model(arguments)
-    dataset = _build_dataset(arguments, problem_set, model, processing_class)
+    dataset = build_dataset(
+        problem_set.problems,
+        processing_class,
+        PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix),
+        context=get_context_length(model),
+        max_new_tokens=arguments.training.max_completion_length,
+    )
     trainer = _build_trainer(arguments, problem_set, model, processing_class, dataset)
     trainer.accelerator.wait_for_everyone()  # every process has checked the folder before one opens it
     if trainer.is_world_process_zero():
@@ -64,8 +57,9 @@ def run_train(tokens: list[str]) -> None:
     trainer.accelerator.wait_for_everyone()
     trainer.add_callback(MetricsFile(folder))
     if trainer.args.sample_steps > 0:
-        trainer.sample_file = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
-        trainer.add_callback(trainer.sample_file)
+        samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
+        trainer.sample_file = samples
+        trainer.add_callback(samples)
     keep_best = trainer.args.keep_best != "none"
     trainer.add_callback(CollapseGuard(trainer, folder, on_collapse=trainer.args.on_collapse, keep_best=keep_best))
     show_live(trainer, LiveView())
@@ -121,53 +115,6 @@ def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]
         trust_remote_code=arguments.training.trust_remote_code,
         **options,
     )
-
-
-def _build_dataset(
-    arguments: Arguments, problem_set: ProblemSet, model: PreTrainedModel, processing_class: ProcessingClass
-) -> Dataset:
-    """Prompts, images and ids, and nothing else: this is all that training sees of the data."""
-    problems = problem_set.problems
-    prompts, lengths = _render_prompts(arguments, problems, processing_class)
-    check_prompt_lengths(
-        problems,
-        lengths,
-        context=get_context_length(model),
-        max_new_tokens=arguments.training.max_completion_length,
-    )
-    rows = [
-        {
-            "prompt": prompt,
-            "problem_id": problem.id,
-            "answer_type": problem.answer_type,
-            "options": list(problem.options) or None,
-        }
-        for prompt, problem in zip(prompts, problems, strict=True)
-    ]
-    if not any(problem.images for problem in problems):
-        return Dataset.from_list(rows)
-    images = [[encode_image(image) for image in order_images(problem)] for problem in problems]
-    dataset = Dataset.from_list([row | {"images": cells} for row, cells in zip(rows, images, strict=True)])
-    return dataset.cast_column("images", List(ImageColumn(mode="RGB")))  # files are opened when they are needed
-
-
-def _render_prompts(
-    arguments: Arguments, problems: Sequence[Problem], processing_class: ProcessingClass
-) -> tuple[list[str | Messages], list[int]]:
-    """In TRL's form, and their lengths in tokens."""
-    style = PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix)
-    if isinstance(processing_class, ProcessorMixin):
-        visual = prepare_visual_prompts(processing_class, problems, style)
-        return [prompt.messages for prompt in visual], [*map(len, visual)]
-    with_images = next((problem for problem in problems if problem.images), None)
-    if with_images is not None:
-        raise ConfigError(
-            f"problem {with_images.id!r} has images, but {arguments.model.model_name_or_path} takes text only; give an "
-            "image-text model"
-        )
-    chat = processing_class.chat_template is not None
-    prompts = build_text_prompts(problems, style, chat=chat)
-    return prompts, [*map(len, encode_prompts(processing_class, prompts))]
 
 
 def _build_trainer(

@@ -1,5 +1,5 @@
 """The lab: a tiny base model, made from nothing, on which claims about learning are tested in minutes on two cores.
 
-`bench.load_base` gives the model and its tokenizer, `bench.make_problems` any number of fresh problems with their gold
-answers, `adapt.adapt_lab` a whole run.
+A task (`tasks`) has a family of problems, any number of them with their gold answers, and a base model;
+`adapt.adapt_lab` is a whole run.
 """

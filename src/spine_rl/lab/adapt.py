@@ -4,18 +4,18 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 
 from spine_rl.evaluation import Decoding, evaluate
-from spine_rl.lab.bench import MAX_NEW_TOKENS, load_base
-from spine_rl.problems import ProblemSet, PromptStyle, build_prompt
+from spine_rl.lab.tasks import Task
+from spine_rl.models import get_context_length
+from spine_rl.problems import ProblemSet
 from spine_rl.training import SpineConfig, SpineTrainer
+from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
 
 NUM_SAMPLES = 8
 PROBLEMS_PER_STEP = 16
-EVALUATION = Decoding(max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, batch_size=128)
 
 
 @dataclass(frozen=True)
@@ -27,25 +27,23 @@ class LabRun:
         steps: Logged statistics of every step.
         seconds: Of sampling, voting and updating; evaluations excluded.
         model: The adapted model.
-        tokenizer: Its tokenizer.
+        processing_class: Its tokenizer or processor.
     """
 
     curve: list[dict[str, Any]]
     steps: list[dict[str, Any]]
     seconds: float
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin
 
 
-def evaluate_lab(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problem_set: ProblemSet, num_samples: int = NUM_SAMPLES
-) -> dict[str, float]:
-    """Metrics of `spine_rl.evaluation.evaluate` at temperature 1."""
-    problems, gold = problem_set.problems, problem_set.gold_answers
-    return evaluate(model, tokenizer, problems, gold, EVALUATION, num_samples=num_samples).metrics
+def evaluation_decoding(task: Task) -> Decoding:
+    """As the lab evaluates: at temperature 1."""
+    return Decoding(max_new_tokens=task.max_new_tokens, temperature=1.0, batch_size=128)
 
 
 def adapt_lab(
+    task: Task,
     method: str,
     problem_set: ProblemSet,
     *,
@@ -59,6 +57,7 @@ def adapt_lab(
     """Adapts a fresh base model to a problem set without its gold answers (but for `oracle`).
 
     Args:
+        task: Gives the base model and its room for responses.
         method: A preset of `spine_rl.presets`.
         problem_set: Its prompts are adapted on; its gold answers are read by the evaluations, and by `oracle`.
         learning_rate: Constant over the run.
@@ -68,14 +67,10 @@ def adapt_lab(
         evaluate_sets: Problem sets to evaluate on, by name.
         options: Further fields of `SpineConfig`.
     """
-    model, tokenizer = load_base()
-    dataset = Dataset.from_list(
-        [
-            {"prompt": build_prompt(problem, PromptStyle(), chat=True), "problem_id": problem.id}
-            for problem in problem_set.problems
-        ]
-    )
-    curve = _Curve(tokenizer, evaluate_sets, evaluate_every)
+    model, processing_class = task.load_base()
+    context = get_context_length(model)
+    dataset = build_dataset(problem_set.problems, processing_class, context=context, max_new_tokens=task.max_new_tokens)
+    curve = _Curve(processing_class, evaluation_decoding(task), evaluate_sets, evaluate_every)
     with tempfile.TemporaryDirectory() as folder:
         config = SpineConfig(
             output_dir=folder,
@@ -87,7 +82,7 @@ def adapt_lab(
             num_generations=NUM_SAMPLES,
             per_device_train_batch_size=PROBLEMS_PER_STEP * NUM_SAMPLES // 2,
             gradient_accumulation_steps=2,
-            max_completion_length=MAX_NEW_TOKENS,
+            max_completion_length=task.max_new_tokens,
             gradient_checkpointing=False,
             use_cpu=True,
             seed=seed,
@@ -97,18 +92,25 @@ def adapt_lab(
             **options,
         )
         trainer = SpineTrainer(
-            model, config, dataset, tokenizer, gold_answers=problem_set.gold_answers, callbacks=[curve]
+            model, config, dataset, processing_class, gold_answers=problem_set.gold_answers, callbacks=[curve]
         )
         show_live(trainer, LiveView(label=method))
         trainer.train()
     logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
     seconds = sum(value for row in logged for name, value in row.items() if name.startswith("seconds/"))
-    return LabRun(curve.rows, logged, seconds, model, tokenizer)
+    return LabRun(curve.rows, logged, seconds, model, processing_class)
 
 
 class _Curve(TrainerCallback):
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, problem_sets: dict[str, ProblemSet], every: int):
-        self._tokenizer, self._problem_sets, self._every = tokenizer, problem_sets, every
+    def __init__(
+        self,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin,
+        decoding: Decoding,
+        problem_sets: dict[str, ProblemSet],
+        every: int,
+    ):
+        self._processing_class, self._decoding = processing_class, decoding
+        self._problem_sets, self._every = problem_sets, every
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
@@ -119,7 +121,15 @@ class _Curve(TrainerCallback):
             self._evaluate(model, state.global_step)
 
     def _evaluate(self, model: Any, step: int) -> None:
-        metrics = {
-            name: evaluate_lab(model, self._tokenizer, problems) for name, problems in self._problem_sets.items()
-        }
-        self.rows.append({"step": step, **metrics})
+        row: dict[str, Any] = {"step": step}
+        for name, problem_set in self._problem_sets.items():
+            row[name] = evaluate(
+                model,
+                self._processing_class,
+                problem_set.problems,
+                problem_set.gold_answers,
+                self._decoding,
+                num_samples=NUM_SAMPLES,
+                answer_type="auto",
+            ).metrics
+        self.rows.append(row)

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from spine_rl.errors import RunFolderError
 from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
-from spine_rl.lab.bench import NUM_OPERATIONS, make_problems
 from spine_rl.lab.plots import plot_runs
+from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
 from spine_rl.report import Run, build_report
@@ -53,9 +53,10 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
         get_preset(method)
     _claim(settings.out, overwrite)
     console = Console()
-    problems = make_problems("adapt", NUM_PROBLEMS)
+    task = ARITHMETIC
+    problems = task.make_problems("adapt", NUM_PROBLEMS)
     console.print(
-        f"{NUM_PROBLEMS} unlabelled chains of {NUM_OPERATIONS} operations, such as {problems.problems[0].prompt!r}; "
+        f"{NUM_PROBLEMS} unlabelled {task.description}, such as {problems.problems[0].prompt!r}; "
         "93 % of the base model's training problems were shorter. "
         f"Learning rate {settings.learning_rate:g}, {settings.steps} steps, seed {settings.seed}.",
         markup=False,
@@ -64,6 +65,7 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     started = time.monotonic()
     runs = {
         method: adapt_lab(
+            task,
             method,
             problems,
             learning_rate=settings.learning_rate,

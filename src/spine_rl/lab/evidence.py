@@ -17,8 +17,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from spine_rl.lab.adapt import adapt_lab
-from spine_rl.lab.bench import make_problems
 from spine_rl.lab.plots import plot_cells
+from spine_rl.lab.tasks import ARITHMETIC
 
 GRID = {  # method: learning rates
     "ttrl": (1e-4, 3e-4, 4e-4),
@@ -35,8 +35,9 @@ Cell = dict[str, Any]
 
 def run_cell(method: str, learning_rate: float, seed: int) -> Cell:
     """One run; the seed draws the problems, their order and the samples."""
-    problem_sets = {split: make_problems(split, NUM_PROBLEMS, seed=seed) for split in ("adapt", "held_out")}
+    problem_sets = {split: ARITHMETIC.make_problems(split, NUM_PROBLEMS, seed=seed) for split in ("adapt", "held_out")}
     run = adapt_lab(
+        ARITHMETIC,
         method,
         problem_sets["adapt"],
         learning_rate=learning_rate,

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, Qwen3Config, Qwen3ForCausalLM
 
 from spine_rl.evaluation import evaluate
-from spine_rl.lab.adapt import EVALUATION
-from spine_rl.lab.arithmetic import Chain, detect_style, draw_chain, write_solution
-from spine_rl.lab.bench import make_problems
+from spine_rl.lab.adapt import evaluation_decoding
+from spine_rl.lab.families.arithmetic import Chain, draw_chain, write_solution
+from spine_rl.lab.families.family import detect_style, find_split
+from spine_rl.lab.tasks import ARITHMETIC, Task
 from spine_rl.lab.tokenizer import build_tokenizer
 
 SEED = 0
@@ -87,7 +88,7 @@ def _draw_training_chain(rng: random.Random) -> Chain:
     weights = [OPERATIONS_DECAY**index for index in range(len(OPERATIONS))]
     while True:
         chain = draw_chain(rng, rng.choices(OPERATIONS, weights)[0])
-        if chain.split == "train":
+        if find_split(chain.key) == "train":
             return chain
 
 
@@ -120,10 +121,13 @@ def _collate(examples: list[tuple[list[int], int]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(rows) for name, rows in batch.items()}
 
 
-def measure_quality(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Metrics on the adaptation problems, and the share of careful samples."""
-    problem_set = make_problems("adapt", 64)
-    evaluation = evaluate(model, tokenizer, problem_set.problems, problem_set.gold_answers, EVALUATION, num_samples=8)
+def measure_quality(
+    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | ProcessorMixin
+) -> dict[str, float]:
+    """Metrics on a task's adaptation problems, and the share of careful samples."""
+    problem_set = task.make_problems("adapt", 64)
+    decoding = evaluation_decoding(task)
+    evaluation = evaluate(model, tokenizer, problem_set.problems, problem_set.gold_answers, decoding, num_samples=8)
     styles = [detect_style(response.text) for row in evaluation.samples for response in row]
     return evaluation.metrics | {"careful": styles.count("careful") / len(styles)}
 
@@ -156,7 +160,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    quality = measure_quality(model, tokenizer)
+    quality = measure_quality(ARITHMETIC, model, tokenizer)
     log = {
         "steps": STEPS,
         "seed": SEED,

@@ -5,7 +5,8 @@ import string
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from spine_rl.lab.arithmetic import ANSWER_OPENER, PROMPT, STEP_SEPARATOR, STYLE_OPENERS
+from spine_rl.lab.families.arithmetic import PROMPT
+from spine_rl.lab.families.family import ANSWER_OPENER, STEP_SEPARATOR, STYLE_OPENERS
 
 PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")

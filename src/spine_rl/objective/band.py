@@ -22,7 +22,8 @@ def compute_band_thresholds(
         entropies: (B, T) in nats.
         fork_mask: (B, T) bool, true at forks.
         band: `quantile`: H_low, H_high = Q(low_quantile), Q(high_quantile), linearly interpolated; `median_mad`:
-            c = median, s = max(1.4826·MAD, 1e-6), H_low = max(0, c − s), H_high = c; `none`: the band is everything.
+            c = median, s = max(1.4826·MAD, 1e-6), H_low = max(0, c − s), H_high = c; `none`: the band is everything;
+            `zero`, a control: H_low = H_high = 0, so that all entropy is minimised.
         low_quantile: Of `quantile`, in [0, high_quantile].
         high_quantile: Of `quantile`, in [low_quantile, 1].
 
@@ -55,6 +56,13 @@ def compute_band_penalty(
 def _no_band(entropies: Tensor, fork_mask: Tensor, low_quantile: float, high_quantile: float) -> tuple[Tensor, Tensor]:
     low = entropies.new_zeros(entropies.size(0))
     return low, torch.full_like(low, torch.inf)
+
+
+def _zero_band(
+    entropies: Tensor, fork_mask: Tensor, low_quantile: float, high_quantile: float
+) -> tuple[Tensor, Tensor]:
+    zero = entropies.new_zeros(entropies.size(0))
+    return zero, zero
 
 
 def _quantile_band(
@@ -91,4 +99,5 @@ BANDS: dict[str, Callable[[Tensor, Tensor, float, float], tuple[Tensor, Tensor]]
     "none": _no_band,
     "quantile": _quantile_band,
     "median_mad": _median_mad_band,
+    "zero": _zero_band,
 }

@@ -22,10 +22,11 @@ class Objective:
     """The objective's settings; `spine_rl.presets` names useful ones.
 
     Attributes:
-        fork_selector: Which tokens are updated: `all`, `top_fraction` or `otsu`.
-        fork_fraction: ρ of `top_fraction`, in (0, 1].
+        fork_selector: Which tokens are updated: `all`, `top_fraction` or `otsu`; `low_entropy` and `random_fraction`
+            are controls.
+        fork_fraction: ρ of `top_fraction` and of these controls, in (0, 1].
         otsu_bins: Histogram bins of `otsu`.
-        band: Which band holds the forks' entropy: `none`, `quantile` or `median_mad`.
+        band: Which band holds the forks' entropy: `none`, `quantile` or `median_mad`; `zero` is a control.
         band_low_quantile: Of `quantile`.
         band_high_quantile: Of `quantile`.
         band_low_coef: β_low, ≥ 0: pull of forks below the band.
@@ -60,6 +61,7 @@ class TokenBatch:
         old_logps: (B, T) under the sampling policy; None when on-policy: the ratio is then exactly 1.
         ref_logps: (B, T) under the reference model; needed if `kl_coef` > 0.
         importance_ratio: (B, 1) or (B, T) correction for a sampler whose probabilities differ; None for none.
+        token_ids: (B, T) the sampled tokens; needed if `fork_selector` is `random_fraction`.
     """
 
     logps: Tensor
@@ -69,6 +71,7 @@ class TokenBatch:
     old_logps: Tensor | None = None
     ref_logps: Tensor | None = None
     importance_ratio: Tensor | None = None
+    token_ids: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def compute_loss(
         objective.fork_selector,
         fraction=objective.fork_fraction,
         num_bins=objective.otsu_bins,
+        token_ids=batch.token_ids,
     )
     ratio = compute_token_ratio(batch, fork_mask)
     token_policy, clipped = compute_token_surrogate(batch, fork_mask, ratio, objective.clip_low, objective.clip_high)

@@ -10,8 +10,9 @@ from trl import GRPOConfig
 from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS, Objective
-from spine_rl.presets import PRESETS, get_preset
+from spine_rl.presets import CONTROLS, PRESETS, get_preset
 from spine_rl.training.collapse_guard import KEEP_BEST, ON_COLLAPSE
+from spine_rl.training.election import REWARD_SOURCES
 from spine_rl.voting import VoteRule
 
 _USE_FORKS = "choose tokens with fork_selector and fork_fraction"
@@ -64,18 +65,31 @@ class SpineConfig(GRPOConfig):
     max_completion_length: int = field(default=512, metadata={"help": "Longest response, in tokens."})
     preset: str = field(
         default="spine",
-        metadata={"help": "Starting point: " + ", ".join(PRESETS) + ". Explicit fields win over it."},
+        metadata={
+            "help": "Starting point: "
+            + ", ".join(PRESETS)
+            + "; controls, for experiments: "
+            + ", ".join(CONTROLS)
+            + ". "
+            "Explicit fields win over it."
+        },
     )
     fork_selector: str | None = field(
         default=None,
-        metadata={"help": "Tokens to update: " + ", ".join(FORK_SELECTORS) + " (from the preset)."},
+        metadata={
+            "help": "Tokens to update: " + ", ".join(FORK_SELECTORS) + " (from the preset). The last two are controls."
+        },
     )
     fork_fraction: float = field(
-        default=0.2, metadata={"help": "ρ of top_fraction: share of each response's tokens, in (0, 1]."}
+        default=0.2,
+        metadata={"help": "ρ of top_fraction (and controls): share of each response's tokens, in (0, 1]."},
     )
     otsu_bins: int = field(default=100, metadata={"help": "Histogram bins of otsu, at least 2."})
     band: str | None = field(
-        default=None, metadata={"help": "Entropy band at forks: " + ", ".join(BANDS) + " (from the preset)."}
+        default=None,
+        metadata={
+            "help": "Entropy band at forks: " + ", ".join(BANDS) + " (from the preset). zero, a control, minimises it."
+        },
     )
     band_low_quantile: float = field(default=0.1, metadata={"help": "Lower edge of the quantile band, in [0, 1]."})
     band_high_quantile: float = field(
@@ -119,7 +133,11 @@ class SpineConfig(GRPOConfig):
         default=1e-4, metadata={"help": "ε > 0 added to that standard deviation. The paper leaves it open."}
     )
     reward_source: str | None = field(
-        default=None, metadata={"help": "vote, or gold for the oracle upper bound (from the preset)."}
+        default=None,
+        metadata={
+            "help": "vote, or gold for the oracle upper bound (from the preset). Controls: none, no reward; random, a "
+            "random one of the answers is the label."
+        },
     )
     allow_gold_rewards: bool = field(
         default=False, metadata={"help": "Must be set for reward_source=gold: this run is no longer label-free."}
@@ -211,7 +229,7 @@ def _check_fields(config: SpineConfig) -> None:
     check_choice("band", BANDS)
     check_choice("answer_type", (*ANSWER_TYPES, "auto"))
     check_choice("advantage_std", ("sample", "population"))
-    check_choice("reward_source", ("vote", "gold"))
+    check_choice("reward_source", REWARD_SOURCES)
     check_choice("on_collapse", ON_COLLAPSE)
     check_choice("keep_best", KEEP_BEST)
     check("sample_steps", config.sample_steps >= 0, "must not be negative")
@@ -243,8 +261,13 @@ def _check_fields(config: SpineConfig) -> None:
             config.allow_gold_rewards,
             "reward_source='gold' trains on labels; set it to True to confirm",
         )
-        check("leave_one_out", not config.leave_one_out, "contradicts reward_source='gold'; remove one")
-        check("num_votes", config.num_votes is None, "contradicts reward_source='gold'; remove one")
+    if config.reward_source != "vote":
+        contradicts = f"contradicts reward_source={config.reward_source!r}; remove one"
+        check("leave_one_out", not config.leave_one_out, contradicts)
+        check("num_votes", config.num_votes is None, contradicts)
+    if config.reward_source == "none":
+        holds_entropy = config.band != "none" and max(config.band_low_coef, config.band_high_coef) > 0
+        check("reward_source", holds_entropy or config.beta > 0, "nothing is left to learn; give a band")
 
 
 def _check_batch(config: SpineConfig) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
@@ -11,6 +11,12 @@ from spine_rl.token_text import split_text
 from spine_rl.training.run_folder import drop_rows_after
 
 SAMPLES_FILE = "samples.jsonl"
+
+
+class TokenRecorder(Protocol):
+    """Is shown every micro-batch of an update, on the main process."""
+
+    def record(self, step: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> None: ...
 
 
 class SampleFile(TrainerCallback):

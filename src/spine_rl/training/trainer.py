@@ -44,13 +44,19 @@ from spine_rl.training.dataset import (
     get_answer_format,
     strip_dataset,
 )
-from spine_rl.training.election import Election, Response, hold_election, summarize_lengths
+from spine_rl.training.election import (
+    Election,
+    Response,
+    hold_election,
+    make_label_choice,
+    summarize_lengths,
+)
 from spine_rl.training.epochs import EpochSampler, number_epochs
-from spine_rl.training.label_drift import FirstLabels, measure_label_drift
+from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
-from spine_rl.training.samples import SampleFile
+from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
@@ -113,7 +119,7 @@ class SpineTrainer(GRPOTrainer):
         if isinstance(model, PreTrainedModel):
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
-        self.sample_file: SampleFile | None = None  # set it, and samples are recorded
+        self.sample_file: TokenRecorder | None = None  # set it, and micro-batches are recorded
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
@@ -170,7 +176,12 @@ class SpineTrainer(GRPOTrainer):
                 process_index=self.accelerator.process_index,
                 num_processes=self.accelerator.num_processes,
                 rule=self.args.vote_rule,
-                gold_rewards=self.gold_keys if self.args.reward_source == "gold" else None,
+                choose_label=make_label_choice(
+                    self.args.reward_source or "vote",
+                    self.gold_keys,
+                    seed=self.args.seed,
+                    step=self.state.global_step,
+                ),
             )
             self._log_election(self._election)
         return self._election.rewards[self._election.local].tolist()
@@ -273,6 +284,7 @@ class SpineTrainer(GRPOTrainer):
                 old_logps=inputs.get("old_per_token_logps"),
                 ref_logps=inputs.get("ref_per_token_logps"),
                 importance_ratio=inputs.get("importance_sampling_ratio"),
+                token_ids=inputs["completion_ids"],
             )
             share = self._window_share()
             output = compute_loss(
@@ -372,7 +384,7 @@ class SpineTrainer(GRPOTrainer):
                 "whether the prompts ask for the answer's format",
                 stacklevel=2,
             )
-        votes = summarize_ballots(election.ballots) | measure_label_drift(self._first_labels, election.ballots)
+        votes = summarize_ballots(election.ballots) | compare_with_first_labels(self._first_labels, election.ballots)
         votes |= judge_ballots(election.ballots, self.gold_keys)
         self._log_values({f"vote/{name}": value for name, value in votes.items()})
         self._log_values(summarize_lengths(election.responses))

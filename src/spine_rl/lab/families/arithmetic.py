@@ -6,26 +6,25 @@ A problem is a chain of additions, subtractions and multiplications worked stric
 - careful: every operation on its own, no slips;
 - hasty: two or three operations merged into one line, and a slip in 35 % of the merged lines. Slips are scattered,
   so hasty responses rarely agree on a wrong answer: the vote of many samples knows more than one sample says.
-
-The splits `train`, `adapt` and `held_out` never overlap: a hash of the expression decides where a problem belongs.
 """
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-Split = Literal["train", "adapt", "held_out"]
-Style = Literal["careful", "hasty"]
+from spine_rl.lab.families.family import (
+    ANSWER_OPENER,
+    SLIP_PROBABILITY,
+    SLIPS,
+    STEP_SEPARATOR,
+    STYLE_OPENERS,
+    Split,
+    Style,
+    TextProblem,
+    draw_distinct,
+)
 
 PROMPT = "Work from left to right: "
-STYLE_OPENERS: dict[Style, str] = {"careful": "Step by step: ", "hasty": "Quickly: "}
-STEP_SEPARATOR = "; "
-ANSWER_OPENER = "\\boxed{"
-
-SLIP_PROBABILITY = 0.35
-SLIPS = (-10, -2, -1, 1, 2, 10)
 
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "+": lambda x, y: x + y,
@@ -33,16 +32,18 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "*": lambda x, y: x * y,
 }
 _MULTIPLY_BELOW = 30  # keeps intermediate results within three digits or so
-_HELD_OUT_BUCKETS: dict[int, Split] = {0: "adapt", 1: "held_out"}
-_NUM_BUCKETS = 16
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(TextProblem):
     """One problem: a first operand and the (operator, operand) pairs applied to it in turn."""
 
     start: int
     operations: tuple[tuple[str, int], ...]
+
+    @property
+    def key(self) -> str:
+        return self.expression
 
     @property
     def expression(self) -> str:
@@ -59,12 +60,6 @@ class Chain:
             value = _OPERATIONS[operator](value, operand)
         return str(value)
 
-    @property
-    def split(self) -> Split:
-        """Where the problem belongs; a pure function of its expression."""
-        bucket = hashlib.sha256(self.expression.encode()).digest()[0] % _NUM_BUCKETS
-        return _HELD_OUT_BUCKETS.get(bucket, "train")
-
 
 def generate_chains(
     split: Split, num_problems: int, *, num_operations: int, max_operand: int = 20, seed: int = 0
@@ -79,12 +74,7 @@ def generate_chains(
         seed: Same arguments, same problems.
     """
     rng = random.Random(f"{split}/{num_operations}/{max_operand}/{seed}")
-    chains: dict[str, Chain] = {}
-    while len(chains) < num_problems:
-        chain = draw_chain(rng, num_operations, max_operand)
-        if chain.split == split:
-            chains.setdefault(chain.expression, chain)
-    return list(chains.values())
+    return draw_distinct(lambda rng: draw_chain(rng, num_operations, max_operand), split, num_problems, rng)
 
 
 def draw_chain(rng: random.Random, num_operations: int, max_operand: int = 20) -> Chain:
@@ -115,8 +105,3 @@ def write_solution(chain: Chain, style: Style, rng: random.Random) -> str:
         lines.append(f"{line}={value}")
         position += merged
     return STYLE_OPENERS[style] + STEP_SEPARATOR.join(lines) + STEP_SEPARATOR + ANSWER_OPENER + f"{value}}}"
-
-
-def detect_style(response: str) -> Style | None:
-    """The style a response opens with, or None."""
-    return next((style for style, opener in STYLE_OPENERS.items() if response.startswith(opener)), None)

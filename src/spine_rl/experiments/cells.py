@@ -1,0 +1,122 @@
+"""Cells: one run each, at a task, an arm, a point of the axes and a seed."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spine_rl.errors import ConfigError
+from spine_rl.experiments.fields import get_default, resolve_fields
+from spine_rl.experiments.spec import Experiment, TaskRef
+from spine_rl.experiments.tasks import check_task, get_defaults
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of an experiment.
+
+    Attributes:
+        task: What is adapted to.
+        arm: Its name.
+        point: Axis → value; and of `vary` the one field that is not as the arm has it.
+        seed: Of problems, their order and the samples.
+        settings: All that decides its outcome, as it is kept in the record; `fields` are `SpineConfig`'s.
+    """
+
+    task: TaskRef
+    arm: str
+    point: Mapping[str, Any]
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its file, without the ending: the same cell has the same name whatever else the experiment holds."""
+        parts = [self.task.name, self.arm, *(f"{name}={show(value)}" for name, value in self.point.items())]
+        return "-".join(re.sub(r"[^\w.=+]+", "_", part) for part in parts) + f"-seed={self.seed}"
+
+
+def show(value: Any) -> str:
+    """A setting's value in names and tables."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def list_cells(experiment: Experiment) -> list[Cell]:
+    """All cells, seed by seed, so that a stopped experiment has whole grids.
+
+    Raises:
+        ConfigError: A field's value cannot be, a task is not known, or two cells would be one.
+    """
+    for task in experiment.tasks:
+        check_task(task, experiment.evaluate_on, experiment.tasks)
+    cells = [
+        _make_cell(experiment, task, arm, dict(point), seed)
+        for seed in experiment.seeds
+        for task in experiment.tasks
+        for arm in experiment.arms
+        for point in _list_points(experiment, arm)
+    ]
+    names = [cell.name for cell in cells]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{experiment.name}: two cells would be {twice!r}; give arms and tasks different names")
+    return cells
+
+
+def _list_points(experiment: Experiment, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """Every combination of the axes, as it is and with each of `vary`; an arm's own field has its one value."""
+    own = experiment.arms[arm]
+    axes = [[(name, own[name])] if name in own else [(name, v) for v in vs] for name, vs in experiment.axes.items()]
+    for point in itertools.product(*axes):
+        yield point
+        for name, values in experiment.vary.items():
+            centre = {**experiment.fields, **own}.get(name, get_default(name))
+            yield from ((*point, (name, value)) for value in values if value != centre)
+
+
+def _make_cell(experiment: Experiment, task: TaskRef, arm: str, point: Mapping[str, Any], seed: int) -> Cell:
+    place = f"{experiment.name}, arm {arm}"
+    given = {**experiment.fields, **experiment.arms[arm], **point}
+    defaults = get_defaults(task)
+    fields = resolve_fields(given, defaults, place)
+    settings = {
+        "task": {"name": task.name, **task.own},
+        "fields": {**defaults, **fields},
+        "steps": experiment.steps,
+        "evaluate_every": experiment.evaluate_every,
+        "evaluate_on": list(experiment.evaluate_on),
+        "num_problems": experiment.num_problems,
+        "num_samples": experiment.num_samples,
+    }
+    return Cell(task, arm, {name: fields[name] for name in point}, seed, settings)
+
+
+# ---- a choice among them
+
+
+def filter_cells(cells: Sequence[Cell], choices: Sequence[str]) -> list[Cell]:
+    """Cells that one of the choices names: `arm=ttrl,seed=0`; all of them without a choice.
+
+    Raises:
+        ConfigError: A choice is no such list, or names something that no cell has.
+    """
+    wanted = [_parse_choice(choice, cells) for choice in choices]
+    return [cell for cell in cells if not wanted or any(choice.items() <= _labels(cell).items() for choice in wanted)]
+
+
+def _parse_choice(choice: str, cells: Sequence[Cell]) -> dict[str, str]:
+    pairs = [part.partition("=") for part in choice.split(",")]
+    names = list(dict.fromkeys(name for cell in cells for name in _labels(cell)))
+    for name, _, value in pairs:
+        values = list(dict.fromkeys(labels[name] for labels in map(_labels, cells) if name in labels))
+        if name not in names:
+            raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(names)}; write arm=...,seed=...")
+        if value not in values:
+            raise ConfigError(f"--only {choice}: {name} is one of {', '.join(values)}")
+    return {name: value for name, _, value in pairs}
+
+
+def _labels(cell: Cell) -> dict[str, str]:
+    labels = {"task": cell.task.name, "arm": cell.arm, "seed": str(cell.seed)}
+    return labels | {name: show(value) for name, value in cell.point.items()}
