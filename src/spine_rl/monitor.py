@@ -74,7 +74,12 @@ class CollapseMonitor:
         self._best_share = 0.0
 
     def update(self, row: Row) -> Verdict:
-        """Takes a logged step and judges the run up to it; a signal that was not logged is silent."""
+        """Takes a logged step and judges the run up to it; a signal that was not logged is silent.
+
+        A step that went on from the weights of an earlier one makes it forget what was between the two.
+        """
+        if RETRIED_FROM in row:
+            self._rows = [earlier for earlier in self._rows if earlier["step"] <= row[RETRIED_FROM]]
         self._rows.append(row)
         share = self._measure_share()
         alarms: list[str] = []
@@ -84,10 +89,6 @@ class CollapseMonitor:
                 alarms.insert(0, f"{share:.0%} of the responses give the first labels, {self._best_share:.0%} at best")
         self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share)
-
-    def rewind(self, step: int) -> None:
-        """Forgets what was logged after a step: its weights are taken up again."""
-        self._rows = [row for row in self._rows if row["step"] <= step]
 
     def _measure_share(self) -> float | None:
         shares = [row[_SHARE] for row in self._rows[-self.thresholds.window :] if _SHARE in row]
@@ -154,6 +155,7 @@ def judge_monitor(
     return Judgement(sum(collapsed), len(detected), len(runs) - sum(collapsed), false_alarms, tuple(detected))
 
 
+RETRIED_FROM = "guard/retried_from"  # logged by the step that follows a retry: which step's weights it went back to
 _SHARE, _DRIFT = "vote/first_label_share", "vote/label_drift"
 _LENGTH, _MAJORITY, _KL = "response_length/mean", "vote/majority_ratio", "kl"
 _DISTINCT, _ENTROPY = "vote/distinct_answers", "entropy/forks"

@@ -46,8 +46,13 @@ class Choice:
 
 
 def list_judged(records: Sequence[Record]) -> list[Record]:
-    """Cells that the monitor is for: those rewarded by gold answers are not label-free runs."""
-    return [record for record in records if not record["settings"]["fields"].get("allow_gold_rewards")]
+    """Cells that the monitor is for: runs that are label-free, and in which nothing was done about its alarms."""
+    fields = [record["settings"]["fields"] for record in records]
+    return [
+        record
+        for record, given in zip(records, fields, strict=True)
+        if not given.get("allow_gold_rewards") and given.get("on_collapse", "warn") == "warn"
+    ]
 
 
 def judge_records(records: Sequence[Record], problem_set: str) -> Judgement:

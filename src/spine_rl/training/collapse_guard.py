@@ -11,13 +11,12 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from spine_rl.monitor import CollapseMonitor, Verdict
+from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict
 
 ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
 KEEP_BEST = ("none", "label-free")
 BEST_FOLDER = "best"
 _NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
-_RETRY = "guard/retried_from"  # logged by the step that follows a retry: which step it went back to
 
 
 class CollapseGuard(TrainerCallback):
@@ -66,7 +65,7 @@ class CollapseGuard(TrainerCallback):
             self._act(verdict, control)
         elif self._keeps and state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps):
             self._looked_at = state.global_step
-            if verdict.first_label_share is None or verdict.first_label_share > self._kept_share:
+            if verdict.first_label_share is None or verdict.first_label_share >= self._kept_share:
                 self._save(state.global_step, verdict.first_label_share)
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -83,9 +82,8 @@ class CollapseGuard(TrainerCallback):
 
     def _replay(self, row: Mapping[str, Any], control: Any, kept: int | None) -> None:
         """What a row that the checkpoint has logged led to."""
-        if _RETRY in row:
-            self._monitor.rewind(int(row[_RETRY]))  # the halved rate is the schedule's, which the checkpoint has
-            self._retry_due = False
+        if RETRIED_FROM in row:
+            self._retry_due = False  # it was done; the halved rate is the schedule's, which the checkpoint has
         verdict = self._judge(row)
         if verdict is None or self._alarmed:
             return
@@ -102,13 +100,12 @@ class CollapseGuard(TrainerCallback):
 
     def _retry(self) -> None:
         """Takes up `best`; the step that follows logs it."""
-        self._monitor.rewind(self._kept_step)
         self._looked_at = self._kept_step
         self._go_back()
         optimizer = self._trainer.optimizer
         getattr(optimizer, "optimizer", optimizer).state.clear()  # its moments are those of the way that was left
         self._halve_learning_rate()
-        self._trainer.log_values({_RETRY: float(self._kept_step)})
+        self._trainer.log_values({RETRIED_FROM: float(self._kept_step)})
 
     def _go_back(self) -> None:
         load_weights(self._trainer.accelerator.unwrap_model(self._trainer.model), self._best)
