@@ -34,7 +34,7 @@ class Cell:
     def name(self) -> str:
         """Of its file, without the ending: the same cell has the same name whatever else the experiment holds."""
         parts = [self.task.name, self.arm, *(f"{name}={show(value)}" for name, value in self.point.items())]
-        return "-".join(re.sub(r"[^\w.=+]+", "_", part) for part in parts) + f"-seed={self.seed}"
+        return "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in parts) + f"-seed={self.seed}"
 
 
 def show(value: Any) -> str:
@@ -49,7 +49,7 @@ def list_cells(experiment: Experiment) -> list[Cell]:
         ConfigError: A field's value cannot be, a task is not known, or two cells would be one.
     """
     for task in experiment.tasks:
-        check_task(task, experiment.evaluate_on, experiment.tasks)
+        check_task(task, experiment.evaluate_on, experiment.tasks, experiment.name)
     cells = [
         _make_cell(experiment, task, arm, dict(point), seed)
         for seed in experiment.seeds
@@ -62,6 +62,12 @@ def list_cells(experiment: Experiment) -> list[Cell]:
     if twice is not None:
         raise ConfigError(f"{experiment.name}: two cells would be {twice!r}; give arms and tasks different names")
     return cells
+
+
+def count_cells(experiment: Experiment) -> int:
+    """How many there are; nothing is checked."""
+    points = sum(len([*_list_points(experiment, arm)]) for arm in experiment.arms)
+    return len(experiment.seeds) * len(experiment.tasks) * points
 
 
 def _list_points(experiment: Experiment, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NoReturn
@@ -74,7 +75,8 @@ def build_config(fields: Mapping[str, Any], *, steps: int, seed: int, folder: st
 
 class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+        found = re.fullmatch(r"argument --(\w+)\S*: (.*)", message, re.DOTALL)
+        raise ConfigError(f"{found[1]}: {found[2]}" if found else message)
 
 
 @functools.cache

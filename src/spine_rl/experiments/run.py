@@ -1,7 +1,7 @@
 """`spine experiment`: the cells that are missing are run, and the results written anew from all that are there."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.cli.quiet import quiet_libraries
 from spine_rl.errors import RunFolderError
 from spine_rl.experiments.adaptation import run_cell
-from spine_rl.experiments.cells import Cell, filter_cells, list_cells
+from spine_rl.experiments.cells import Cell, count_cells, filter_cells, list_cells
 from spine_rl.experiments.page import RESULTS_FILE, write_results
 from spine_rl.experiments.progress import ProgressView
-from spine_rl.experiments.records import CELLS_FOLDER, find_cell_path, load_records
-from spine_rl.experiments.spec import Experiment, find_file, list_ready, load_experiment
-from spine_rl.experiments.workers import Failure, Job, run_jobs
+from spine_rl.experiments.records import CELLS_FOLDER, Record, find_cell_path, load_records
+from spine_rl.experiments.spec import Experiment, TaskRef, find_file, list_ready, load_experiment
+from spine_rl.experiments.workers import Failure, Job, OnStep, run_jobs
 
 RUNS_FOLDER, LOGS_FOLDER = Path("runs/experiments"), "logs"
 
@@ -60,14 +61,14 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
         raise RunFolderError(f"{folder / CELLS_FOLDER} holds no finished cell of {experiment.name}; nothing to report")
     write_results(experiment, records, len(cells), folder, _describe_command(options, folder))
     done = f"{folder / RESULTS_FILE}: {len(records)} of {len(cells)} cells"
-    Console().print(done, markup=False, highlight=False)
+    Console().print(done, markup=False, highlight=False, soft_wrap=True)
     return failures
 
 
 def _run_missing(experiment: Experiment, cells: Sequence[Cell], folder: Path, num_workers: int) -> list[Failure]:
     tasks = {task.name: task for task in experiment.tasks}
     jobs = [
-        Job(cell.name, find_cell_path(folder, cell), functools.partial(run_cell, cell, tasks), experiment.steps)
+        Job(cell.name, find_cell_path(folder, cell), functools.partial(_work, cell, tasks), experiment.steps)
         for cell in cells
         if not find_cell_path(folder, cell).exists()
     ]
@@ -76,6 +77,12 @@ def _run_missing(experiment: Experiment, cells: Sequence[Cell], folder: Path, nu
         return run_jobs(jobs, num_workers, folder / LOGS_FOLDER, view)
     finally:
         view.close()
+
+
+def _work(cell: Cell, tasks: Mapping[str, TaskRef], on_step: OnStep) -> Record:
+    """In a process of its own."""
+    quiet_libraries()
+    return run_cell(cell, tasks, on_step)
 
 
 def _describe_command(options: ExperimentOptions, folder: Path) -> str:
@@ -88,6 +95,6 @@ def print_ready() -> None:
     table = Table("name", "cells", "steps", "cells (quick)", "title", box=None)
     for name, path in list_ready().items():
         full, quick = load_experiment(path), load_experiment(path, quick=True)
-        row = (name, str(len(list_cells(full))), str(full.steps), str(len(list_cells(quick))), full.title)
+        row = (name, str(count_cells(full)), str(full.steps), str(count_cells(quick)), full.title)
         table.add_row(*map(Text, row))
     Console().print(table)
