@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,10 +34,12 @@ HUB_ROWS = {
     },
     "slake": {
         "qid": 3, "question": "Is it?", "answer": "Yes", "q_lang": "en", "answer_type": "CLOSED", "img_name": "x/s.jpg",
+        "img_id": 1, "location": "Lung", "modality": "CT", "base_type": "vqa", "content_type": "Organ", "triple": ["_"],
     },
     "medxpertqa-mm": {
-        "id": "MM-1", "question": "Which?", "options": {letter: letter.lower() for letter in "ABCDE"}, "label": "E",
-        "images": ["1.jpg", "2.jpg"], "medical_task": "Diagnosis", "body_system": "Skeletal",
+        "id": "MM-1", "question": "Which?\nAnswer Choices: (A) a (B) b (C) c (D) d (E) e", "label": "E",
+        "options": {letter: letter.lower() for letter in "ABCDE"}, "images": ["1.jpg", "2.jpg"],
+        "medical_task": "Diagnosis", "body_system": "Skeletal", "question_type": "Reasoning",
     },
 }  # fmt: skip
 GOLD = {"mmlu": "B", "medqa": "C", "pubmedqa": "maybe", "mathvision": "B", "medxpertqa-mm": "E"}
@@ -47,7 +48,7 @@ GOLD = {"mmlu": "B", "medqa": "C", "pubmedqa": "maybe", "mathvision": "B", "medx
 def write_copy(folder, name, rows):
     path = folder / Path(BENCHMARKS[name].local_file).with_suffix(".jsonl").name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for image in ("images/4.jpg", "imgs/x/s.jpg", "images/1.jpg", "images/2.jpg"):
+    for image in ("images/4.jpg", "imgs/x/s.jpg", "../images/1.jpg", "../images/2.jpg"):
         (folder / image).parent.mkdir(parents=True, exist_ok=True)
         (folder / image).touch()
     return path
@@ -55,7 +56,8 @@ def write_copy(folder, name, rows):
 
 @pytest.mark.parametrize("name", HUB_ROWS)
 def test_a_row_of_the_hub_becomes_a_problem(tmp_path, name):
-    path = write_copy(tmp_path, name, [HUB_ROWS[name]])
+    (tmp_path / "copy").mkdir()
+    path = write_copy(tmp_path / "copy", name, [HUB_ROWS[name]])
     problem_set = load(replace(BENCHMARKS[name], num_rows=1), str(path), with_gold=True)
     problem = problem_set.problems[0]
     assert problem.prompt.endswith("\\boxed{}.")
@@ -65,6 +67,24 @@ def test_a_row_of_the_hub_becomes_a_problem(tmp_path, name):
         assert f"(A) {problem.options[0]}" in problem.prompt
         assert problem_set.gold_answers[problem.id] in "ABCDE"
     assert all(image.source.is_file() for image in problem.images)
+
+
+def test_medical_pictures_are_found_and_options_stand_once(tmp_path):
+    def load_one(name, *rows):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = write_copy(folder, name, rows)
+        problem_set = load(replace(BENCHMARKS[name], num_rows=1), str(path), with_gold=True)
+        return problem_set.problems[0], problem_set.tags
+
+    problem, tags = load_one("medxpertqa-mm", HUB_ROWS["medxpertqa-mm"])
+    assert problem.prompt.startswith("<image1><image2>\nWhich?\n(A) a\n(B) b\n(C) c\n(D) d\n(E) e\nPlease")
+    assert [image.source.resolve() for image in problem.images] == [tmp_path / "images" / f"{n}.jpg" for n in (1, 2)]
+    assert tags["MM-1"] == {"medical_task": "Diagnosis", "body_system": "Skeletal", "question_type": "Reasoning"}
+    chinese = HUB_ROWS["slake"] | {"qid": 4, "q_lang": "zh"}
+    problem, tags = load_one("slake", chinese, HUB_ROWS["slake"])
+    assert (problem.id, problem.answer_type, len(problem.images)) == ("3", "yes_no", 1)
+    assert tags["3"] == {"kind": "closed", "content": "Organ"}
 
 
 def test_all_of_the_paper_are_known():
@@ -160,9 +180,9 @@ def test_data_list_and_show_and_export(spine, tmp_path, monkeypatch):
     path = write_copy(tmp_path, "mathvision", [row])
     status, printed, _ = spine("data", "show", f"mathvision={path}", "-n", 1)
     assert status == 0
-    assert "[bold]See[/bold] [31m<image1>?" in printed
+    assert "[bold]See[/bold] [31m⟦image 1: " in printed
     assert "(B) y" in printed
-    assert re.search(r"<image1>: .*4.jpg", printed.replace("\n", ""))
+    assert "4.jpg⟧?" in printed.replace("\n", "")
     assert "gold" not in printed
     assert "gold: B" in spine("data", "show", f"mathvision={path}", "--gold")[1]
 

@@ -97,7 +97,8 @@ def test_resume_goes_on_and_ends_like_an_unbroken_run(spine, model_folder, probl
     steps = ("--max_steps=3", "--save_steps=1", "--lr_scheduler_type=constant")
     assert train(spine, model_folder, problems_file, whole, *steps)[0] == 0
     assert train(spine, model_folder, problems_file, broken, *steps, "--max_steps=2")[0] == 0
-    (broken / "metrics.jsonl").open("a").write(json.dumps({"step": 99}) + "\n")  # written after the checkpoint
+    with (broken / "metrics.jsonl").open("a") as file:  # written after the checkpoint, and cut off
+        file.write(json.dumps({"step": 99}) + '\n{"step": 1')
     status, _, error = train(spine, model_folder, problems_file, broken, *steps, "--resume")
     assert status == 0, error
     steps_logged = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]

@@ -1,17 +1,26 @@
 """The collapse monitor: each signal alone, judged runs, and what the guard does to a run."""
 
 import json
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
 
 from models import save_qwen2
-from spine_rl.monitor import CollapseMonitor, judge_monitor, judge_run
+from spine_rl import SpineTrainer
+from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_monitor, judge_run
+from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.first_labels import compare_with_first_labels
+from spine_rl.voting import hold_vote
 
 SOUND = {
     "vote/majority_ratio": 0.4, "vote/distinct_answers": 5.0, "vote/label_drift": 0.1, "vote/abstained": 0.0,
-    "response_length/mean": 50.0, "response_length/truncated": 0.0, "entropy/forks": 0.6, "kl": 0.0,
+    "vote/first_label_share": 0.5, "response_length/mean": 50.0, "response_length/truncated": 0.0,
+    "entropy/forks": 0.6, "kl": 0.0,
 }  # fmt: skip
 AGREED = {"vote/majority_ratio": 0.9, "vote/distinct_answers": 1.5, "entropy/forks": 0.1}
 
@@ -25,7 +34,9 @@ def make_rows(steps=20, **end):
     ("end", "word"),
     [
         ({}, None),
-        ({"vote/label_drift": 0.8}, "first labels"),
+        ({"vote/label_drift": 0.8}, "of its first labels"),
+        ({"vote/first_label_share": 0.39}, "give the first labels, 50% at best"),
+        ({"vote/first_label_share": 0.41}, None),
         ({"response_length/mean": 20.0}, "tokens"),
         ({"response_length/mean": 120.0}, "tokens"),
         ({"vote/abstained": 0.3}, "abstentions"),
@@ -56,6 +67,25 @@ def test_a_signal_that_was_not_logged_is_silent_and_one_bad_step_is_no_alarm():
     assert all(verdict.healthy for verdict in judge_run(rows))
 
 
+def test_the_best_checkpoint_is_before_an_alarm_and_agrees_most_with_the_first_votes():
+    rows = make_rows(steps=20)
+    for row in rows:  # rises to step 10 and falls to an alarm at 18: its window's mean is 0.12 below the best
+        row["vote/first_label_share"] = 0.5 + 0.02 * min(row["step"], 20 - row["step"])
+    verdicts = judge_run(rows)
+    assert next(verdict.step for verdict in verdicts if verdict.alarms) == 19
+    assert choose_checkpoint(verdicts, [0, 5, 10, 12, 15, 20]) == 12  # a window of 5 ends at 12, about the top
+    assert choose_checkpoint(verdicts, [0, 20]) == 0
+    silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 9)])
+    assert choose_checkpoint(silent, [0, 4, 8]) == 8
+
+
+def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
+    rows = make_rows(**{"vote/first_label_share": 0.1})
+    well = [{**SOUND, "step": step} for step in range(21, 30)]
+    assert judge_run([*rows, *well])[-8].alarms  # one good step does not make a good window
+    assert all(verdict.healthy for verdict in judge_run([*rows, {**well[0], RETRIED_FROM: 10.0}, *well[1:]])[20:])
+
+
 def test_the_monitor_reads_no_gold():
     rows = make_rows(**{"vote/label_accuracy": 0.0, "vote/pass@1": 0.0, "vote/reward_accuracy": 0.0})
     assert judge_run(rows) == judge_run(make_rows())
@@ -66,6 +96,25 @@ def test_detections_and_false_alarms():
     judged = judge_monitor([(bad, [0.5, 0.1]), (bad, [0.5, 0.6]), (good, [0.5, 0.3]), (good, [0.5, 0.45])])
     assert (judged.num_collapsed, judged.num_detected, judged.num_sound, judged.num_false_alarms) == (2, 1, 2, 1)
     assert judged.first_alarms == (13,)  # drift from step 11 on, the median of five from 13
+
+
+def test_first_labels_are_remembered_with_their_margin():
+    def vote(problem_id, *keys):
+        return hold_vote(problem_id, keys)
+
+    first = {}
+    # Margins: a leads 3 to 1 of 4, b 2 to 1 of 4 with an abstention; c abstains altogether.
+    signals = compare_with_first_labels(
+        first, [vote("p", *"aaax"), vote("q", "b", "b", "y", None), vote("r", None, None)]
+    )
+    assert first == {"p": ("a", 0.5), "q": ("b", 0.25)}
+    assert signals == {"first_label_share": pytest.approx((0.5 * 0.75 + 0.25 * 0.5) / 0.75)}
+    signals = compare_with_first_labels(first, [vote("p", *"xxxa"), vote("q", *"bbbb")])
+    assert signals["label_drift"] == pytest.approx(0.5 / 0.75)
+    assert signals["first_label_share"] == pytest.approx((0.5 * 0.25 + 0.25 * 1) / 0.75)
+    # All abstain: there is no label to have drifted, and none of the responses gives the first one.
+    assert compare_with_first_labels(first, [vote("p", None, None)]) == {"first_label_share": 0.0}
+    assert compare_with_first_labels({}, [vote("r", None, None)]) == {}
 
 
 @pytest.fixture
@@ -82,7 +131,7 @@ def collapsing(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
+@pytest.mark.parametrize("action", ["warn", "stop", "rollback", "retry"])
 def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
@@ -91,11 +140,115 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
             "train", "--model", model, "--data", data, "--output_dir", out, "--max_steps=6", "--num_generations=2",
             "--per_device_train_batch_size=4", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
             "--report_to=none", "--on_collapse", action, "--save_steps=2", "--keep_best=label-free", "--preset=spine",
+            "--lr_scheduler_type=constant",
         )  # fmt: skip
     assert status == 0
-    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert max(steps) == (6 if action == "warn" else 4)
-    assert (out / "best" / "step.txt").read_text() == "2\n"
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["step"] for row in rows) == (6 if action in ("warn", "retry") else 4)
+    retried = [row["guard/retried_from"] for row in rows if "guard/retried_from" in row]
+    assert retried == ([2] if action == "retry" else [])  # an alarm after the last step has none to follow
+    rates = {row["step"]: row["learning_rate"] for row in rows if "learning_rate" in row}
+    if action in ("warn", "retry"):
+        assert rates[6] == pytest.approx(rates[4] * (0.5 if action == "retry" else 1))
+    assert (out / "best" / "step.txt").read_text() == ("5\n" if action == "retry" else "2\n")
     best, last = load_file(out / "best" / "model.safetensors"), load_file(out / "model.safetensors")
-    assert all(torch.equal(best[name], last[name]) for name in best) == (action == "rollback")
+    assert all(torch.equal(best[name], last[name]) for name in best) == (action in ("rollback", "retry"))
     assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
+
+
+# ---- over a resume
+
+
+class _Trainer:
+    """Saves the step that its state is at."""
+
+    def __init__(self, state):
+        self.accelerator, self._state = SimpleNamespace(wait_for_everyone=lambda: None), state
+
+    def is_world_process_zero(self):
+        return True
+
+    def save_model(self, folder):
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "weights.txt").write_text(str(self._state.global_step))
+
+
+def run_guard(folder, rows, *, history=(), on_collapse="stop"):
+    """Logs rows as training does, after those in a checkpoint, and gives the warnings and the step of the stop."""
+    state, control = TrainerState(log_history=list(history)), TrainerControl()
+    state.global_step = history[-1]["step"] if history else 0
+    guard = CollapseGuard(_Trainer(state), folder, on_collapse=on_collapse, keep_best=True)
+    args = SimpleNamespace(save_steps=4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        guard.on_train_begin(args, state, control)
+        for row in rows if not control.should_training_stop else ():
+            state.global_step = row["step"]
+            guard.on_log(args, state, control, logs={name: value for name, value in row.items() if name != "step"})
+            if control.should_training_stop:
+                break
+    return [str(warning.message) for warning in caught], state.global_step
+
+
+def read_best(folder):
+    return (folder / "best" / "weights.txt").read_text(), (folder / "best" / "step.txt").read_text().strip()
+
+
+def test_a_resumed_run_goes_on_with_its_signals(tmp_path):
+    rows = make_rows(**{"response_length/mean": 20.0})  # an alarm needs the start, which a resumed run has behind it
+    whole, broken = run_guard(tmp_path / "a", rows), run_guard(tmp_path / "b", rows[12:], history=rows[:12])
+    assert whole[1] == 13
+    assert broken == whole
+    assert "step 13: this looks like a collapse: responses have 20 tokens, 50 at the start; stopping" in whole[0][0]
+    assert run_guard(tmp_path / "c", rows[12:])[0] == []  # what starting anew would have seen
+
+
+def test_an_alarm_before_the_checkpoint_still_counts(tmp_path):
+    rows = make_rows(**{"response_length/mean": 20.0})
+    assert run_guard(tmp_path / "a", rows[16:], history=rows[:16])[1] == 16
+    run_guard(tmp_path / "b", rows[:16], on_collapse="warn")
+    assert read_best(tmp_path / "b") == ("12", "12")
+    well = [{**SOUND, "step": step} for step in range(17, 40)]
+    said, step = run_guard(tmp_path / "b", well, history=rows[:16], on_collapse="warn")
+    assert (len(said), step) == (1, 39)
+    assert read_best(tmp_path / "b") == ("12", "12")  # none is kept after an alarm, as in an unbroken run
+
+
+def test_best_survives_a_resume_unless_it_comes_from_after_the_checkpoint(tmp_path):
+    rows = make_rows()
+    run_guard(tmp_path, rows[:10])
+    assert read_best(tmp_path) == ("8", "8")
+    run_guard(tmp_path, [], history=rows[:9])
+    assert read_best(tmp_path) == ("8", "8")
+    run_guard(tmp_path, rows[9:12], history=rows[:9])
+    assert read_best(tmp_path) == ("12", "12")
+    run_guard(tmp_path, [], history=rows[:11])
+    assert read_best(tmp_path) == ("11", "11")
+    (tmp_path / "best").rename(tmp_path / ".best.old")  # stopped between the renames
+    run_guard(tmp_path, [], history=rows[:12])
+    assert read_best(tmp_path) == ("11", "11")
+    run_guard(tmp_path, [])  # a new run
+    assert read_best(tmp_path) == ("0", "0")
+
+
+@pytest.mark.slow
+def test_first_labels_survive_a_resume(spine, tmp_path, monkeypatch):
+    monkeypatch.setattr(SpineTrainer, "_key", lambda self, completion, *_: str(sum(map(ord, str(completion))) % 3))
+    model, data = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl"
+    data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
+
+    def train(out, *more):
+        status, _, error = spine(
+            "train", "--model", model, "--data", data, "--output_dir", tmp_path / out, "--num_generations=5",
+            "--per_device_train_batch_size=20", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
+            "--report_to=none", "--lr_scheduler_type=constant", "--save_steps=1", *more,
+        )  # fmt: skip
+        assert status == 0, error
+        rows = [json.loads(line) for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
+        return {row["step"]: row["vote/label_drift"] for row in rows if "vote/label_drift" in row}
+
+    whole = train("whole", "--max_steps=3")
+    train("broken", "--max_steps=1")
+    assert train("broken", "--max_steps=3", "--resume") == whole
+    assert set(whole) == {2, 3}
+    assert any(whole.values())

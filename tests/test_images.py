@@ -17,11 +17,24 @@ from transformers import ProcessorMixin
 
 from models import IMAGE_TEXT_ARCHITECTURES, save_image_text_model, save_qwen2
 from spine_rl.errors import DataError
+from spine_rl.evaluation import Decoding, GenerateEngine
 from spine_rl.evaluation.grading import make_answer_sheet
+from spine_rl.inspect import validate_forks
 from spine_rl.models import load_model_and_tokenizer
-from spine_rl.problems import Problem, PromptStyle, build_prompt, check_images, load_problems, open_image, order_images
+from spine_rl.problems import (
+    Problem,
+    PromptStyle,
+    build_prompt,
+    build_text_prompts,
+    check_images,
+    load_problems,
+    open_image,
+    order_images,
+)
 from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts
+from spine_rl.rollouts import draw_rollouts
+from spine_rl.token_scores import score_tokens
 from spine_rl.training.vision import adapt_language_only, count_pixel_rows
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -172,14 +185,85 @@ def test_chats_with_image_parts_pass_through(tmp_path):
         build_prompt(load_problems(write(tmp_path, {"image": "a.png"})).problems[0], PromptStyle(), chat=False)
 
 
+def uri(color):
+    return "data:image/png;base64," + base64.b64encode(to_bytes(picture(color))).decode()
+
+
+def test_image_parts_that_hold_their_pictures_are_read_as_a_column_is(tmp_path):
+    parts = [
+        {"type": "image", "image": "a.png", "text": None},  # None: as Arrow fills its columns
+        {**text("or"), "image": None},
+        {"type": "image_url", "image_url": {"url": uri("blue")}},
+        {"type": "image", "path": "b.jpg"},
+        IMAGE,
+        {"type": "image", "base64": uri("green").partition(",")[2], "detail": "low"},
+    ]
+    data = write(tmp_path, {"prompt": [{"role": "user", "content": parts}], "image": "b.jpg"})
+    problem = load_problems(data).problems[0]
+    bare = [IMAGE, text("or"), IMAGE, IMAGE, IMAGE, {**IMAGE, "detail": "low"}]
+    assert problem.prompt == [{"role": "user", "content": bare}]
+    colors = [open_image(image).getpixel((0, 0)) for image in order_images(problem)]
+    assert colors[0] == (255, 0, 0)
+    assert colors[1] == (0, 0, 255)
+    assert colors[2] == colors[3]
+    assert colors[4] == (0, 128, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([IMAGE], "line 1: its chat has 1 image parts, and the row 0 images; give one for each"),
+        (
+            [{"type": "image", "path": "a.png"}, IMAGE],
+            "has 1 image parts without a picture of their own, and the row 0",
+        ),
+        ([{"type": "image", "url": "https://x.org/a.png"}], "line 1: image https://x.org/a.png is a URL; .*allow"),
+        ([{"type": "image", "path": "none.png"}], "line 1: no image .*none.png"),
+        ([{"type": "video", "path": "a.mp4"}], "line 1: a message has a part of type 'video'; text and image parts"),
+        ([{"type": "text"}], "line 1: a message has a text part without text"),
+        (["What?"], "line 1: a message's content must be text or a list of parts .*, got list"),
+        (7, "line 1: a message's content must be text or a list of parts .*, got int"),
+        (None, "got NoneType"),
+    ],
+)
+def test_what_is_wrong_with_a_chats_parts_is_one_line(tmp_path, content, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load_problems(write(tmp_path, {"prompt": [{"role": "user", "content": content}]}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_language_models_chats_are_texts(tmp_path):
+    chat = [{"role": "system", "content": "Hi."}, {"role": "user", "content": [text("1+"), text("1?")]}]
+    problem = load_problems(write(tmp_path, {"prompt": chat})).problems[0]
+    assert build_text_prompts([problem], PromptStyle(prompt_suffix="!"), chat=True) == [
+        [{"role": "system", "content": "Hi."}, {"role": "user", "content": "1+1?!"}]
+    ]
+
+
+def test_show_prints_where_images_go(spine, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    chat = [{"role": "system", "content": "Look."}, {"role": "user", "content": [text("Is "), IMAGE, text(" red?")]}]
+    rows = [
+        {"images": ["a.png", "b.jpg"], "prompt": "<image2> of <image1>, <image2>?"},
+        {"image": "a.png"},
+        {"image": "b.jpg", "prompt": chat},
+    ]
+    status, printed, error = spine("data", "show", write(tmp_path, *rows))
+    assert status == 0, error
+    first, second = f"⟦image 1: {tmp_path / 'a.png'}⟧", f"⟦image 2: {tmp_path / 'b.jpg'}⟧"
+    assert f"{second} of {first}, <image2>?" in printed  # the last is a mention
+    assert f"{first}What?" in printed
+    assert f"system: Look.\nuser: Is {second.replace('2', '1')} red?" in printed
+
+
 def test_a_page_holds_images_in_place_and_escapes_the_rest(spine, tmp_path):
     data = write(tmp_path, {"image": "a.png", "prompt": "<script>x</script> <image> end", "answer": "<b>"})
     page = tmp_path / "page.html"
     assert spine("data", "show", data, "--html", page, "--gold")[0] == 0
     text = page.read_text()
     assert "<script" not in text
-    assert text.index("&lt;script&gt;") < text.index("data:image/png;base64,") < text.index(" end</pre>")
-    assert "gold: &lt;b&gt;" in text
+    assert text.index("&lt;script&gt;") < text.index("data:image/png;base64,") < text.index(" end</div>")
+    assert "gold: <bdi>&lt;b&gt;</bdi>" in text
     status, _, error = spine("data", "show", data, "--html", page)
     assert (status, error.count("\n")) == (2, 1)
     assert page.read_text() == text
@@ -194,12 +278,12 @@ def model_folder(request, tmp_path_factory):
 
 
 def write_mixed(folder):
-    """One image, several, and none: as data sets have them."""
+    """One image, several, none, and a chat that holds its own: as data sets have them."""
     rows = [
         {"image": "a.png", "prompt": "Color of <image>?"},
         {"images": ["a.png", "b.jpg"], "prompt": "<image2> or <image1>?"},
         {"prompt": "1+1?"},
-        {"image": "b.jpg"},
+        {"prompt": [{"role": "user", "content": [text("Is"), {"type": "image", "path": "b.jpg"}, text("red?")]}]},
     ]
     return write(folder, *rows)
 
@@ -243,6 +327,51 @@ def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_
     report = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
     assert report["n_problems"] == 4
     assert report["entropy"] > 0
+
+
+def test_responses_to_images_are_scored_wherever_they_stand_in_a_batch(model_folder, tmp_path):
+    engine = GenerateEngine(*load_model_and_tokenizer(model_folder))
+    problems = load_problems(write_mixed(tmp_path)).problems
+    prompts = prepare_visual_prompts(engine.processor, problems, PromptStyle())
+    begun = [prompt + list(range(20, 20 + length)) for prompt, length in zip(prompts, (3, 0, 5, 1), strict=True)]
+    with torch.no_grad():
+        together = engine.model(**engine.encode(begun)).logits[:, -1]
+        alone = torch.cat([engine.model(**engine.encode([prompt])).logits[:, -1] for prompt in begun])
+        bare = torch.cat([engine.model(**engine.encode([prompt])).logits[:, -1] for prompt in prompts])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    assert (together - bare).abs().amax(1).gt(1e-3).tolist() == [True, False, True, True]
+    scores = score_tokens(engine.model, engine.encode([prompts[0] + [20, 21, 22]]), 3)
+    after = alone[0].softmax(-1)
+    assert len(scores.entropies) == 3
+    assert not torch.allclose(scores.top_probabilities[2], after.topk(5).values)  # before the last token, not after it
+
+
+def test_inspect_and_preflight_take_images(spine, model_folder, tmp_path):
+    data, page, figures = write_mixed(tmp_path), tmp_path / "inspect.html", tmp_path / "preflight.json"
+    common = ("--model", model_folder, "--data", data, "--generations", 2, "--max-new-tokens", 4)
+    common += ("--answer-type", "text", "--max-image-pixels", 90)
+    status, _, error = spine("inspect", *common, "--out", page)
+    assert status == 0, error
+    written = page.read_text()
+    assert written.count('<img src="data:image/') == 4
+    assert written.count('class="response"') == 8
+    status, printed, error = spine("preflight", *common, "--json", figures)
+    assert status == 0, error
+    assert json.loads(figures.read_text())["signal"]["entropy"] > 0
+    assert "raise --max_completion_length" in printed
+
+
+def test_forks_are_validated_with_images(model_folder, tmp_path, monkeypatch):
+    for module in ("rollouts", "inspect.validate"):  # a response's answer is its first token
+        monkeypatch.setattr(f"spine_rl.{module}.read_key", lambda _, response, __: str(response.token_ids[0]))
+    engine = GenerateEngine(*load_model_and_tokenizer(model_folder))
+    problems = load_problems(write_mixed(tmp_path)).problems
+    decoding = Decoding(max_new_tokens=5)
+    rollouts = draw_rollouts(engine, problems, PromptStyle(), decoding, 2)
+    result = validate_forks(engine, rollouts, decoding, num_tokens=20, num_repeats=2)
+    assert len(result.trials) == 20
+    assert all(trial.kept == 0 for trial in result.trials)
+    assert {trial.resampled > 0 for trial in result.trials} == {True, False}  # drawn anew, or kept as well
 
 
 def list_moved(before, after):

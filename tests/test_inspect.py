@@ -26,7 +26,8 @@ HOSTILE = f'</style></script><script>{ATTACK}</script><img src=x onerror="{ATTAC
 def test_scores_are_of_the_distribution_before_each_token():
     model, _ = build_qwen2()
     prompt, response = [5, 6, 7], [8, 9]
-    scores = score_tokens(model, prompt, response, temperature=2.0, top_k=3)
+    inputs = {"input_ids": torch.tensor([[*prompt, *response]])}
+    scores = score_tokens(model, inputs, len(response), temperature=2.0, top_k=3)
     with torch.no_grad():
         logits = model.eval()(torch.tensor([[5, 6, 7, 8]])).logits[0, 2:] / 2.0
     probabilities = logits.softmax(-1)
@@ -54,7 +55,7 @@ def hostile_page():
     response = SampledResponse(HOSTILE * 2, [1, 2], False)
     problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
     ballots = [hold_vote(HOSTILE, [HOSTILE, None]), hold_vote("b", ["1", "1"])]
-    drawn = Rollouts(problems, [[1]] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0)
+    drawn = Rollouts(problems, [[1]] * 2, [HOSTILE] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0)
     return build_page(drawn, _Tokenizer(), "spine")
 
 
@@ -100,7 +101,7 @@ def test_only_the_token_that_decides_is_found_to_decide():
     scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), torch.tensor([7, 1, 1, 0]), *[torch.zeros(4)] * 3)
     response = SampledResponse("\\boxed{7}", [7, 1, 1, 0], False)
     problems, ballots = [Problem("a", "a")], [hold_vote("a", ["7", "7"])]
-    drawn = Rollouts(problems, [[3]], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
     result = validate_forks(_Engine(), drawn, Decoding(max_new_tokens=9), num_tokens=10, num_repeats=2)
     assert sorted((round(t.entropy, 3), t.resampled, t.kept) for t in result.trials) == [
         (0.1, 0, 0), (0.1, 0, 0), (0.2, 0, 0), (0.2, 0, 0), (2.0, 1, 0), (2.0, 1, 0),

@@ -75,6 +75,12 @@ def move_to_accelerator(model: Any) -> Any:
     return model if device is None else model.to(device)
 
 
+def get_vision_tower(model: Any) -> Any:
+    """The part of an image-text model that reads pictures, without what joins it to the language model; else None."""
+    tower = model.get_encoder(modality="image")
+    return None if tower is model or tower is model.base_model else tower
+
+
 def get_context_length(model: PreTrainedModel) -> int | None:
     """The longest sequence the model's configuration allows, in tokens, where it states one."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)

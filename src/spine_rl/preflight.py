@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spine_rl.models import get_vision_tower
 from spine_rl.presets import get_preset
 from spine_rl.rollouts import Rollouts
 from spine_rl.voting import summarize_ballots
@@ -61,7 +62,9 @@ def measure_signal(rollouts: Rollouts, preset: str) -> dict[str, float]:
 
 
 def estimate_cost(rollouts: Rollouts, model: Any, plan: StepPlan) -> dict[str, float]:
-    """Estimates, not measurements, of one optimiser step on this machine in one process, all weights trained.
+    """Estimates, not measurements, of one optimiser step on this machine in one process.
+
+    All weights are trained but those of a vision tower, which training leaves as they are by default.
 
     Returns:
         `seconds_per_step`: sampling scaled from the round's, and the update as three forward passes (a backward pass
@@ -73,7 +76,7 @@ def estimate_cost(rollouts: Rollouts, model: Any, plan: StepPlan) -> dict[str, f
     config = model.config.get_text_config()
     responses_a_step = plan.problems_per_step * plan.num_generations
     scale = responses_a_step / len(rollouts.all_responses)
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    weights, frozen = _count_bytes(model), _count_bytes(get_vision_tower(model))
     size = next(model.parameters()).element_size()
     tokens = plan.rows_at_once * (max(map(len, rollouts.prompts)) + plan.max_completion_length)
     activations = tokens * config.hidden_size * config.num_hidden_layers * 34 * size / 2
@@ -81,8 +84,12 @@ def estimate_cost(rollouts: Rollouts, model: Any, plan: StepPlan) -> dict[str, f
     return {
         "responses_per_step": float(responses_a_step),
         "seconds_per_step": scale * (rollouts.generate_seconds + 3 * rollouts.forward_seconds),
-        "memory_gib": (4 * weights + activations + logits) / 2**30,
+        "memory_gib": (4 * weights - 3 * frozen + activations + logits) / 2**30,
     }
+
+
+def _count_bytes(model: Any) -> int:
+    return 0 if model is None else sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def advise(signal: Mapping[str, float], plan: StepPlan, prompts: Sequence[str] = ()) -> list[str]:

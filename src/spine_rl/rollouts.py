@@ -3,12 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from spine_rl.answers import resolve_answer_type, response_key
-from spine_rl.errors import ConfigError
 from spine_rl.evaluation import Decoding
-from spine_rl.evaluation.engines import GenerateEngine, SampledResponse
+from spine_rl.evaluation.engines import GenerateEngine, Prompt, SampledResponse
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.token_scores import TokenScores, score_tokens
@@ -21,7 +19,8 @@ class Rollouts:
 
     Attributes:
         problems: The problems.
-        prompts: Their token ids.
+        prompts: As the engine takes them.
+        prompt_texts: As the model's template renders them.
         responses: G of each.
         ballots: Their votes; `keys` are aligned with the responses.
         scores: Of each response's tokens.
@@ -30,7 +29,8 @@ class Rollouts:
     """
 
     problems: Sequence[Problem]
-    prompts: Sequence[list[int]]
+    prompts: Sequence[Prompt]
+    prompt_texts: Sequence[str]
     responses: Sequence[Sequence[SampledResponse]]
     ballots: Sequence[Ballot]
     scores: Sequence[Sequence[TokenScores]]
@@ -65,17 +65,22 @@ def draw_rollouts(
     """Draws and scores `num_generations` responses to each problem.
 
     Raises:
-        ConfigError: A prompt leaves no room for a response, a problem has images, or the model takes them.
+        ConfigError: A prompt leaves no room for a response, or has images that the model does not take.
+        DataError: An image is broken.
     """
-    if engine.processor is not None:
-        raise ConfigError("this command reads text only so far; give a language model, and problems without images")
-    prompts: list[Any] = prepare_prompts(engine, problems, style, decoding.max_new_tokens)
+    prompts = prepare_prompts(engine, problems, style, decoding.max_new_tokens)
     started = time.perf_counter()
     responses = draw_responses(engine, prompts, decoding, num_generations)
     sampled = time.perf_counter()
     scores = [
         [
-            score_tokens(engine.model, prompt, response.token_ids, temperature=decoding.temperature or 1.0, top_k=top_k)
+            score_tokens(
+                engine.model,
+                engine.encode([prompt + response.token_ids]),
+                len(response.token_ids),
+                temperature=decoding.temperature or 1.0,
+                top_k=top_k,
+            )
             for response in group
         ]
         for prompt, group in zip(prompts, responses, strict=True)
@@ -85,4 +90,5 @@ def draw_rollouts(
         hold_vote(problem.id, [read_key(problem, response, answer_type) for response in group])
         for problem, group in zip(problems, responses, strict=True)
     ]
-    return Rollouts(problems, prompts, responses, ballots, scores, sampled - started, scored - sampled)
+    texts = [*map(engine.render, prompts)]
+    return Rollouts(problems, prompts, texts, responses, ballots, scores, sampled - started, scored - sampled)

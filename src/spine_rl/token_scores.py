@@ -1,6 +1,6 @@
 """Every token of a sampled response: its entropy, and what the model might have written instead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,23 +36,24 @@ class TokenScores:
 
 @torch.no_grad()
 def score_tokens(
-    model: Any, prompt: Sequence[int], response: Sequence[int], *, temperature: float = 1.0, top_k: int = 5
+    model: Any, inputs: Mapping[str, Tensor], num_tokens: int, *, temperature: float = 1.0, top_k: int = 5
 ) -> TokenScores:
     """Scores a response by one forward pass of prompt and response; the result is on the CPU.
 
     Args:
-        model: A causal language model; its mode is left as it was.
-        prompt: Token ids, at least one.
-        response: Token ids.
+        model: A causal or image-text-to-text model; its mode is left as it was.
+        inputs: Of one row: a prompt of at least one token, and the response.
+        num_tokens: T, the response's.
         temperature: Of the distributions, > 0.
         top_k: Alternatives a token.
     """
     was_training = model.training
     model.eval()
-    ids = torch.tensor([[*prompt, *response]], device=model.device)
-    logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+    inputs = {name: values.to(model.device) for name, values in inputs.items()}
+    start = inputs["input_ids"].size(1) - num_tokens
+    logits = model(**inputs).logits[0, start - 1 : -1].float()
     model.train(was_training)
-    targets = ids[0, len(prompt) :]
+    targets = inputs["input_ids"][0, start:]
     logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
     top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)
     return TokenScores(entropies.cpu(), targets.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.cli.data_page import render_page
 from spine_rl.errors import RunFolderError
-from spine_rl.problems import Problem, load_problems
+from spine_rl.problems import Problem, PromptStyle, build_prompt, load_problems, number_images
 from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
 from spine_rl.problems.images import name_image
 
@@ -43,16 +42,16 @@ def show_problems(source: str, num_problems: int, *, gold: bool, html: Path | No
         raise RunFolderError(f"{html} exists, and is not overwritten; give another --html")
     problem_set = load_problems(source, gold_column="answer" if gold else None, limit=num_problems)
     if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(render_page(problem_set), encoding="utf-8")
+        from spine_rl.cli.data_page import render_problems  # brings the pages' libraries
+        from spine_rl.pages import write_page
+
+        write_page(html, render_problems(problem_set, f"Problems of {source}"))
         print(f"{len(problem_set.problems)} problems are in {html}")
         return
     console = Console()
     for problem in problem_set.problems:
         console.rule(Text(f"{problem.id} · {problem.answer_type or 'auto'}"))
         console.print(_as_text(_prompt_text(problem)))
-        for number, image in enumerate(problem.images, start=1):
-            console.print(_as_text(f"<image{number}>: {name_image(image)}"))
         if gold:
             console.print(_as_text(f"gold: {problem_set.gold_answers[problem.id]}"))
 
@@ -90,7 +89,18 @@ def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
 
 
 def _prompt_text(problem: Problem) -> str:
-    return problem.prompt if isinstance(problem.prompt, str) else json.dumps(problem.prompt, ensure_ascii=False)
+    """The prompt, with the name of each picture where the picture stands, and roles where there are several."""
+    if isinstance(problem.prompt, str) and not problem.images:
+        return problem.prompt
+    messages = [message for message in build_prompt(problem, PromptStyle(), chat=True) if isinstance(message, dict)]
+    names = (f"⟦image {number}: {name_image(image)}⟧" for number, image in number_images(problem))
+    texts = []
+    for message in messages:
+        parts = message["content"] or ""
+        if not isinstance(parts, str):
+            parts = "".join(next(names) if part["type"] == "image" else part["text"] for part in parts)
+        texts.append(parts if len(messages) == 1 else f"{message['role']}: {parts}")
+    return "\n".join(texts)
 
 
 def _as_text(text: str) -> Text:

@@ -326,6 +326,12 @@ def preflight(
     split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    max_image_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
+    ] = None,
+    allow_image_urls: Annotated[
+        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
+    ] = False,
     system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
     prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
@@ -347,7 +353,14 @@ def preflight(
         Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
         PromptStyle(system_prompt, prompt_suffix),
         answer_type,
-        {"split": split, "prompt_column": prompt_column, "id_column": id_column, "limit": limit},
+        {
+            "split": split,
+            "prompt_column": prompt_column,
+            "id_column": id_column,
+            "limit": limit,
+            "max_image_pixels": max_image_pixels,
+            "allow_image_urls": allow_image_urls,
+        },
         dtype,
     )
     plan = StepPlan(preset, generations, problems_per_step, rows_at_once, max_new_tokens, prompt_suffix)
@@ -375,6 +388,12 @@ def inspect(
     split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    max_image_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
+    ] = None,
+    allow_image_urls: Annotated[
+        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
+    ] = False,
     system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
     prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
@@ -395,7 +414,14 @@ def inspect(
         Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
         PromptStyle(system_prompt, prompt_suffix),
         answer_type,
-        {"split": split, "prompt_column": prompt_column, "id_column": id_column, "limit": limit},
+        {
+            "split": split,
+            "prompt_column": prompt_column,
+            "id_column": id_column,
+            "limit": limit,
+            "max_image_pixels": max_image_pixels,
+            "allow_image_urls": allow_image_urls,
+        },
         dtype,
     )
     validation = Validation(validate_tokens, validate_repeats) if validate_forks else None

@@ -19,7 +19,7 @@ def run_preflight(options: RolloutOptions, plan: StepPlan, json_out: Path | None
     engine, rollouts = draw(options)
     signal = measure_signal(rollouts, plan.preset)
     cost = estimate_cost(rollouts, engine.model, plan)
-    advice = advise(signal, plan, [str(engine.tokenizer.decode(prompt)) for prompt in rollouts.prompts])
+    advice = advise(signal, plan, rollouts.prompt_texts)
     console = Console()
     title = f"{len(rollouts.problems)} problems, {options.num_generations} responses each"
     table = Table("measured", "", title=title, title_justify="left")

@@ -40,8 +40,8 @@ def draw(options: RolloutOptions) -> tuple[GenerateEngine, Rollouts]:
     """Loads problems and model, and samples; the model's engine comes back with the responses."""
     check_answer_type(options.answer_type)
     problems = load_problems(options.data, **options.columns).problems
-    model, tokenizer = load_model_and_tokenizer(options.model, dtype=options.dtype)
-    engine = GenerateEngine(move_to_accelerator(model), tokenizer)
+    model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype)
+    engine = GenerateEngine(move_to_accelerator(model), processing_class)
     rollouts = draw_rollouts(
         engine,
         problems,

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from spine_rl.errors import ConfigError
 from spine_rl.evaluation.engines import Decoding, Engine, GenerateEngine, Prompt, SampledResponse
-from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts
+from spine_rl.problems import Problem, PromptStyle, build_text_prompts, check_prompt_lengths, encode_prompts
 from spine_rl.problems.visual_prompts import prepare_visual_prompts
 
 Row = tuple[int, int]  # problem's index, sample's index
@@ -32,7 +32,7 @@ def prepare_prompts(
         )
     else:
         chat = engine.tokenizer.chat_template is not None
-        prompts = [*encode_prompts(engine.tokenizer, [build_prompt(problem, style, chat=chat) for problem in problems])]
+        prompts = [*encode_prompts(engine.tokenizer, build_text_prompts(problems, style, chat=chat))]
     check_prompt_lengths(problems, [*map(len, prompts)], context=engine.context, max_new_tokens=max_new_tokens)
     return prompts
 

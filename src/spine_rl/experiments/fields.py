@@ -24,7 +24,6 @@ _DECIDED = {
     "save_strategy": "a cell keeps figures, no model",
     "logging_steps": "every step is logged",
     "keep_best": "the results say which step it would have kept",
-    "on_collapse": "cells run to their end, so that alarms can be judged",
     "sample_steps": "cells keep histograms, no samples",
     "report_to": "an experiment has its own tables",
 }
@@ -54,6 +53,8 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], place:
         if name not in SpineConfig.__dataclass_fields__:
             near = suggest_nearest(name, SpineConfig.__dataclass_fields__)
             raise ConfigError(f"{place}: unknown field {name!r} of the training configuration; {near}")
+    if given.get("on_collapse", "warn") not in ("warn", "retry"):
+        raise ConfigError(f"{place}: on_collapse={given['on_collapse']!r}: cells run to their end; give warn or retry")
     try:
         config = _parse({**defaults, **given})
     except (ValueError, TypeError, ImportError) as error:

@@ -71,7 +71,8 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 # ---- logged steps
 
 # What is kept of every step: what the collapse monitor reads, what gold says of it, and where time went.
-_KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "seconds/", "kl", "tokens_generated")
+_KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "guard/", "seconds/", "kl")
+_KEPT += ("tokens_generated", "learning_rate")
 
 
 def to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -6,14 +6,16 @@ from importlib.resources import files
 from typing import Any
 
 from spine_rl.inspect.validate import ForkValidation
-from spine_rl.pages import Band, Line, draw_chart, render_page, show_text, to_inline_svg
+from spine_rl.pages import Band, Line, draw_chart, render_page, show_text, to_data_uri, to_inline_svg
 from spine_rl.presets import get_preset
+from spine_rl.problems import open_image, order_images
 from spine_rl.rollouts import Rollouts
 from spine_rl.token_scores import TokenScores
 from spine_rl.token_text import split_text
 from spine_rl.voting import Ballot
 
 _SHOWN = 0.05  # nats: below it a token has no alternatives worth showing, and the page stays small
+_PICTURE_SIDE = 512  # pixels
 
 
 def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: ForkValidation | None = None) -> str:
@@ -29,7 +31,8 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
     problems = [
         {
             "id": problem.id,
-            "prompt": tokenizer.decode(prompt),
+            "prompt": prompt,
+            "pictures": [to_data_uri(open_image(image), _PICTURE_SIDE) for image in order_images(problem)],
             "kind": _classify(ballot),
             "votes": sorted(ballot.votes.items(), key=lambda vote: -vote[1]),
             "abstained": ballot.num_abstentions,
@@ -47,7 +50,12 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
             ],
         }
         for problem, prompt, ballot, responses, all_scores in zip(
-            rollouts.problems, rollouts.prompts, rollouts.ballots, rollouts.responses, rollouts.scores, strict=True
+            rollouts.problems,
+            rollouts.prompt_texts,
+            rollouts.ballots,
+            rollouts.responses,
+            rollouts.scores,
+            strict=True,
         )
     ]
     return render_page(

@@ -49,7 +49,7 @@ def write_page(path: Path, page: str) -> None:
 
 
 def _environment() -> Environment:
-    packages = ("pages", "report", "inspect")
+    packages = ("pages", "report", "inspect", "cli")
     loader = PrefixLoader({name: PackageLoader(f"spine_rl.{name}") for name in packages})
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

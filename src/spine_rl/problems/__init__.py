@@ -7,17 +7,27 @@ could carry one into training.
 from spine_rl.problems.images import check_images, open_image
 from spine_rl.problems.load import load_problems
 from spine_rl.problems.problem import Problem, ProblemSet
-from spine_rl.problems.prompts import PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, order_images
+from spine_rl.problems.prompts import (
+    PromptStyle,
+    build_prompt,
+    build_text_prompts,
+    check_prompt_lengths,
+    encode_prompts,
+    number_images,
+    order_images,
+)
 
 __all__ = [
     "Problem",
     "ProblemSet",
     "PromptStyle",
     "build_prompt",
+    "build_text_prompts",
     "check_images",
     "check_prompt_lengths",
     "encode_prompts",
     "load_problems",
+    "number_images",
     "open_image",
     "order_images",
 ]

@@ -105,10 +105,16 @@ def find_images(place: str, value: Any, options: ImageOptions) -> tuple[ProblemI
     Raises:
         DataError: One is none of these, or its file is not there.
     """
+    return tuple(
+        _find(place, cell, f"number {number}", options) for number, cell in enumerate(to_cells(value), start=1)
+    )
+
+
+def to_cells(value: Any) -> list[Any]:
+    """A column's value as a list of pictures, not yet looked at."""
     if value is None or value == "":
-        return ()
-    cells = value if isinstance(value, list | tuple) else [value]
-    return tuple(_find(place, cell, f"number {number}", options) for number, cell in enumerate(cells, start=1))
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def open_image(image: Any) -> Image.Image:
@@ -159,7 +165,7 @@ def _find(place: str, cell: Any, number: str, options: ImageOptions) -> ProblemI
         return ProblemImage(place, content, f"{number} ({len(content)} bytes)", options.max_pixels)
     if options.folder is None:
         raise DataError(f"{place}: image {cell!r} is only a name; get the data set's image files and give a local copy")
-    path = options.folder / cell
+    path = options.folder / cell.removeprefix("file://")
     if not path.is_file():
         raise DataError(f"{place}: no image {path}; copy it there, or mend its path")
     return ProblemImage(place, path, str(path), options.max_pixels)

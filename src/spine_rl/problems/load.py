@@ -7,7 +7,8 @@ from typing import Any
 from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import DataError, suggest_nearest
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
-from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images
+from spine_rl.problems.chats import check_chat, fill_images, take_images
+from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
 from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.problem import Messages, Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
@@ -31,7 +32,8 @@ def load_problems(
 
     The columns `options` (a list of texts, or an object from letters to texts) and `answer_type`, where a row has them,
     say how its answer is read; the prompt is taken as it stands. The columns `images` or `image` hold its pictures
-    (`spine_rl.problems.images`), which stand where the prompt has `<image>` or `<image1>`, ..., else before it.
+    (`spine_rl.problems.images`), which stand where the prompt has `<image>` or `<image1>`, ..., else before it. A chat
+    may have image parts instead, which hold their pictures or take the columns' in order.
 
     Args:
         source: Path, benchmark's name (`math500`, or `math500=PATH` for a copy of it), or hub id.
@@ -72,7 +74,7 @@ def load_problems(
             raise DataError(f"{place}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
         places[problem_id] = place
         prompt = _check_prompt(place, _get(place, row, prompt_column, "prompt_column"), prompt_column)
-        pictures = _images(place, row, prompt, images)
+        prompt, pictures = _find_images(place, row, prompt, images)
         problems.append(Problem(problem_id, prompt, _options(place, row), _answer_type(place, row), pictures))
         if gold_column is not None:
             gold = _get(place, row, gold_column, "gold_column")
@@ -112,15 +114,20 @@ def _options(place: str, row: Row) -> tuple[str, ...]:
     return tuple(map(str, options))
 
 
-def _images(place: str, row: Row, prompt: str | Messages, options: ImageOptions) -> tuple[ProblemImage, ...]:
-    column = next((name for name in IMAGE_COLUMNS if row.get(name) is not None), None)
-    images = () if column is None else find_images(place, row[column], options)
-    if images:
-        try:
-            place_images(prompt, len(images))
-        except DataError as error:
-            raise DataError(f"{place}: {error}") from None
-    return images
+def _find_images(
+    place: str, row: Row, prompt: str | Messages, options: ImageOptions
+) -> tuple[str | Messages, tuple[ProblemImage, ...]]:
+    """The prompt, its image parts empty, and the pictures of the row's column and of the parts, in their order."""
+    cells = next((to_cells(row[name]) for name in IMAGE_COLUMNS if row.get(name) is not None), [])
+    try:
+        if not isinstance(prompt, str):
+            prompt, held = take_images(prompt)
+            cells = fill_images(held, cells) if held else cells
+        if cells:
+            place_images(prompt, len(cells))
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
+    return prompt, find_images(place, cells, options)
 
 
 def _answer_type(place: str, row: Row) -> str | None:
@@ -139,12 +146,4 @@ def _check_prompt(place: str, prompt: Any, column: str) -> str | Messages:
         if not prompt.strip():
             raise DataError(f"{place}: empty prompt in column {column!r}; remove the row or fill it")
         return prompt
-    is_chat = isinstance(prompt, list) and all(
-        isinstance(message, dict) and "role" in message and "content" in message for message in prompt
-    )
-    if not is_chat or not prompt:
-        raise DataError(
-            f"{place}: column {column!r} must be text or a list of chat messages with role and content, "
-            f"got {type(prompt).__name__}"
-        )
-    return prompt
+    return check_chat(place, prompt, column)

@@ -49,12 +49,11 @@ def place_images(prompt: str | Messages, num_images: int) -> tuple[Messages, lis
 
 def to_parts(messages: Messages) -> Messages:
     """Every content as a list of parts, as processors of image-text models want it."""
-    return [
-        {**message, "content": [{"type": "text", "text": message["content"]}]}
-        if isinstance(message["content"], str)
-        else message
-        for message in messages
-    ]
+    return [{**message, "content": _to_parts(message["content"])} for message in messages]
+
+
+def _to_parts(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
 
 
 def _is_users(message: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spine_rl.errors import ConfigError, DataError
+from spine_rl.problems.chats import to_texts
 from spine_rl.problems.placeholders import place_images, to_parts
 from spine_rl.problems.problem import Messages, Problem
 
@@ -49,11 +50,22 @@ def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | M
     return to_parts(prompt) if problem.images else prompt
 
 
+def build_text_prompts(problems: Sequence[Problem], style: PromptStyle, *, chat: bool) -> list[str | Messages]:
+    """`build_prompt` of problems without images for a language model: chats have texts only, no parts."""
+    prompts = [build_prompt(problem, style, chat=chat) for problem in problems]
+    return [prompt if isinstance(prompt, str) else to_texts(prompt) for prompt in prompts]
+
+
 def order_images(problem: Problem) -> list[Any]:
     """A problem's pictures in the order of the image parts of its prompt."""
+    return [image for _, image in number_images(problem)]
+
+
+def number_images(problem: Problem) -> list[tuple[int, Any]]:
+    """`order_images`, each with its number among the problem's pictures, from 1."""
     if not problem.images:
         return []
-    return [problem.images[index] for index in place_images(problem.prompt, len(problem.images))[1]]
+    return [(index + 1, problem.images[index]) for index in place_images(problem.prompt, len(problem.images))[1]]
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[str | Messages]) -> list[list[int]]:
@@ -102,4 +114,4 @@ def _append_text(message: dict[str, Any], suffix: str) -> dict[str, Any]:
     content = message["content"]
     if isinstance(content, str):
         return {**message, "content": content + suffix}
-    return {**message, "content": [*content, {"type": "text", "text": suffix}]}
+    return {**message, "content": [*(content or []), {"type": "text", "text": suffix}]}

@@ -7,7 +7,14 @@ from datasets import Image as ImageColumn
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from spine_rl.errors import ConfigError
-from spine_rl.problems import Problem, PromptStyle, build_prompt, check_prompt_lengths, encode_prompts, order_images
+from spine_rl.problems import (
+    Problem,
+    PromptStyle,
+    build_text_prompts,
+    check_prompt_lengths,
+    encode_prompts,
+    order_images,
+)
 from spine_rl.problems.images import encode_image
 from spine_rl.problems.problem import Messages
 from spine_rl.problems.visual_prompts import prepare_visual_prompts
@@ -65,5 +72,5 @@ def _render_prompts(
             f"problem {with_images.id!r} has images, but the model takes text only; give an image-text model"
         )
     chat = processing_class.chat_template is not None
-    prompts = [build_prompt(problem, style, chat=chat) for problem in problems]
+    prompts = build_text_prompts(problems, style, chat=chat)
     return prompts, [*map(len, encode_prompts(processing_class, prompts))]

@@ -8,6 +8,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -87,7 +88,7 @@ def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, 
         "resolved": resolved,
         "versions": {name: version(name) for name in _VERSIONED},
     }
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2, default=str) + "\n")
+    write_whole(folder / CONFIG_FILE, json.dumps(content, indent=2, default=str) + "\n")
 
 
 def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
@@ -95,7 +96,7 @@ def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
     path = folder / CONFIG_FILE
     content = json.loads(path.read_text())
     content["sampling"] = {"responses": num_responses, "problems": num_problems}
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def count_responses(args: Any, num_steps: int) -> int:
@@ -114,6 +115,21 @@ def count_responses(args: Any, num_steps: int) -> int:
     return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, whenever the process may be stopped."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Of a file of JSON rows, keeps those up to a step; a last row that was cut off while it was written is dropped."""
+    if not path.exists():
+        return
+    rows = path.read_text(encoding="utf-8").split("\n")[:-1]
+    write_whole(path, "".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
+
+
 class MetricsFile(TrainerCallback):
     """Appends every log entry to `metrics.jsonl`; a resumed run first drops the rows after its checkpoint."""
 
@@ -121,9 +137,8 @@ class MetricsFile(TrainerCallback):
         self._path = folder / METRICS_FILE
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero and self._path.exists():
-            rows = self._path.read_text().splitlines(keepends=True)
-            self._path.write_text("".join(row for row in rows if json.loads(row)["step"] <= state.global_step))
+        if state.is_world_process_zero:
+            drop_rows_after(self._path, state.global_step)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and logs:

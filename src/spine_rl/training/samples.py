@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from spine_rl.objective import ObjectiveOutput, TokenBatch
 from spine_rl.token_text import split_text
+from spine_rl.training.run_folder import drop_rows_after
 
 SAMPLES_FILE = "samples.jsonl"
 
@@ -30,9 +31,8 @@ class SampleFile(TrainerCallback):
         self._last_step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero and self._path.exists():
-            rows = self._path.read_text().splitlines(keepends=True)
-            self._path.write_text("".join(row for row in rows if json.loads(row)["step"] <= state.global_step))
+        if state.is_world_process_zero:
+            drop_rows_after(self._path, state.global_step)
 
     def record(self, step: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> None:
         """Writes responses of a micro-batch, if it is the first of a step that is due.

@@ -7,7 +7,8 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 - `_prepare_inputs` orders the rows of a generation batch, so that a problem's responses stay together;
 - `_get_per_token_logps_and_entropies` runs each prompt once per problem (`spine_rl.sharing`);
 - `compute_loss` is SPINE's objective on per-token log-probabilities and entropies;
-- `training_step` is timed.
+- `training_step` is timed;
+- `_get_train_sampler` is told its epoch.
 """
 
 import functools
@@ -22,7 +23,7 @@ from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
-from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.answers import response_key
 from spine_rl.objective import (
@@ -50,7 +51,8 @@ from spine_rl.training.election import (
     make_label_choice,
     summarize_lengths,
 )
-from spine_rl.training.label_drift import LabelDrift
+from spine_rl.training.epochs import EpochSampler, number_epochs
+from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
@@ -118,7 +120,6 @@ class SpineTrainer(GRPOTrainer):
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
         self.sample_file: TokenRecorder | None = None  # set it, and micro-batches are recorded
-        self._label_drift = LabelDrift()
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
@@ -240,6 +241,9 @@ class SpineTrainer(GRPOTrainer):
             batch["num_forks"] = self._count_forks(batch)
         return batch
 
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> EpochSampler:
+        return number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)))
+
     # ---- update
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
@@ -302,7 +306,7 @@ class SpineTrainer(GRPOTrainer):
         with self.clock.phase("backward"):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
-            self._log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
+            self.log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
             self._steps_since_log += 1
         return loss
 
@@ -380,14 +384,20 @@ class SpineTrainer(GRPOTrainer):
                 "whether the prompts ask for the answer's format",
                 stacklevel=2,
             )
-        votes = summarize_ballots(election.ballots) | self._label_drift.measure(election.ballots)
+        votes = summarize_ballots(election.ballots) | compare_with_first_labels(self._first_labels, election.ballots)
         votes |= judge_ballots(election.ballots, self.gold_keys)
-        self._log_values({f"vote/{name}": value for name, value in votes.items()})
-        self._log_values(summarize_lengths(election.responses))
+        self.log_values({f"vote/{name}": value for name, value in votes.items()})
+        self.log_values(summarize_lengths(election.responses))
         generated = sum(response.length + response.extra_length for response in election.responses)
-        self._log_values({"tokens_generated": float(generated)})
+        self.log_values({"tokens_generated": float(generated)})
 
-    def _log_values(self, values: Mapping[str, float]) -> None:
+    @property
+    def _first_labels(self) -> FirstLabels:
+        """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
+        return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
+
+    def log_values(self, values: Mapping[str, float]) -> None:
+        """Adds metrics to what the next logged step reports."""
         for name, value in values.items():
             self._metrics["train"][name].append(value)
 

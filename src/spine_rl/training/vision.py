@@ -6,13 +6,15 @@ from typing import Any
 from peft import LoraConfig, PeftConfig
 from torch import nn
 
+from spine_rl.models import get_vision_tower
+
 _IMAGE_INPUTS = ("pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids")
 
 
 def freeze_vision_tower(model: Any) -> None:
     """Freezes the vision tower of a model that has one; what joins it to the language model stays trainable."""
-    tower = model.get_encoder(modality="image")
-    if tower is not model and tower is not model.base_model:
+    tower = get_vision_tower(model)
+    if tower is not None:
         tower.requires_grad_(False)
 
 

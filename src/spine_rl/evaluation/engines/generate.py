@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from spine_rl.evaluation.engines.base import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
 from spine_rl.evaluation.engines.entropy import measure_entropies
 from spine_rl.models import get_context_length, get_tokenizer
-from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts
+from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts, render_visual_prompt
 from spine_rl.sharing.decode import generate_shared
 
 
@@ -35,7 +35,7 @@ class GenerateEngine:
         with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
-                inputs = self._encode(prompts[start : start + decoding.batch_size])
+                inputs = self.encode(prompts[start : start + decoding.batch_size])
                 output = generate_shared(
                     model,
                     model.generate,
@@ -54,7 +54,20 @@ class GenerateEngine:
         self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
     ) -> list[float]:
         ids = [response.token_ids for response in responses]
-        return measure_entropies(self.model, prompts, ids, decoding, self._encode)
+        return measure_entropies(self.model, prompts, ids, decoding, self.encode)
+
+    def encode(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Left-padded inputs of the model."""
+        visual = [prompt for prompt in prompts if isinstance(prompt, VisualPrompt)]
+        if visual:
+            return encode_visual_prompts(self.processor, visual)
+        return self._pad_left([prompt for prompt in prompts if isinstance(prompt, list)])
+
+    def render(self, prompt: Prompt) -> str:
+        """A prompt as text, with its special tokens; a picture is one of them."""
+        if isinstance(prompt, VisualPrompt):
+            return render_visual_prompt(self.processor, prompt)
+        return str(self.tokenizer.decode(prompt))
 
     @property
     def _pad_id(self) -> int:
@@ -65,13 +78,6 @@ class GenerateEngine:
         """As in training: a drawn image token would have no picture."""
         token = getattr(self.model.config, "image_token_id", None)
         return {"suppress_tokens": [token]} if self.processor is not None and token is not None else {}
-
-    def _encode(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
-        """Left-padded inputs of the model."""
-        visual = [prompt for prompt in prompts if isinstance(prompt, VisualPrompt)]
-        if visual:
-            return encode_visual_prompts(self.processor, visual)
-        return self._pad_left([prompt for prompt in prompts if isinstance(prompt, list)])
 
     def _pad_left(self, prompts: Sequence[list[int]]) -> dict[str, torch.Tensor]:
         width = max(map(len, prompts))

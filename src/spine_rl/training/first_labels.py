@@ -1,0 +1,39 @@
+"""A run against its first votes: label-free signs of whether it learns what the vote knew or something of its own.
+
+The first votes are the unadapted model's (all of them in the first epoch at a usual learning rate). What contradicts
+clear first votes later comes from the updates, not from the data.
+"""
+
+from collections.abc import Sequence
+
+from spine_rl.voting import Ballot
+
+FirstLabels = dict[str, tuple[str, float]]  # problem id → its first pseudo-label, and the label's margin
+
+
+def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot]) -> dict[str, float]:
+    """Signals of a step; problems weigh by the margin of their first vote, and count once there was one.
+
+    Args:
+        first: The run's memory; problems seen for the first time are added to it.
+        ballots: The step's.
+
+    Returns:
+        `first_label_share`: mean share of a problem's trained responses that give its first label, which stands in for
+        the accuracy that cannot be known; `label_drift`: share of the problems, of those seen again and labelled now,
+        whose label is another. Each is missing where no problem counts.
+    """
+    weight = kept = seen_again = moved = 0.0
+    for ballot in ballots:
+        if ballot.problem_id in first and ballot.pseudo_label is not None:
+            label, margin = first[ballot.problem_id]
+            seen_again += margin
+            moved += margin * (label != ballot.pseudo_label)
+        elif ballot.pseudo_label is not None:
+            first[ballot.problem_id] = ballot.pseudo_label, ballot.margin
+        if ballot.problem_id in first:
+            label, margin = first[ballot.problem_id]
+            weight += margin
+            kept += margin * sum(key == label for key in ballot.keys) / len(ballot.keys)
+    signals = {"first_label_share": (kept, weight), "label_drift": (moved, seen_again)}
+    return {name: total / base for name, (total, base) in signals.items() if base > 0}
