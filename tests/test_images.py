@@ -15,12 +15,13 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import ProcessorMixin
 
-from models import IMAGE_TEXT_ARCHITECTURES, save_image_text_model, save_qwen2
+from models import IMAGE_TEXT_ARCHITECTURES, QWEN, save_image_text_model, save_qwen2
+from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import DataError
 from spine_rl.evaluation import Decoding, GenerateEngine
 from spine_rl.evaluation.grading import make_answer_sheet
 from spine_rl.inspect import validate_forks
-from spine_rl.models import load_model_and_tokenizer
+from spine_rl.models import get_vision_tower, load_model_and_tokenizer
 from spine_rl.problems import (
     Problem,
     PromptStyle,
@@ -35,6 +36,7 @@ from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts
 from spine_rl.rollouts import draw_rollouts
 from spine_rl.token_scores import score_tokens
+from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.vision import adapt_language_only, count_pixel_rows
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -253,7 +255,7 @@ def test_show_prints_where_images_go(spine, tmp_path, monkeypatch):
     first, second = f"⟦image 1: {tmp_path / 'a.png'}⟧", f"⟦image 2: {tmp_path / 'b.jpg'}⟧"
     assert f"{second} of {first}, <image2>?" in printed  # the last is a mention
     assert f"{first}What?" in printed
-    assert f"system: Look.\nuser: Is {second.replace('2', '1')} red?" in printed
+    assert f"system: Look.\nuser: Is {second.replace('image 2', 'image 1')} red?" in printed
 
 
 def test_a_page_holds_images_in_place_and_escapes_the_rest(spine, tmp_path):
@@ -272,7 +274,12 @@ def test_a_page_holds_images_in_place_and_escapes_the_rest(spine, tmp_path):
 # ---- models
 
 
-@pytest.fixture(scope="module", params=IMAGE_TEXT_ARCHITECTURES)
+NO_TORCHVISION = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is None, reason="Qwen2.5-VL's processor needs torchvision"
+)
+
+
+@pytest.fixture(scope="module", params=[*IMAGE_TEXT_ARCHITECTURES, pytest.param(QWEN, marks=NO_TORCHVISION)])
 def model_folder(request, tmp_path_factory):
     return save_image_text_model(request.param, tmp_path_factory.mktemp(request.param) / "model")
 
@@ -374,6 +381,41 @@ def test_forks_are_validated_with_images(model_folder, tmp_path, monkeypatch):
     assert {trial.resampled > 0 for trial in result.trials} == {True, False}  # drawn anew, or kept as well
 
 
+def test_sharing_is_exact_with_images_and_runs_each_picture_once(model_folder, tmp_path):
+    model, processor = load_model_and_tokenizer(model_folder)
+    problems = load_problems(write_mixed(tmp_path)).problems
+    dataset = build_dataset(problems, processor, context=None, max_new_tokens=6)
+    trainer = SpineTrainer(model, SpineConfig(output_dir=str(tmp_path / "run"), **SMALL_RUN), dataset, processor)
+    batch = trainer._generate_and_score_completions([row for row in dataset for _ in range(4)])
+    mask = batch["completion_mask"].bool()
+    pictures = []
+    get_vision_tower(model).register_forward_pre_hook(lambda *call: pictures.append(call), with_kwargs=True)
+    trainer._score_tokens(model, batch)  # the first time, both paths run, to be compared
+    results = []
+    for shared in (True, False):
+        assert trainer._sharing.serves(model)
+        trainer._sharing.serves = lambda _, shared=shared: shared
+        pictures.clear()
+        model.zero_grad()
+        logps, entropies, _ = trainer._score_tokens(model, batch)
+        (logps[mask].sum() - entropies[mask].square().sum()).backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        results.append((count_pictures(pictures), gradients))
+        del trainer._sharing.serves
+    (few, found), (many, expected) = results
+    assert many == 4 * few > 0
+    assert found.keys() == expected.keys()
+    assert not any("vision_tower" in name or "visual" in name or "vision_model" in name for name in found)
+    scale = max(gradient.norm() for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-6 * scale, name
+
+
+def count_pictures(calls):
+    """Patches or pictures that a vision tower was given."""
+    return sum(len(args[0] if args else next(iter(kwargs.values()))) for _, args, kwargs in calls)
+
+
 def list_moved(before, after):
     """Names of the parameters that training changed."""
     old = dict(before.named_parameters())
@@ -394,19 +436,20 @@ def test_the_vision_tower_is_trained_when_asked_for(spine, llava, tmp_path):
 
 
 @pytest.mark.parametrize("targets", [None, "all-linear", ["q_proj", "v_proj"]])
-def test_lora_is_put_on_the_language_part_alone(llava, targets):
+def test_lora_is_put_on_the_language_part_alone(model_folder, targets):
     config = LoraConfig(target_modules=targets)
-    model, _ = load_model_and_tokenizer(llava)
+    model, _ = load_model_and_tokenizer(model_folder)
     adapt_language_only(config, model)
     adapted = {name for name, _ in get_peft_model(model, config).named_parameters() if "lora_A" in name}
     assert len(adapted) == 3 * (2 if isinstance(targets, list) else 7)  # layers times projections
-    assert all("language_model" in name for name in adapted)
+    language = {id(parameter) for parameter in model.get_decoder().parameters()}
+    assert all(id(parameter) in language for name, parameter in model.named_parameters() if "lora_" in name)
 
 
-def test_an_adapter_is_trained_and_evaluated_with_images(spine, llava, tmp_path):
+def test_an_adapter_is_trained_and_evaluated_with_images(spine, model_folder, tmp_path):
     data = write_mixed(tmp_path)
     out = tmp_path / "run"
-    status, _, error = train(spine, llava, data, out, use_peft=True, lora_r=4)
+    status, _, error = train(spine, model_folder, data, out, use_peft=True, lora_r=4)
     assert status == 0, error
     options = ("--samples", 1, "--max-new-tokens", 2, "--answer-type", "text")
     status, _, error = spine("eval", "--model", out, "--data", data, *options)
@@ -450,13 +493,6 @@ def test_what_cannot_work_with_images_is_refused_in_one_line(spine, llava, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="Qwen2.5-VL's processor needs torchvision")
-def test_qwen_processors_load():
-    from transformers import Qwen2VLVideoProcessor
-
-    assert Qwen2VLVideoProcessor() is not None
-
-
 # ---- MathVision, whole
 
 
@@ -471,3 +507,44 @@ def test_every_row_of_mathvision_is_read_placed_and_keyed(monkeypatch, llava):
     sheet = make_answer_sheet(problems, problem_set.gold_answers)
     assert Counter(sheet.types) == {"choice": 190, "math": 114}
     assert None not in sheet.gold
+
+
+def pretend_answers(monkeypatch):
+    """A random model's text has no answers: it stands for one of two, in the form that its problem asks for."""
+    original = SpineTrainer._key
+
+    def key(self, completion, answer_format, cut_off):
+        text = completion[-1]["content"]
+        choices = ("(B)", "A") if answer_format[0] == "choice" else ("\\frac{1}{2}", "7")
+        answer = choices[sum(map(ord, text)) % 2]
+        return original(self, [{"content": f"So it is \\boxed{{{answer}}}."}], answer_format, False)
+
+    monkeypatch.setattr(SpineTrainer, "_key", key)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.exists(), reason="benchmark files are not here")
+def test_mathvision_goes_whole_through_training_and_evaluation(spine, llava, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPINE_DATA_ROOT", str(DATA))
+    pretend_answers(monkeypatch)
+    out, small = tmp_path / "run", {"max_image_pixels": 10_000, "gold_column": "answer"}
+    status, _, error = train(
+        spine, llava, "mathvision", out, **small, max_steps=19, save_steps=19, num_generations=2,
+        per_device_train_batch_size=32, gradient_accumulation_steps=1, max_completion_length=3, answer_type="auto",
+    )  # fmt: skip
+    assert status == 0, error
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][:19]
+    assert all(row["vote/abstained"] == 0 and row["vote/majority_ratio"] >= 0.5 for row in rows)
+    assert any(row["loss/policy"] != 0 for row in rows)
+    state = json.loads((out / "checkpoint-19" / "trainer_state.json").read_text())
+    labels = [label for label, _ in state["stateful_callbacks"]["first_labels"].values()]
+    assert len(labels) == 304  # every problem was voted on
+    assert set(labels) == {"A", "B", "7", "1/2"}
+
+    status, _, error = spine(
+        "eval", "--model", out, "--data", "mathvision", "--samples", 1, "--max-new-tokens", 3,
+        "--max-image-pixels", 10_000, "--out", tmp_path / "eval",
+    )  # fmt: skip
+    assert status == 0, error
+    report = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
+    assert report["n_problems"] == 304

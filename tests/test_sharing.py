@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl.trainer.utils import add_fused_lm_head
 
-from models import ARCHITECTURES, build_architecture
+from models import ARCHITECTURES, QWEN, build_architecture
 from spine_rl.objective import Objective, TokenBatch, compute_loss, select_rows_with_gradient
 from spine_rl.sharing.chunks import plan_chunks
 from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.sharing.forward import SharedBatch, add_shared_forward
 from spine_rl.sharing.groups import group_rows
+from spine_rl.sharing.images import cut_by_row
 from spine_rl.training.micro_batches import arrange_rows
 
 P, T = 24, 14
@@ -19,23 +20,43 @@ GROUP_SIZES = (4, 1, 3)
 
 
 def make_batch(config, image_token=None, seed=0):
-    """Groups of different sizes, prompts padded on the left and responses on the right; images in the first tokens."""
+    """Groups of different sizes, prompts padded on the left and responses on the right; an image in each prompt.
+
+    The last of the parts is the prompts' further inputs: those of images, a tensor a prompt, and types of tokens.
+    """
     generator = torch.Generator().manual_seed(seed)
     prompts = torch.randint(10, 250, (len(GROUP_SIZES), P), generator=generator)
     prompt_mask = torch.ones_like(prompts)
     for row, length in enumerate((P, 17, 20)):
         prompt_mask[row, : P - length] = 0
-    images = {}
+    images, types = {}, {}
     if image_token is not None:
         for row, length in enumerate((P, 17, 20)):
             prompts[row, P - length + 1 : P - length + 1 + 4] = image_token
-        images["pixel_values"] = torch.randn(len(GROUP_SIZES), 3, 28, 28, generator=generator)
+        images, types = make_images(config.model_type, (prompts == image_token).long(), generator)
     sizes = torch.tensor(GROUP_SIZES)
     completions = torch.randint(10, 250, (int(sizes.sum()), T), generator=generator)
     lengths = torch.tensor([T, 3, 9, 1, 6, T, 5, 5])
     completion_mask = (torch.arange(T) < lengths.unsqueeze(1)).long()
     group = torch.arange(len(GROUP_SIZES)).repeat_interleave(sizes)
-    return prompts * prompt_mask, prompt_mask, completions * completion_mask, completion_mask, group, images
+    return prompts * prompt_mask, prompt_mask, completions * completion_mask, completion_mask, group, (images, types)
+
+
+def make_images(model_type, is_image, generator):
+    """As the model's processor gives them, of a picture of 4 tokens in each prompt."""
+    shape = {"qwen2_5_vl": (16, 3 * 2 * 14 * 14), "idefics3": (1, 1, 3, 28, 28)}.get(model_type, (1, 3, 28, 28))
+    images = {"pixel_values": [torch.randn(shape, generator=generator) for _ in GROUP_SIZES]}
+    if model_type == "qwen2_5_vl":
+        images["image_grid_thw"] = [torch.tensor([[1, 4, 4]])] * len(GROUP_SIZES)
+    names = {"qwen2_5_vl": "mm_token_type_ids", "gemma3": "token_type_ids"}
+    return images, {names[model_type]: is_image} if model_type in names else {}
+
+
+def repeat_inputs(further, group, width=0):
+    """The prompts' further inputs for rows of a prompt and `width` tokens of text."""
+    images, types = further
+    inputs = {name: torch.cat([values[index] for index in group]) for name, values in images.items()}
+    return inputs | {name: torch.nn.functional.pad(values[group], (0, width)) for name, values in types.items()}
 
 
 def loss_of(logps, entropies, mask, advantages, objective):
@@ -43,20 +64,19 @@ def loss_of(logps, entropies, mask, advantages, objective):
     return compute_loss(batch, objective, num_response_tokens=float(mask.sum()), num_forks=1.0)
 
 
-def plain_scores(model, prompts, prompt_mask, completions, completion_mask, group, images):
-    inputs = {name: value[group] for name, value in images.items()}
+def plain_scores(model, prompts, prompt_mask, completions, completion_mask, group, further):
     ids = torch.cat([prompts[group], completions], 1)
     mask = torch.cat([prompt_mask[group], completion_mask], 1)
-    if "token_types" in images:
-        raise AssertionError
     labels = ids.masked_fill(mask == 0, -100)
     labels[:, : prompts.size(1)] = -100
-    output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, **inputs)
     width = completions.size(1)
+    inputs = repeat_inputs(further, group, width)
+    output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, **inputs)
     return output.log_probs[:, -width:], output.entropy[:, -width:]
 
 
-def shared_scores(model, prompts, prompt_mask, completions, completion_mask, group, images, with_gradient=None):
+def shared_scores(model, prompts, prompt_mask, completions, completion_mask, group, further, with_gradient=None):
+    images, types = further
     batch = SharedBatch(
         prompt_ids=prompts,
         prompt_mask=prompt_mask,
@@ -64,7 +84,8 @@ def shared_scores(model, prompts, prompt_mask, completions, completion_mask, gro
         completion_mask=completion_mask,
         group_index=group,
         with_gradient=torch.ones_like(group, dtype=torch.bool) if with_gradient is None else with_gradient,
-        prompt_inputs={name: list(value.split(1)) for name, value in images.items()},
+        prompt_inputs=images,
+        token_types=types,
     )
     output = model(shared_batch=batch)
     return output["log_probs"], output["entropy"]
@@ -102,10 +123,10 @@ def test_gradients_equal_the_plain_forwards(architecture, objective):
 
 def test_a_row_without_tokens_leaves_the_graph_whole():
     model, _ = build_architecture("qwen2")
-    prompts, prompt_mask, completions, _, group, images = make_batch(model.config)
+    prompts, prompt_mask, completions, _, group, further = make_batch(model.config)
     add_shared_forward(model, temperature=1.0)
     nothing = torch.zeros_like(completions)
-    logps, entropies = shared_scores(model, prompts, prompt_mask, completions, nothing, group, images)
+    logps, entropies = shared_scores(model, prompts, prompt_mask, completions, nothing, group, further)
     assert not logps.any()
     (logps.sum() + entropies.sum()).backward()
     assert all(not p.grad.any() for p in model.parameters())
@@ -141,15 +162,42 @@ def test_chunks_hold_every_row_once_and_cost_least(lengths, call_cost, max_rows)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_greedy_generation_equals_transformers_own(architecture):
     model, image_token = build_architecture(architecture)
-    prompts, mask, _, _, group, images = make_batch(model.config, image_token)
-    arguments = {"input_ids": prompts[group], "attention_mask": mask[group]}
-    arguments |= {name: value[group] for name, value in images.items()}
+    prompts, mask, _, _, group, further = make_batch(model.config, image_token)
+    arguments = {"input_ids": prompts[group], "attention_mask": mask[group], **repeat_inputs(further, group)}
     options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
     free = model.generate(**arguments, eos_token_id=None, **options)[:, P:]
     ends = [int(free[0, 5]), int(free[4, 2])]  # tokens that some rows come upon early and others late or never
     expected = model.generate(**arguments, eos_token_id=ends, **options)
     add_shared_generation(model)
+    rows = []
+    model.register_forward_pre_hook(lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True)
     assert torch.equal(model.generate(**arguments, eos_token_id=ends, **options), expected)
+    assert rows[0] == len(GROUP_SIZES)  # a prompt once, whatever its samples
+
+
+def test_images_are_cut_by_the_tokens_that_stand_for_them():
+    model, image = build_architecture("llava")
+    ids = torch.full((4, 10), 9)
+    ids[0, :2], ids[1, 1:5], ids[3, 4:6] = image, image, image
+    pixels = torch.arange(4.0).view(4, 1, 1, 1)
+    inputs = {"pixel_values": pixels, "attention_mask": torch.ones_like(ids)}
+    cut = cut_by_row(model, ids, inputs)
+    assert [len(rows) for rows in cut["pixel_values"]] == [1, 2, 0, 1]
+    assert torch.equal(torch.cat(cut["pixel_values"]), pixels)
+    assert [len(rows) for rows in cut["attention_mask"]] == [1] * 4
+    assert cut_by_row(model, ids, inputs | {"pixel_values": pixels[:3]}) is None  # 8 tokens of 3 images
+    ids[0, :3] = image
+    ids[1, 1] = 9
+    assert cut_by_row(model, ids, inputs) is None  # 3, 3 and 2 tokens of 4 images
+    assert cut_by_row(model, ids, inputs | {"other": pixels[:3]}) is None
+    qwen, image = build_architecture(QWEN)
+    ids = torch.full((3, 12), 9)
+    ids[0, :2], ids[2, 1:11] = image, image
+    grid = torch.tensor([[1, 2, 4], [1, 4, 8], [1, 2, 4]])
+    inputs = {"pixel_values": torch.randn(48, 5), "image_grid_thw": grid}
+    cut = cut_by_row(qwen, ids, inputs)
+    assert [len(rows) for rows in cut["image_grid_thw"]] == [1, 0, 2]
+    assert [len(rows) for rows in cut["pixel_values"]] == [8, 0, 40]
 
 
 def test_samples_are_independent_and_distributed_as_the_model_says():

@@ -17,6 +17,7 @@ from transformers import Cache, DynamicLayer
 from transformers.generation import GenerationMode
 
 from spine_rl.sharing.groups import group_rows
+from spine_rl.sharing.images import IMAGE_INPUTS, cut_by_row
 
 _HEADROOM = 64  # tokens that a cache can grow by before it is copied
 _LEAVE_TOGETHER = 1 / 4  # share of the rows that have ended, at which they leave: leaving copies the cache
@@ -38,8 +39,8 @@ def generate_shared(
 ) -> Any:
     """`generate`, with each distinct prompt run once; calls that are not served go transformers' own way.
 
-    Served are sampling and greedy decoding from `input_ids`, with inputs of a row a prompt, by models whose layers keep
-    keys and values.
+    Served are sampling and greedy decoding from `input_ids`, with inputs of which it is known whose row they are, by
+    models whose layers keep keys and values.
 
     Args:
         model: A causal or image-text-to-text model.
@@ -49,12 +50,16 @@ def generate_shared(
         kwargs: Inputs and options.
     """
     input_ids = kwargs.pop("input_ids", inputs)
-    if args or input_ids is None or not _serves(model, input_ids, kwargs):
+    if args or input_ids is None or not _serves(model, kwargs):
+        return original(input_ids, *args, **kwargs)
+    rows = cut_by_row(model, input_ids, _tensors(kwargs))
+    if rows is None:
         return original(input_ids, *args, **kwargs)
     mask = kwargs.get("attention_mask")
     mask = torch.ones_like(input_ids) if mask is None else mask
-    groups = group_rows(input_ids, mask, [v for k, v in _tensors(kwargs).items() if k != "attention_mask"])
-    kwargs |= {name: value[groups.first] for name, value in _tensors(kwargs).items()}
+    groups = group_rows(input_ids, mask, [values for name, values in rows.items() if name != "attention_mask"])
+    first = groups.first.tolist()
+    kwargs |= {name: torch.cat([values[row] for row in first]) for name, values in rows.items()}
     decode = functools.partial(decode_groups, group_index=groups.index)
     tokens = original(input_ids[groups.first], **kwargs, custom_generate=decode)
     return tokens.clone()  # a tensor that autograd takes
@@ -150,7 +155,7 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
-def _serves(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
+def _serves(model: Any, kwargs: dict[str, Any]) -> bool:
     layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
     config = copy.deepcopy(kwargs.get("generation_config") or model.generation_config)
     config.update(**kwargs)
@@ -162,20 +167,7 @@ def _serves(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
         and not config.return_dict_in_generate
         and not any(kwargs.get(name) for name in ("streamer", "custom_generate", "assistant_model", "synced_gpus"))
     )
-    return (
-        plain
-        and set(layer_types) <= {"full_attention", "sliding_attention"}
-        and not model.config.is_encoder_decoder
-        and all(len(value) == len(input_ids) for value in _tensors(kwargs).values())
-        and _has_image_in_every_row(model, input_ids, kwargs)
-    )
-
-
-def _has_image_in_every_row(model: Any, input_ids: Tensor, kwargs: dict[str, Any]) -> bool:
-    """As many pictures as rows are a picture a row only then: two in one row may make up for none in another."""
-    if "pixel_values" not in kwargs:
-        return True
-    return bool((input_ids == model.config.image_token_id).any(1).all())
+    return plain and set(layer_types) <= {"full_attention", "sliding_attention"} and not model.config.is_encoder_decoder
 
 
 def _tensors(kwargs: dict[str, Any]) -> dict[str, Tensor]:
@@ -183,9 +175,13 @@ def _tensors(kwargs: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _select_rows(kwargs: dict[str, Any], rows: Tensor) -> dict[str, Any]:
-    """Inputs by row, for the steps after the first, which need no images."""
-    kept = {name: value for name, value in kwargs.items() if name != "mm_encoder_outputs"}
-    return kept | {name: value[rows] for name, value in _tensors(kept).items() if value.dim() > 0}
+    """Inputs by row, for the steps after the first, which need no images; multimodal positions are (3 or 4, B, T)."""
+    kept = {name: value for name, value in kwargs.items() if name not in ("mm_encoder_outputs", *IMAGE_INPUTS)}
+    return kept | {
+        name: value[:, rows] if name == "position_ids" and value.dim() == 3 else value[rows]
+        for name, value in _tensors(kept).items()
+        if value.dim() > 0
+    }
 
 
 def _draw(scores: Tensor, sample: bool) -> Tensor:

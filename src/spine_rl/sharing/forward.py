@@ -129,6 +129,8 @@ def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:
     mask = batch.prompt_mask[prompts, -width:]
     cache = DynamicCache()  # made without the configuration: layers with a sliding window keep the whole prompt too
     backbone = model.base_model
+    if hasattr(backbone, "rope_deltas"):
+        backbone.rope_deltas = None  # those of other prompts
     output = backbone(
         input_ids=batch.prompt_ids[prompts, -width:],
         attention_mask=mask,
@@ -160,14 +162,12 @@ def _run_responses(model: Any, batch: SharedBatch, ids: Tensor, mask: Tensor, pa
     cache = DynamicCache()
     for layer, (keys, values) in enumerate(past.layers):
         cache.update(keys.index_select(0, place), values.index_select(0, place), layer)
-    backbone = model.base_model
+    attention_mask = torch.cat([past.mask[place], mask.to(past.mask.dtype)], dim=1)
+    inputs = {name: torch.zeros_like(ids) for name in batch.token_types}
     if past.rope_deltas is not None:  # multimodal rotary positions go on where each prompt's images left them
-        backbone.rope_deltas = past.rope_deltas[place]
-    output = backbone(
-        input_ids=ids,
-        attention_mask=torch.cat([past.mask[place], mask.to(past.mask.dtype)], dim=1),
-        past_key_values=cache,
-        use_cache=True,
-        **{name: torch.zeros_like(ids) for name in batch.token_types},
+        positions = attention_mask.cumsum(1)[:, -ids.size(1) :] - 1 + past.rope_deltas[place]
+        inputs["position_ids"] = positions.expand(3, -1, -1)
+    output = model.base_model(
+        input_ids=ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **inputs
     )
     return output.last_hidden_state

@@ -7,8 +7,7 @@ from peft import LoraConfig, PeftConfig
 from torch import nn
 
 from spine_rl.models import get_vision_tower
-
-_IMAGE_INPUTS = ("pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids")
+from spine_rl.sharing.images import IMAGE_INPUTS
 
 
 def freeze_vision_tower(model: Any) -> None:
@@ -27,7 +26,7 @@ def _drop_no_images(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any
     pixels, mask = kwargs.get("pixel_values"), kwargs.get("pixel_attention_mask")
     if pixels is None or (len(pixels) > 0 and (mask is None or mask.any())):
         return args, kwargs
-    return args, {name: value for name, value in kwargs.items() if name not in _IMAGE_INPUTS}
+    return args, {name: value for name, value in kwargs.items() if name not in IMAGE_INPUTS}
 
 
 def count_pixel_rows(inputs: dict[str, Any]) -> dict[str, Any]:
