@@ -555,3 +555,76 @@ def test_a_real_cell_of_ones_own_task(tmp_path):
         assert sum(count for _, count, *_ in counts["texts"]) == sum(counts["all"])
     assert len(json.dumps(record)) < 15_000
     assert str(Path.home()) not in json.dumps({**record, "settings": None})
+
+
+# ---- kind: cost
+
+COST = """
+kind: cost
+title: What it costs
+arms: {ttrl: {preset: ttrl, fork_fraction: 0.2}, spine: {preset: spine, fork_fraction: 0.2}}
+model: {hidden: 64, layers: 1, vocabulary: 200}
+batch: {prompts: 1, group_size: 2, prompt_length: 10, response_length: 20}
+vary: {vocabulary: [100], fork_fraction: [1.0]}
+rounds: 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("model: {hiden: 64}", "model: unknown field 'hiden'; did you mean 'hidden'?"),
+        ("model: {hidden: wide}", "model={'hidden': 'wide'}: must be a mapping: field → whole number"),
+        ("vary: {fork_fraction: [2.0]}", "fork_fraction=2.0: must be in (0, 1]"),
+        ("steps: 3", "unknown key 'steps'"),
+        ("rounds: 0", "rounds=0: must be a whole number, at least 1"),
+    ],
+)
+def test_mistakes_in_a_file_of_kind_cost(tmp_path, line, message):
+    kept = [kept for kept in COST.strip().splitlines() if kept.partition(":")[0] != line.partition(":")[0]]
+    (tmp_path / "cost.yaml").write_text("\n".join([*kept, line]))
+    with pytest.raises(ConfigError) as caught:
+        make_plan(tmp_path / "cost.yaml")
+    assert message in str(caught.value)
+
+
+@pytest.mark.slow
+def test_cost_is_measured_for_every_arm(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(COST)
+    plan = make_plan(path)
+    cells = plan.list_cells()
+    assert [cell.name for cell in cells] == ["update-middle", "update-vocabulary=100", "update-fork_fraction=1"]
+    record = json.loads(json.dumps(plan.work(cells[0], lambda step: None)))
+    for name in ("seconds", "mebibytes", "flops"):
+        assert [*record[name]] == ["ttrl", "spine"]
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in record["seconds"].values())
+    # forks alone have a gradient in the head: 1 + 2·0.2 products instead of 3, of 2·40·64·200 operations each
+    assert record["flops"]["ttrl"] - record["flops"]["spine"] >= 0.9 * 1.6 * 2 * 40 * 64 * 200
+    assert record["parts"]["head"]["with_entropies"] > 0
+
+
+def test_the_page_of_costs_sets_every_arm_beside_the_first(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(COST)
+    plan = make_plan(path)
+    records = [
+        {
+            "point": dict(cell.point),
+            "settings": cell.settings,
+            "parameters": 2_000_000,
+            "seconds": {"ttrl": [2.0, 4.0], "spine": [1.0, 2.2]},
+            "mebibytes": {"ttrl": 100.0, "spine": 50.0},
+            "flops": {"ttrl": 4e9, "spine": 3e9},
+            "parts": {"select": {"ttrl": 0.0, "spine": 0.001}, "head": {"log_probs": 0.01, "with_entropies": 0.015}},
+            "machine": {"device": "x"},
+        }
+        for cell in plan.list_cells()
+    ]
+    plan.write(records, 3, tmp_path, "spine experiment mine")
+    page = (tmp_path / "results.md").read_text()
+    # by round 0.5 and 0.55: mean 0.525, deviation 0.0354, half-width 12.706 · 0.0354 / √2 = 0.318
+    assert "| spine | 2.00 M | 1.600 | 0.53 ± 0.32 | 50 | 0.50 | 3.00 | 0.75 | 1.00 | 5.00 |" in page
+    assert "| vocabulary 100 | ttrl |" in page
+    assert (tmp_path / "cost-vocabulary.png").exists()
+    assert "select_seconds" in (tmp_path / "results.csv").read_text().splitlines()[0]
