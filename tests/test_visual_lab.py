@@ -150,7 +150,7 @@ def test_hasty_slips_are_scattered():
 
 
 def read_cell(picture, row, column):
-    """What a cell shows, from its pixels alone: the colour's channel, the form by how much of its box it fills."""
+    """What a cell shows, from its pixels alone: the colour's channel, the form by how its box is filled."""
     pixels = [[picture.getpixel((CELL * column + x, CELL * row + y)) for x in range(CELL)] for y in range(CELL)]
     inked = [(x, y) for y in range(CELL) for x in range(CELL) if min(pixels[y][x]) < min(BACKGROUND) - 80]
     if not inked:
@@ -159,7 +159,8 @@ def read_cell(picture, row, column):
     x, y = sorted(xs)[len(xs) // 2], sorted(ys)[len(ys) // 2]
     colour = list(COLOURS)[max(range(3), key=pixels[y][x].__getitem__)]
     share = len(inked) / ((max(xs) - min(xs) + 1) * (max(ys) - min(ys) + 1))
-    return Kind(colour, "square" if share > 0.93 else "circle" if share > 0.7 else "triangle")
+    sinks = (sum(ys) / len(ys) - (max(ys) + min(ys)) / 2) / (max(ys) - min(ys) + 1)  # a triangle is broad below
+    return Kind(colour, "triangle" if sinks > 0.07 else "square" if share > 0.93 else "circle")
 
 
 @given(st.integers(0, 10_000))
