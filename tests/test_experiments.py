@@ -80,7 +80,7 @@ def write(tmp_path):
         ({"tasks": "[{name: mine, modell: m}]"}, "tasks: unknown key 'modell'; did you mean 'model'?"),
         ({"evaluate_on": "[adopt]"}, "unknown problem set or task 'adopt'; did you mean 'adapt'?"),
         ({"compare": "[[spine, trl]]"}, "there is no arm 'trl'; did you mean 'ttrl'?"),
-        ({"sections": "[curve]"}, "sections=['curve']: must be a list of curves,"),
+        ({"sections": "[curve]"}, "sections=['curve']: must be a list of arms, curves,"),
         ({"quick": "3"}, "quick=3: must be a mapping"),
         ({"title": "[unclosed"}, "not valid YAML"),
     ],
@@ -400,7 +400,7 @@ def test_tidy_rows():
 
 
 def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
-    sections = ("curves", "lengths", "entropies", "map", "transfer", "monitor")
+    sections = ("arms", "curves", "lengths", "entropies", "map", "transfer", "monitor")
     experiment = make_experiment(axes={"learning_rate": (1e-4, 1e-3)}, sections=sections, seeds=(0, 1))
     finals = {(arm, rate, seed): (0.2, 0.4) for arm in experiment.arms for rate in (1e-4, 1e-3) for seed in (0, 1)}
     del finals["spine", 1e-3, 1]
@@ -413,7 +413,7 @@ def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
     assert "| `<b>\\|\\x60` | 4 | 25% | 0.500 |" in page  # of the last group, which has one seed
     assert "| ttrl | 1.000 ± 0.000 | 0.000 ± 0.000 | 2 |" in page  # the map: both rates, both seeds
     assert "| spine | 1.000 | 0.000 | 1 |" in page
-    for name in ("curves", "lengths", "entropies", "map"):
+    for name in ("arms", "curves", "lengths", "entropies", "map"):
         assert f"({name}-arithmetic.png)" in page
         assert (tmp_path / f"{name}-arithmetic.png").stat().st_size > 5000
         assert "<svg" in (tmp_path / f"{name}-arithmetic.svg").read_text()
