@@ -25,6 +25,7 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.cli.data", ("torch", *HEAVY)),
         ("spine_rl.cli.main", ("torch", *HEAVY)),
         ("spine_rl.lab.families.arithmetic", ("torch", *HEAVY)),
+        ("spine_rl.lab.families.shapes", ("torch", *HEAVY)),
         ("spine_rl.evaluation", ("trl",)),
     ],
 )

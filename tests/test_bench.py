@@ -47,6 +47,38 @@ def test_both_trainers_compute_the_same_gradients(tmp_path, image_tokens):
         assert (ours - theirs).norm() <= 1e-5 * theirs.norm() + 1e-7 * scale
 
 
+def test_sharing_images_leaves_the_gradients_as_they_are(tmp_path):
+    """With a frozen tower, as a run has it: each picture once a problem, or once a response."""
+    shape = ModelShape(hidden=64, layers=2, vocabulary=128, image_tokens=4)
+    found, seen = {}, {}
+    for side in ("unshared", "spine"):
+        trainer = build_trainer(
+            side,
+            build_model(shape),
+            str(tmp_path / side),
+            per_device_train_batch_size=8,
+            num_generations=4,
+            freeze_vision=True,
+        )
+        trainer.sharing.must_check(trainer.model)  # the comparison of both paths is not what is counted
+        pictures = seen.setdefault(side, [])
+
+        def count(_module, _args, kwargs, pictures=pictures):
+            pictures.append(len(kwargs["pixel_values"]))
+
+        trainer.model.get_encoder(modality="image").register_forward_pre_hook(count, with_kwargs=True)
+        loss = run_update(trainer, build_batch(shape, BATCH))
+        found[side] = loss, {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+    assert (sum(seen["unshared"]), sum(seen["spine"])) == (8, 2)
+    assert found["spine"][0] == pytest.approx(found["unshared"][0], rel=1e-5)
+    plain, shared = found["unshared"][1], found["spine"][1]
+    assert plain.keys() == shared.keys()
+    assert not any("vision_tower" in name for name in plain)
+    scale = max(gradient.norm() for gradient in plain.values())
+    for name, expected in plain.items():
+        assert (shared[name] - expected).norm() <= 1e-5 * expected.norm() + 1e-7 * scale, name
+
+
 def test_a_case_has_a_ratio_a_round():
     outcome = compare_update("update", TINY, BATCH, goal=None, rounds=2, sides=("trl", "spine"))
     assert len(outcome.ratios) == 2
@@ -90,9 +122,9 @@ def test_growth_is_fitted_and_drawn(tmp_path):
     assert (tmp_path / "growth.png").stat().st_size > 1000
 
 
-def test_the_peer_votes_by_prompt():
+def test_the_peer_votes_by_problem():
     completions = [r"\boxed{1}", r"\boxed{1}", r"\boxed{2}", "no answer", r"\boxed{2}"]
-    assert majority_vote(["a", "a", "a", "a", "b"], completions) == [1.0, 1.0, 0.0, 0.0, 1.0]
+    assert majority_vote(problem_id=["a", "a", "a", "a", "b"], completions=completions) == [1.0, 1.0, 0.0, 0.0, 1.0]
 
 
 def test_an_earlier_result_is_kept(tmp_path, spine):

@@ -16,6 +16,7 @@ from spine_rl.lab.families.arithmetic import Chain, generate_chains, write_solut
 from spine_rl.lab.families.family import detect_style
 from spine_rl.lab.make_base import check_quality, measure_quality, train_base
 from spine_rl.lab.tasks import ARITHMETIC
+from spine_rl.lab.teach import Recipe
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.problems import encode_prompts
 
@@ -81,7 +82,7 @@ def test_base_has_the_quality_that_its_maker_asserts(base):
 
 
 def test_maker_learns(capsys):
-    train_base(steps=3)
+    train_base(Recipe(steps=3))
     assert "step     2" in capsys.readouterr().out
 
 
@@ -110,12 +111,15 @@ def test_evaluation_counts_truncated_and_unreadable_responses(base):
 
 
 def test_demo_writes_its_summary_and_refuses_to_write_twice(tmp_path, capsys):
-    settings = DemoSettings(tmp_path / "demo", seed=1, steps=1, methods=("ttrl", "spine"), learning_rate=1e-4)
+    settings = DemoSettings(
+        ARITHMETIC, tmp_path / "demo", seed=1, steps=1, methods=("ttrl", "spine"), learning_rate=1e-4
+    )
     run_demo(settings)
     summary = json.loads((settings.out / "summary.json").read_text())
     assert summary["task"] == "arithmetic"
     assert summary["seed"] == 1
-    states = ("greedy_pass@1", "mean@8", "maj@8", "response_length", "majority_ratio", "entropy")
+    states = ["greedy_pass@1", "mean@8", "maj@8", "response_length", "majority_ratio", "entropy"]
+    states += [f"response_length_p{percentile}" for percentile in (10, 50, 90)]
     assert summary["methods"].keys() == {"ttrl", "spine"}
     for outcome in summary["methods"].values():
         assert outcome["seconds"] > 0
@@ -125,7 +129,7 @@ def test_demo_writes_its_summary_and_refuses_to_write_twice(tmp_path, capsys):
     with pytest.raises(RunFolderError, match="already holds a demo"):
         run_demo(settings)
     with pytest.raises(ConfigError, match="did you mean 'spine'"):
-        run_demo(DemoSettings(tmp_path / "other", 0, 1, ("spin",), 1e-4))
+        run_demo(DemoSettings(ARITHMETIC, tmp_path / "other", 0, 1, ("spin",), 1e-4))
 
 
 @pytest.mark.slow

@@ -5,17 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
-from datasets import Dataset
 
 from spine_rl.bench.measure import StepClock, Timings, alternate, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.bench.sides import build_trainer, run_update
-from spine_rl.lab.tasks import ARITHMETIC
-from spine_rl.problems import PromptStyle, build_prompt
+from spine_rl.lab.tasks import Task
+from spine_rl.models import get_context_length
 from spine_rl.sharing.decode import add_shared_generation
+from spine_rl.training.problem_dataset import build_dataset
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,26 @@ RATIOS = {  # prompt : response → batch, goal
 
 
 def compare_update(
-    name: str, model: ModelShape, batch: BatchShape, *, goal: float | None, rounds: int, sides: tuple[str, str]
+    name: str,
+    model: ModelShape,
+    batch: BatchShape,
+    *,
+    goal: float | None,
+    rounds: int,
+    sides: tuple[str, str],
+    **options: Any,
 ) -> Outcome:
     """Loss and gradients of one micro-batch on both sides: the same weights, the same tokens."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in sides}
+        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}", **options) for side in sides}
         return _outcome(name, alternate(runs, rounds), sides, goal)
 
 
-def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str) -> Callable[[], float]:
-    """A call that runs the update."""
+def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str, **options: Any) -> Callable[[], float]:
+    """A call that runs the update; `options` are of the trainer's configuration."""
     rows = batch.prompts * batch.group_size
-    trainer = build_trainer(
-        side, build_model(model), folder, per_device_train_batch_size=rows, num_generations=batch.group_size
-    )
+    options = {"per_device_train_batch_size": rows, "num_generations": batch.group_size} | options
+    trainer = build_trainer(side, build_model(model), folder, **options)
     device = trainer.accelerator.device
     inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
     return timed(lambda: run_update(trainer, inputs))
@@ -120,22 +127,24 @@ def compare_generation(
     return _outcome(name, alternate(runs, rounds), ("generate", "spine"), goal)
 
 
-def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
-    """Whole steps on the lab's arithmetic model, 16 problems with 8 samples: sampling, vote, update, optimiser."""
-    problems = ARITHMETIC.make_problems("adapt", 64).problems
-    rows = [{"prompt": build_prompt(problem, PromptStyle(), chat=True)} for problem in problems]
+def compare_steps(name: str, task: Task, *, goal: float, rounds: int, steps: int) -> Outcome:
+    """Whole steps on a base model of the lab, 16 problems with 8 samples: sampling, vote, update, optimiser."""
+    problems = task.make_problems("adapt", 64).problems
     with tempfile.TemporaryDirectory() as folder:
 
         def prepare(side: str) -> Callable[[], float]:
-            model, tokenizer = ARITHMETIC.load_base()
+            model, processing_class = task.load_base()
+            dataset = build_dataset(
+                problems, processing_class, context=get_context_length(model), max_new_tokens=task.max_new_tokens
+            )
             trainer = build_trainer(
                 side,
                 model,
                 f"{folder}/{side}",
-                dataset=Dataset.from_list(rows),
-                tokenizer=tokenizer,
+                dataset=dataset,
+                tokenizer=processing_class,
                 per_device_train_batch_size=128,
-                max_completion_length=ARITHMETIC.max_new_tokens,
+                max_completion_length=task.max_new_tokens,
                 max_steps=steps,
                 learning_rate=1e-9,  # the policy, and with it the lengths, stay as they are
             )
@@ -149,7 +158,7 @@ def compare_steps(*, goal: float, rounds: int, steps: int) -> Outcome:
             return run
 
         timings = alternate({side: prepare(side) for side in ("trl", "spine")}, rounds)
-    return _outcome("whole step, arithmetic lab, 16 x 8", timings, ("trl", "spine"), goal)
+    return _outcome(name, timings, ("trl", "spine"), goal)
 
 
 def _outcome(name: str, timings: Timings, sides: tuple[str, str], goal: float | None) -> Outcome:

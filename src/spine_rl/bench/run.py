@@ -19,6 +19,7 @@ from spine_rl.bench.cases import RATIOS, Outcome
 from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
 from spine_rl.bench.shapes import SIZES, BatchShape
 from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.lab.tasks import ARITHMETIC, VQA
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
@@ -56,7 +57,10 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
     visual, batch = replace(model, image_tokens=64), BatchShape(prompt_length=100, response_length=40)
     title = "update with images, 64 patches"
     add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=sides))
-    add(cases.compare_steps(goal=1.7, rounds=rounds, steps=4))
+    title, pair = "update with frozen vision, 64 patches, unshared", ("unshared", "spine")
+    add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=pair, freeze_vision=True))
+    add(cases.compare_steps("whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7, rounds=rounds, steps=4))
+    add(cases.compare_steps("whole step, visual test bed, 16 x 8", VQA, goal=2.5, rounds=rounds, steps=4))
     add(cases.compare_memory(model, RATIOS["4:1"][0], goal=0.6, rounds=1 if quick else 3))
     add(cases.compare_generation(model, goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
     add(cases.compare_overhead(model, goal=1.03, rounds=rounds))

@@ -1,6 +1,7 @@
 """The two sides: TRL's GRPOTrainer with a majority-vote reward, and SPINE's trainer, otherwise configured the same."""
 
 import re
+import warnings
 from collections import Counter
 from typing import Any, cast
 
@@ -12,7 +13,10 @@ from trl import GRPOConfig, GRPOTrainer
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
 
-SIDES = ("trl", "spine", "ttrl")  # SPINE's trainer stands for two: its own preset, and plain TTRL on the same path
+# SPINE's trainer stands for three: its own preset; plain TTRL on the same path; its preset with nothing shared, where
+# every response runs its own prompt and picture.
+SIDES = ("trl", "spine", "ttrl", "unshared")
+PRESETS = {"spine": "spine", "ttrl": "ttrl", "unshared": "spine"}
 
 
 def build_trainer(
@@ -26,7 +30,7 @@ def build_trainer(
         folder: For its output.
         dataset: Problems; without any, the trainer is only good for `run_update`.
         tokenizer: Of the model; default one that merely exists.
-        options: Of the configuration.
+        options: Of the configuration; vision towers are trained on both sides, unless told otherwise.
     """
     arguments = {
         "output_dir": folder,
@@ -50,20 +54,24 @@ def build_trainer(
             reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common
         )
     else:
-        trainer = SpineTrainer(args=SpineConfig(**arguments, preset=side, freeze_vision=False), **common)
+        arguments = {"freeze_vision": False, "preset": PRESETS[side]} | arguments
+        trainer = SpineTrainer(args=SpineConfig(**arguments), **common)
+    if side == "unshared":
+        with warnings.catch_warnings(action="ignore"):
+            trainer.sharing.refuse(trainer.model, "it is what sharing is compared with")
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def majority_vote(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
-    """The peer's reward: 1 for agreeing with the most frequent answer of the same prompt."""
+def majority_vote(problem_id: list[str], completions: list[Any], **_: Any) -> list[float]:
+    """The peer's reward: 1 for agreeing with the most frequent answer to the same problem."""
     answers = [_find_answer(completion) for completion in completions]
     votes: dict[str, Counter[str]] = {}
-    for prompt, answer in zip(prompts, answers, strict=True):
+    for problem, answer in zip(problem_id, answers, strict=True):
         if answer is not None:
-            votes.setdefault(str(prompt), Counter())[answer] += 1
-    winners = {prompt: counter.most_common(1)[0][0] for prompt, counter in votes.items()}
-    return [float(a is not None and a == winners[str(p)]) for p, a in zip(prompts, answers, strict=True)]
+            votes.setdefault(problem, Counter())[answer] += 1
+    winners = {problem: counter.most_common(1)[0][0] for problem, counter in votes.items()}
+    return [float(a is not None and a == winners[p]) for p, a in zip(problem_id, answers, strict=True)]
 
 
 def _find_answer(completion: Any) -> str | None:

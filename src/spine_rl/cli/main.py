@@ -49,24 +49,35 @@ def _root(
 
 @app.command()
 def demo(
+    task: Annotated[str, typer.Option(help="arithmetic (text) or vqa (pictures of shapes).")] = "arithmetic",
     out: Annotated[Path, typer.Option(help="Folder for summary.json and the plot; must not hold a demo yet.")] = Path(
         "runs/demo"
     ),
     seed: Annotated[int, typer.Option(help="Of sampling and of the order of problems.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Adaptation steps of each method.")] = 60,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Adaptation steps of each method; default: the task's own.")
+    ] = None,
     methods: Annotated[str, typer.Option(help="Presets, separated by commas.")] = "ttrl,spine",
-    learning_rate: Annotated[float, typer.Option(help="Of every method.")] = 3e-4,
+    learning_rate: Annotated[float | None, typer.Option(help="Of every method; default: the task's own.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
     from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.lab.demo import DemoSettings, run_demo
+    from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo
+    from spine_rl.lab.tasks import get_task
 
     quiet_libraries()
-    run_demo(
-        DemoSettings(out=out, seed=seed, steps=steps, methods=tuple(methods.split(",")), learning_rate=learning_rate),
-        overwrite=overwrite,
+    chosen = get_task(task)
+    default_steps, default_rate = DEFAULTS.get(chosen.name, DEFAULTS["arithmetic"])
+    settings = DemoSettings(
+        task=chosen,
+        out=out,
+        seed=seed,
+        steps=steps or default_steps,
+        methods=tuple(methods.split(",")),
+        learning_rate=default_rate if learning_rate is None else learning_rate,
     )
+    run_demo(settings, overwrite=overwrite)
 
 
 @app.command()

@@ -24,6 +24,7 @@ class LabRun:
 
     Attributes:
         curve: Evaluations before, on the way and after: `step`, and by problem set its metrics.
+        lengths: Of every evaluation in `curve`, by problem set: the tokens of each sample.
         steps: Logged statistics of every step.
         seconds: Of sampling, voting and updating; evaluations excluded.
         model: The adapted model.
@@ -31,6 +32,7 @@ class LabRun:
     """
 
     curve: list[dict[str, Any]]
+    lengths: list[dict[str, list[int]]]
     steps: list[dict[str, Any]]
     seconds: float
     model: PreTrainedModel
@@ -98,7 +100,7 @@ def adapt_lab(
         trainer.train()
     logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
     seconds = sum(value for row in logged for name, value in row.items() if name.startswith("seconds/"))
-    return LabRun(curve.rows, logged, seconds, model, processing_class)
+    return LabRun(curve.rows, curve.lengths, logged, seconds, model, processing_class)
 
 
 class _Curve(TrainerCallback):
@@ -112,6 +114,7 @@ class _Curve(TrainerCallback):
         self._processing_class, self._decoding = processing_class, decoding
         self._problem_sets, self._every = problem_sets, every
         self.rows: list[dict[str, Any]] = []
+        self.lengths: list[dict[str, list[int]]] = []
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         self._evaluate(model, state.global_step)
@@ -122,8 +125,9 @@ class _Curve(TrainerCallback):
 
     def _evaluate(self, model: Any, step: int) -> None:
         row: dict[str, Any] = {"step": step}
+        lengths: dict[str, list[int]] = {}
         for name, problem_set in self._problem_sets.items():
-            row[name] = evaluate(
+            evaluation = evaluate(
                 model,
                 self._processing_class,
                 problem_set.problems,
@@ -131,5 +135,8 @@ class _Curve(TrainerCallback):
                 self._decoding,
                 num_samples=NUM_SAMPLES,
                 answer_type="auto",
-            ).metrics
+            )
+            row[name] = evaluation.metrics
+            lengths[name] = [len(response.token_ids) for samples in evaluation.samples for response in samples]
         self.rows.append(row)
+        self.lengths.append(lengths)

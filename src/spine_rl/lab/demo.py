@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from spine_rl.errors import RunFolderError
+from spine_rl.evaluation.grading import PERCENTILES
 from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
 from spine_rl.lab.plots import plot_runs
-from spine_rl.lab.tasks import ARITHMETIC
+from spine_rl.lab.tasks import Task
 from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
 from spine_rl.report import Run, build_report
 
+DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (40, 3e-4)}  # task → steps and learning rate
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
 SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
@@ -27,6 +29,7 @@ REPORTED = (
     f"maj@{NUM_SAMPLES}",
     "majority_ratio",
     "response_length",
+    *(f"response_length_p{percentile}" for percentile in PERCENTILES),
     "entropy",
 )
 
@@ -35,6 +38,7 @@ REPORTED = (
 class DemoSettings:
     """What `spine demo` was asked for."""
 
+    task: Task
     out: Path
     seed: int
     steps: int
@@ -53,11 +57,10 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
         get_preset(method)
     _claim(settings.out, overwrite)
     console = Console()
-    task = ARITHMETIC
+    task = settings.task
     problems = task.make_problems("adapt", NUM_PROBLEMS)
     console.print(
-        f"{NUM_PROBLEMS} unlabelled {task.description}, such as {problems.problems[0].prompt!r}; "
-        "93 % of the base model's training problems were shorter. "
+        f"{NUM_PROBLEMS} unlabelled {task.description}, such as {problems.problems[0].prompt!r}. "
         f"Learning rate {settings.learning_rate:g}, {settings.steps} steps, seed {settings.seed}.",
         markup=False,
         highlight=False,
@@ -99,7 +102,7 @@ def summarize(runs: dict[str, LabRun], settings: DemoSettings) -> dict[str, Any]
         return {name: row["adapt"][name] for name in REPORTED}
 
     return {
-        "task": "arithmetic",
+        "task": settings.task.name,
         "seed": settings.seed,
         "steps": settings.steps,
         "learning_rate": settings.learning_rate,
@@ -112,14 +115,12 @@ def summarize(runs: dict[str, LabRun], settings: DemoSettings) -> dict[str, Any]
 
 def build_table(summary: dict[str, Any]) -> Table:
     """The base model and every adapted one, a row each."""
-    table = Table("", *(name.replace("_", " ") for name in REPORTED))
+    table = Table("", *(name.removeprefix("response_").replace("_", " ") for name in REPORTED))
     methods = summary["methods"]
     rows = {"no adaptation": next(iter(methods.values()))["before"]}
     rows |= {method: outcome["after"] for method, outcome in methods.items()}
     for label, state in rows.items():
-        table.add_row(
-            label, *(f"{state[name]:.1f}" if name == "response_length" else f"{state[name]:.3f}" for name in REPORTED)
-        )
+        table.add_row(label, *(f"{state[name]:.{1 if 'length' in name else 3}f}" for name in REPORTED))
     return table
 
 

@@ -6,10 +6,10 @@ in both styles, 45 % careful and 55 % hasty.
 
 import argparse
 import json
-import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,32 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 
 from spine_rl.evaluation import evaluate
 from spine_rl.lab.adapt import evaluation_decoding
-from spine_rl.lab.families.arithmetic import Chain, draw_chain, write_solution
+from spine_rl.lab.families.arithmetic import draw_chain, write_solution
 from spine_rl.lab.families.family import detect_style, find_split
 from spine_rl.lab.tasks import ARITHMETIC, Task
+from spine_rl.lab.teach import Recipe, draw_style, teach
 from spine_rl.lab.tokenizer import build_tokenizer
 
-SEED = 0
-STEPS = 3000
-BATCH_SIZE = 128
-LEARNING_RATE = 2e-3
-WARMUP_STEPS = 100
-CAREFUL_SHARE = 0.45
+RECIPE = Recipe(steps=3000)
 OPERATIONS = range(2, 9)
 OPERATIONS_DECAY = 0.65  # a chain of n + 1 operations is this much as frequent as one of n
-BATCHES_PER_SORT = 16  # examples are sorted by length within this many batches, to save padding
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What makes a useful base on a task: the vote knows more than the model says, and both styles are sampled.
+
+    Attributes:
+        greedy: Range of the greedy answers' Pass@1.
+        majority: Range of the majority of 8 samples.
+        gap: The majority's least lead over the greedy answers.
+        careful: Range of the share of careful samples.
+    """
+
+    greedy: tuple[float, float] = (0.1, 0.6)
+    majority: tuple[float, float] = (0.5, 0.9)
+    gap: float = 0.15
+    careful: tuple[float, float] = (0.2, 0.8)
 
 
 def build_model(tokenizer: Any) -> Qwen3ForCausalLM:
@@ -57,68 +69,26 @@ def build_model(tokenizer: Any) -> Qwen3ForCausalLM:
     return model
 
 
-def train_base(steps: int = STEPS, seed: int = SEED) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
-    """Trains the base model on worked solutions of the `train` split; the loss is on the solutions alone."""
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
+def train_base(recipe: Recipe = RECIPE) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
+    """Trains the base model on worked solutions of the `train` split."""
+    torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate_factor(step, steps))
-    batches = _batches(tokenizer, rng)
-    started = time.perf_counter()
-    for step in range(steps):
-        loss = model(**next(batches)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if step % 100 == 0 or step == steps - 1:
-            print(f"step {step:5d}  loss {loss.item():.4f}  {time.perf_counter() - started:6.0f} s", flush=True)
-    return model.eval(), tokenizer
+    teach(model, tokenizer, _draw_example, recipe)
+    return model, tokenizer
 
 
-def _learning_rate_factor(step: int, steps: int) -> float:
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    return warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
-
-
-def _draw_training_chain(rng: random.Random) -> Chain:
+def draw_num_operations(rng: random.Random) -> int:
+    """2 to 8, the longer the rarer."""
     weights = [OPERATIONS_DECAY**index for index in range(len(OPERATIONS))]
+    return rng.choices(OPERATIONS, weights)[0]
+
+
+def _draw_example(rng: random.Random) -> tuple[str, str]:
     while True:
-        chain = draw_chain(rng, rng.choices(OPERATIONS, weights)[0])
+        chain = draw_chain(rng, draw_num_operations(rng))
         if find_split(chain.key) == "train":
-            return chain
-
-
-def _batches(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> Iterator[dict[str, torch.Tensor]]:
-    while True:
-        examples = [_example(tokenizer, rng) for _ in range(BATCH_SIZE * BATCHES_PER_SORT)]
-        examples.sort(key=lambda example: len(example[0]))
-        batches = [examples[i : i + BATCH_SIZE] for i in range(0, len(examples), BATCH_SIZE)]
-        rng.shuffle(batches)
-        yield from map(_collate, batches)
-
-
-def _example(tokenizer: Any, rng: random.Random) -> tuple[list[int], int]:
-    """Token ids of a prompt with its solution, and the length of the prompt."""
-    chain = _draw_training_chain(rng)
-    solution = write_solution(chain, "careful" if rng.random() < CAREFUL_SHARE else "hasty", rng)
-    user = [{"role": "user", "content": chain.prompt}]
-    prompt = tokenizer.apply_chat_template(user, tokenize=False, add_generation_prompt=True)
-    prompt_ids, solution_ids = tokenizer([prompt, solution + tokenizer.eos_token], add_special_tokens=False).input_ids
-    return prompt_ids + solution_ids, len(prompt_ids)
-
-
-def _collate(examples: list[tuple[list[int], int]]) -> dict[str, torch.Tensor]:
-    length = max(len(ids) for ids, _ in examples)
-    batch = {
-        "input_ids": [ids + [0] * (length - len(ids)) for ids, _ in examples],
-        "attention_mask": [[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in examples],
-        "labels": [[-100] * prompt + ids[prompt:] + [-100] * (length - len(ids)) for ids, prompt in examples],
-    }
-    return {name: torch.tensor(rows) for name, rows in batch.items()}
+            return chain.prompt, write_solution(chain, draw_style(rng), rng)
 
 
 def measure_quality(
@@ -132,22 +102,31 @@ def measure_quality(
     return evaluation.metrics | {"careful": styles.count("careful") / len(styles)}
 
 
-def check_quality(quality: dict[str, float]) -> None:
-    """Asserts what makes a useful base: the vote knows more than the model says, and both styles are sampled.
+def check_quality(quality: Mapping[str, float], marks: Marks = Marks()) -> None:
+    """Asserts that a base is useful on a task.
 
     Raises:
         ValueError: Naming the measure that is off.
     """
-    greedy, majority = quality["greedy_pass@1"], quality["maj@8"]
-    demands = {
-        "greedy_pass@1 in [0.1, 0.6]": 0.1 <= greedy <= 0.6,
-        "maj@8 in [0.5, 0.9]": 0.5 <= majority <= 0.9,
-        "maj@8 at least 0.15 above greedy_pass@1": majority - greedy >= 0.15,
-        "careful in [0.2, 0.8]": 0.2 <= quality["careful"] <= 0.8,
-    }
-    failed = [demand for demand, met in demands.items() if not met]
+    ranges = {"greedy_pass@1": marks.greedy, "maj@8": marks.majority, "careful": marks.careful}
+    failed = [
+        f"{name} in [{low:g}, {high:g}]" for name, (low, high) in ranges.items() if not low <= quality[name] <= high
+    ]
+    if quality["maj@8"] - quality["greedy_pass@1"] < marks.gap:
+        failed.append(f"maj@8 at least {marks.gap:g} above greedy_pass@1")
     if failed:
         raise ValueError(f"the base model misses {'; '.join(failed)}: {quality}")
+
+
+def log_recipe(recipe: Recipe, seconds: float) -> dict[str, Any]:
+    """What `quality.json` says of how a base was made."""
+    return {
+        "steps": recipe.steps,
+        "seed": recipe.seed,
+        "seconds": round(seconds),
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+    }
 
 
 def main() -> None:
@@ -161,14 +140,7 @@ def main() -> None:
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     quality = measure_quality(ARITHMETIC, model, tokenizer)
-    log = {
-        "steps": STEPS,
-        "seed": SEED,
-        "seconds": round(seconds),
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
-        "adaptation_problems": quality,
-    }
+    log = log_recipe(RECIPE, seconds) | {"adaptation_problems": quality}
     (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
     print(json.dumps(log, indent=2))
     check_quality(quality)

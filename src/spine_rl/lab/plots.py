@@ -2,22 +2,31 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 
 from spine_rl.lab.adapt import LabRun
 
 COLOURS = ("#c44e52", "#4c72b0", "#55a868", "#8172b2", "#ccb974", "#64b5cd")
+NUM_BINS = 25  # of response lengths
 
 
 def plot_runs(runs: Mapping[str, LabRun], path: Path) -> None:
-    """Pass@1 as evaluated, and the label-free signals of every step: a panel each, a line a method."""
-    figure, axes = plt.subplots(2, 3, figsize=(12, 6), constrained_layout=True)
+    """Pass@1 as evaluated, the label-free signals of every step, and how long responses are before and after."""
+    figure = plt.figure(figsize=(16, 6), constrained_layout=True)
+    parts: Any = figure.subfigures(1, 2, width_ratios=(3, 1))
+    curves, lengths = parts
+    axes = curves.subplots(2, 3)
+    _plot_lengths(runs, lengths)
     panels: list[tuple[Axes, str, str]] = [
         (axes[0, 0], "greedy_pass@1", "Pass@1, greedy"),
         (axes[0, 1], "mean@8", "Pass@1, mean of 8 samples"),
@@ -39,6 +48,21 @@ def plot_runs(runs: Mapping[str, LabRun], path: Path) -> None:
     axes[0, 0].legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _plot_lengths(runs: Mapping[str, LabRun], figure: SubFigure) -> None:
+    """A histogram each of no adaptation and of every method, on the same axes: what moved is seen at a glance."""
+    samples = {"no adaptation": next(iter(runs.values())).lengths[0]["adapt"]}
+    samples |= {method: run.lengths[-1]["adapt"] for method, run in runs.items()}
+    bins = np.linspace(0, max(map(max, samples.values())) + 1, NUM_BINS + 1)
+    axes = figure.subplots(len(samples), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axis, colour, (label, values) in zip(axes, ("#888888", *COLOURS), samples.items(), strict=False):
+        axis.hist(values, bins, weights=[1 / len(values)] * len(values), color=colour)
+        axis.axvline(fmean(values), color="black", lw=1, ls=":")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_title("share of responses by length; dotted: mean")
+    axes[-1].set_xlabel("response length (tokens)")
 
 
 def _rows(run: LabRun, name: str) -> list[dict]:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.families.family import LabProblem, Split
+from spine_rl.lab.families.shapes import generate_shapes
 from spine_rl.models import load_model_and_tokenizer
 from spine_rl.problems import Problem, ProblemSet
 
@@ -57,10 +58,17 @@ def _chains(num_operations: int) -> Callable[[Split, int, int], Sequence[LabProb
     )
 
 
+def _shapes(split: Split, num_problems: int, seed: int) -> Sequence[LabProblem]:
+    return generate_shapes(split, num_problems, seed=seed)
+
+
 # A careful solution of 7 operations has about 75 tokens; 93 % of the base's training problems were shorter.
 ARITHMETIC = Task("arithmetic", "chains of 7 operations", BASES / "arithmetic", 120, _chains(7))
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (ARITHMETIC,)}
+# A careful solution of two counts has about 65 tokens.
+VQA = Task("vqa", "questions about crowded pictures of coloured shapes", BASES / "vqa", 90, _shapes)
+
+TASKS: Mapping[str, Task] = {task.name: task for task in (ARITHMETIC, VQA)}
 
 
 def get_task(name: str) -> Task:

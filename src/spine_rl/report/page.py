@@ -32,14 +32,15 @@ def build_report(runs: Sequence[Run], title: str = "SPINE report") -> str:
         title: Heading.
     """
     groups = group_runs(runs)
+    summary = [(name, label) for name, label in _SUMMARY if any(name in row for run in runs for row in run.rows)]
     return render_page(
         "report/report.html.jinja",
         title=title,
-        runs=[_view_run(run) for run in runs],
+        runs=[_view_run(run, [name for name, _ in summary]) for run in runs],
         groups=groups,
         differences=_list_differences(groups),
         charts=[to_inline_svg(figure, panel.title) for panel, figure in _draw(groups)],
-        summary_titles=[label for _, label in _SUMMARY],
+        summary_titles=[label for _, label in summary],
     )
 
 
@@ -54,7 +55,7 @@ def _draw(groups: Sequence[RunGroup]) -> list[tuple[Panel, Figure]]:
     return [(panel, draw_chart(panel.title, lines)) for panel in PANELS if (lines := list_lines(panel, groups))]
 
 
-def _view_run(run: Run) -> dict[str, Any]:
+def _view_run(run: Run, summary: Sequence[str]) -> dict[str, Any]:
     verdicts = judge_run(run.rows)
     first = next((verdict for verdict in verdicts if verdict.alarms), None)
     return {
@@ -63,7 +64,7 @@ def _view_run(run: Run) -> dict[str, Any]:
         "steps": run.rows[-1]["step"],
         "first_alarm": first,
         "last_verdict": verdicts[-1] if verdicts else Verdict(0, ()),
-        "summary": [(_show(run.rows[0].get(name)), _show(run.rows[-1].get(name))) for name, _ in _SUMMARY],
+        "summary": [(_show(run.rows[0].get(name)), _show(run.rows[-1].get(name))) for name in summary],
         "config": {group: dict(sorted(fields.items())) for group, fields in run.config.items()},
         "versions": run.versions,
         "samples": [_view_sample(sample) for sample in _thin_out(run.samples)],

@@ -39,7 +39,7 @@ class SharedScoring:
         """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
         obstacle = find_obstacle(model, self._args)
         if obstacle is not None:
-            return self._refuse(model, obstacle)
+            return self.refuse(model, obstacle)
         return add_shared_forward(unwrap_model(model), self._args.temperature)
 
     def serves(self, model: Any) -> bool:
@@ -56,7 +56,7 @@ class SharedScoring:
         """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding."""
         difference = (shared - plain).abs().mean().item() if len(plain) > 0 else 0.0
         if not difference <= _TOLERANCE.get(next(model.parameters()).dtype, _LOW_PRECISION_TOLERANCE):
-            self._refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
+            self.refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
 
     def score(
         self,
@@ -102,7 +102,8 @@ class SharedScoring:
         output = model(shared_batch=batch)
         return output["log_probs"], output["entropy"]
 
-    def _refuse(self, model: Any, obstacle: str) -> None:
+    def refuse(self, model: Any, obstacle: str) -> None:
+        """Has a model scored by the plain forward from now on."""
         self._refused.add(id(unwrap_model(model)))
         warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
 

@@ -136,14 +136,14 @@ class SpineTrainer(GRPOTrainer):
         if args.freeze_vision:
             freeze_vision_tower(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
-        self._sharing = SharedScoring(args, self.accelerator.distributed_type)
+        self.sharing = SharedScoring(args, self.accelerator.distributed_type)
         for scored in (self.model, self.ref_model):
             if scored is not None:
                 if self._is_vlm:
                     allow_no_images(unwrap_model(scored))
-                self._sharing.add_to(scored)
+                self.sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
-        if not other_engine and not self._sharing.is_sharded:  # sharded models make as many calls on every process
+        if not other_engine and not self.sharing.is_sharded:  # sharded models make as many calls on every process
             add_shared_generation(unwrap_model(self.model))
 
     # ---- sample, vote, advantage
@@ -349,12 +349,12 @@ class SpineTrainer(GRPOTrainer):
         images = count_pixel_rows(images)
         rows = (model, input_ids, attention_mask, logits_to_keep)
         plain = functools.partial(super()._get_per_token_logps_and_entropies, *rows, batch_size, **images)
-        shared = functools.partial(self._sharing.score, *rows, max_rows=batch_size, **images)
-        if self._sharing.serves(model) and self._sharing.must_check(model):
+        shared = functools.partial(self.sharing.score, *rows, max_rows=batch_size, **images)
+        if self.sharing.serves(model) and self.sharing.must_check(model):
             with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
                 mask = attention_mask[:, -logits_to_keep:].bool()
-                self._sharing.compare(model, shared()[0][mask], plain()[0][mask])
-        if not self._sharing.serves(model):
+                self.sharing.compare(model, shared()[0][mask], plain()[0][mask])
+        if not self.sharing.serves(model):
             return plain(compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss)
         with self.accelerator.autocast():
             return *shared(with_gradient=with_gradient), None

@@ -19,19 +19,32 @@ document.addEventListener("mouseover", (event) => {
   if (token) show(token);
 });
 
+// Within a response: from marked token to marked token.
+function moveInResponse(box, key) {
+  const tokens = [...box.querySelectorAll("[data-details]")];
+  const at = tokens.indexOf(current), last = tokens.length - 1;
+  const next = tokens[{ ArrowRight: Math.min(at + 1, last), ArrowLeft: Math.max(at - 1, 0), Home: 0, End: last }[key]];
+  if (next) { show(next); next.scrollIntoView({ block: "nearest" }); }
+}
+
+// On the page: from problem to problem.
+function moveToProblem(step) {
+  const shown = problems.map((problem) => problem.element).filter((element) => !element.hidden);
+  const at = shown.indexOf(document.activeElement.closest(".problem"));
+  const next = shown[Math.min(Math.max(at + step, 0), shown.length - 1)];
+  if (next) { next.focus(); next.scrollIntoView({ block: "start" }); }
+}
+
 document.addEventListener("keydown", (event) => {
-  const box = document.activeElement.closest(".response .text");
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (box && step) {
-    const tokens = [...box.querySelectorAll("[data-details]")];
-    const at = tokens.indexOf(current);
-    const next = tokens[at < 0 ? 0 : Math.min(Math.max(at + step, 0), tokens.length - 1)];
-    if (next) { show(next); next.scrollIntoView({ block: "nearest" }); }
-    event.preventDefault();
-  } else if (event.key === "/" && document.activeElement !== search) {
-    search.focus();
-    event.preventDefault();
-  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const box = document.activeElement.closest(".response .text"), typing = document.activeElement.closest("input, select");
+  if (event.key === "Escape" && document.activeElement === search) { search.value = ""; filter(); }
+  else if (box && ["ArrowRight", "ArrowLeft", "Home", "End"].includes(event.key)) moveInResponse(box, event.key);
+  else if (!typing && event.key === "/") search.focus();
+  else if (!typing && event.key === "j") moveToProblem(1);
+  else if (!typing && event.key === "k") moveToProblem(-1);
+  else return;
+  event.preventDefault();
 });
 
 const search = document.getElementById("search"), kind = document.getElementById("kind"), vote = document.getElementById("vote");

@@ -13,15 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spine_rl.lab.families.family import (
-    ANSWER_OPENER,
     SLIP_PROBABILITY,
     SLIPS,
-    STEP_SEPARATOR,
-    STYLE_OPENERS,
     Split,
     Style,
     TextProblem,
     draw_distinct,
+    join_solution,
 )
 
 PROMPT = "Work from left to right: "
@@ -55,10 +53,7 @@ class Chain(TextProblem):
 
     @property
     def answer(self) -> str:
-        value = self.start
-        for operator, operand in self.operations:
-            value = _OPERATIONS[operator](value, operand)
-        return str(value)
+        return str(work_values(self)[-1])
 
 
 def generate_chains(
@@ -89,8 +84,16 @@ def draw_chain(rng: random.Random, num_operations: int, max_operand: int = 20) -
     return Chain(start, tuple(operations))
 
 
-def write_solution(chain: Chain, style: Style, rng: random.Random) -> str:
-    """Works the problem in one style, as the base model is taught to; a hasty solution may be wrong."""
+def work_values(chain: Chain, slip_at: int | None = None, slip: int = 0) -> list[int]:
+    """The first operand and the value after every operation, if the operation `slip_at` comes out off by `slip`."""
+    values = [chain.start]
+    for index, (operator, operand) in enumerate(chain.operations):
+        values.append(_OPERATIONS[operator](values[-1], operand) + (slip if index == slip_at else 0))
+    return values
+
+
+def work(chain: Chain, style: Style, rng: random.Random) -> tuple[list[str], int]:
+    """The lines of a working in one style, and the value it arrives at, which may be wrong if it is hasty."""
     value = chain.start
     lines = []
     position = 0
@@ -104,4 +107,10 @@ def write_solution(chain: Chain, style: Style, rng: random.Random) -> str:
             value += rng.choice(SLIPS)
         lines.append(f"{line}={value}")
         position += merged
-    return STYLE_OPENERS[style] + STEP_SEPARATOR.join(lines) + STEP_SEPARATOR + ANSWER_OPENER + f"{value}}}"
+    return lines, value
+
+
+def write_solution(chain: Chain, style: Style, rng: random.Random) -> str:
+    """Works the problem in one style, as the base model is taught to; a hasty solution may be wrong."""
+    lines, value = work(chain, style, rng)
+    return join_solution(style, lines, str(value))

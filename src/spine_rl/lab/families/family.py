@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 Split = Literal["train", "adapt", "held_out"]
@@ -70,6 +70,11 @@ def draw_distinct(draw: Callable[[random.Random], P], split: Split, num_problems
         if find_split(problem.key) == split:
             problems.setdefault(problem.key, problem)
     return list(problems.values())
+
+
+def join_solution(style: Style, lines: Sequence[str], answer: str) -> str:
+    """A worked solution: how it opens, its lines, the answer in a box."""
+    return STYLE_OPENERS[style] + STEP_SEPARATOR.join([*lines, f"{ANSWER_OPENER}{answer}}}"])
 
 
 def detect_style(response: str) -> Style | None:
