@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -505,6 +506,22 @@ def test_the_kept_step_is_the_last_evaluated_one_before_the_alarm():
 def test_the_monitor_is_judged_over_runs():
     judged = judge_records([make_run((0.5, 0.3), 20), make_run((0.5, 0.3)), make_run((0.5, 0.6), 20)], "adapt")
     assert (judged.num_collapsed, judged.num_detected, judged.num_sound, judged.num_false_alarms) == (2, 1, 1, 1)
+
+
+def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
+    runs = [make_run((0.5, 0.3), 20), make_run((0.5, 0.6)), make_run((0.5, 0.3))]
+    for index, run in enumerate(runs):
+        if index < 2:
+            run["steps"]["vote/first_label_share"] = [0.5] * 40
+        write_record(tmp_path / "one" / "cells" / f"{index}.json", run)
+    (tmp_path / "one" / "results.md").touch()
+    script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
+    monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
+    runpy.run_path(str(script), run_name="__main__")
+    # the third has too few signals; the first is found, and its kept step is the start: 0 lost to the best, last 0.2
+    expected = "2 | 1 | 1 | 1 | 0 | 2 (100%) | 2 (100%) | 0.000 | 0.100 |"
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines == [f"| {name} | {expected}" for name in ("one", "all")]
 
 
 def test_logged_steps_survive_as_columns():
