@@ -37,6 +37,7 @@ docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
 	$(RUN)/spine experiment docs/results/lab/experiment.yaml --out docs/results/lab --only-report
 	for name in $(EXPERIMENTS) cost; do if test -d docs/results/$$name/cells; then \
 		$(RUN)/spine experiment $$name --out docs/results/$$name --only-report || exit 1; fi; done
+	$(RUN)/python benchmarks/collapse_monitor.py docs/results > docs/results/monitor.md
 
 base: $(STAMP)  ## make the lab's base model anew, into build/base
 	$(RUN)/python -m spine_rl.lab.make_base --out build/base

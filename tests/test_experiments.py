@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def write(tmp_path):
         ({"tasks": "[{name: mine, modell: m}]"}, "tasks: unknown key 'modell'; did you mean 'model'?"),
         ({"evaluate_on": "[adopt]"}, "unknown problem set or task 'adopt'; did you mean 'adapt'?"),
         ({"compare": "[[spine, trl]]"}, "there is no arm 'trl'; did you mean 'ttrl'?"),
-        ({"sections": "[curve]"}, "sections=['curve']: must be a list of curves,"),
+        ({"sections": "[curve]"}, "sections=['curve']: must be a list of arms, curves,"),
         ({"quick": "3"}, "quick=3: must be a mapping"),
         ({"title": "[unclosed"}, "not valid YAML"),
     ],
@@ -400,7 +401,7 @@ def test_tidy_rows():
 
 
 def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
-    sections = ("curves", "lengths", "entropies", "map", "transfer", "monitor")
+    sections = ("arms", "curves", "lengths", "entropies", "map", "transfer", "monitor")
     experiment = make_experiment(axes={"learning_rate": (1e-4, 1e-3)}, sections=sections, seeds=(0, 1))
     finals = {(arm, rate, seed): (0.2, 0.4) for arm in experiment.arms for rate in (1e-4, 1e-3) for seed in (0, 1)}
     del finals["spine", 1e-3, 1]
@@ -413,7 +414,7 @@ def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
     assert "| `<b>\\|\\x60` | 4 | 25% | 0.500 |" in page  # of the last group, which has one seed
     assert "| ttrl | 1.000 ± 0.000 | 0.000 ± 0.000 | 2 |" in page  # the map: both rates, both seeds
     assert "| spine | 1.000 | 0.000 | 1 |" in page
-    for name in ("curves", "lengths", "entropies", "map"):
+    for name in ("arms", "curves", "lengths", "entropies", "map"):
         assert f"({name}-arithmetic.png)" in page
         assert (tmp_path / f"{name}-arithmetic.png").stat().st_size > 5000
         assert "<svg" in (tmp_path / f"{name}-arithmetic.svg").read_text()
@@ -505,6 +506,22 @@ def test_the_kept_step_is_the_last_evaluated_one_before_the_alarm():
 def test_the_monitor_is_judged_over_runs():
     judged = judge_records([make_run((0.5, 0.3), 20), make_run((0.5, 0.3)), make_run((0.5, 0.6), 20)], "adapt")
     assert (judged.num_collapsed, judged.num_detected, judged.num_sound, judged.num_false_alarms) == (2, 1, 1, 1)
+
+
+def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
+    runs = [make_run((0.5, 0.3), 20), make_run((0.5, 0.6)), make_run((0.5, 0.3))]
+    for index, run in enumerate(runs):
+        if index < 2:
+            run["steps"]["vote/first_label_share"] = [0.5] * 40
+        write_record(tmp_path / "one" / "cells" / f"{index}.json", run)
+    (tmp_path / "one" / "results.md").touch()
+    script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
+    monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
+    runpy.run_path(str(script), run_name="__main__")
+    # the third has too few signals; the first is found, and its kept step is the start: 0 lost to the best, last 0.2
+    expected = "2 | 1 | 1 | 1 | 0 | 2 (100%) | 2 (100%) | 0.000 | 0.100 |"
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines == [f"| {name} | {expected}" for name in ("one", "all")]
 
 
 def test_logged_steps_survive_as_columns():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.stability import AXIS
-from spine_rl.experiments.tables import Group, estimate
+from spine_rl.experiments.tables import Group, estimate, value_of
 from spine_rl.pages.charts import COLOURS
 
 ENDINGS = (".png", ".svg")
@@ -52,9 +52,27 @@ def _draw_curve(panel: Axes, group: Group, problem_set: str, metric: str, index:
     steps = [row["step"] for row in curves[0]]
     values = [[row[problem_set][metric] for row in rows] for rows in zip(*curves, strict=True)]
     means = [sum(each) / len(each) for each in values]
-    panel.plot(steps, means, "o-", ms=2, lw=1.2, color=pick_colour(index), label=plain(group.arm))
+    panel.plot(steps, means, marker="o", ms=2, lw=1.2, label=plain(group.arm), **_pick_style(index))
     low, high = [min(each) for each in values], [max(each) for each in values]
     panel.fill_between(steps, low, high, color=pick_colour(index), alpha=0.15, lw=0)
+
+
+def draw_arms(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
+    """Pass@1 after the last step with 95 % intervals over seeds, a row a group; the dashed line is the start."""
+    figure, axes = make_grid(1, len(problem_sets), width=4.2, height=0.8 + 0.2 * len(groups))
+    for panel, problem_set in zip(axes[0], problem_sets, strict=True):
+        start = [value for group in groups for value in group.values(problem_set, "pass@1", 0).values()]
+        panel.axvline(sum(start) / len(start), color="#9aa3ad", ls="--", lw=1)
+        for row, group in enumerate(groups):
+            value = estimate([*group.values(problem_set, "pass@1").values()])
+            panel.errorbar(
+                [value.mean], [row], xerr=[value.half or 0.0], fmt="o", ms=4, capsize=2, color=pick_colour(0)
+            )
+        labels = [plain(group.label) for group in groups] if problem_set == problem_sets[0] else [""] * len(groups)
+        panel.set_yticks(range(len(groups)), labels)
+        panel.invert_yaxis()
+        panel.set(title=plain(f"Pass@1, mean of samples, {problem_set}"), xlim=(-0.02, 1.02))
+    return figure
 
 
 def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> Figure:
@@ -63,22 +81,23 @@ def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: st
     for panel, name in zip(axes[0], experiment.vary, strict=True):
         for index, arm in enumerate(experiment.arms):
             rows = [group for group in groups if group.arm == arm and (not group.point or group.point[0][0] == name)]
-            values = {_value_of(group, name): [*group.values(problem_set, "pass@1").values()] for group in rows}
-            values = {value: values[value] for value in sorted(values, key=lambda v: (isinstance(v, str), v))}
+            values = {
+                value_of(next(iter(group.records.values())), name): [*group.values(problem_set, "pass@1").values()]
+                for group in rows
+            }
+            values = {
+                value: values[value] for value in sorted(values, key=lambda value: (isinstance(value, str), value))
+            }
             estimates = [estimate(scores) for scores in values.values()]
             panel.errorbar(
                 [plain(f"{value:g}" if isinstance(value, float) else str(value)) for value in values],
                 [each.mean for each in estimates],
                 [each.half or 0.0 for each in estimates],
-                fmt="o-", ms=3, lw=1.2, capsize=2, color=pick_colour(index), label=plain(arm),
+                marker="o", ms=3, lw=1.2, capsize=2, label=plain(arm), **_pick_style(index),
             )  # fmt: skip
         panel.set(title=plain(name), ylabel="Pass@1, mean of samples", ylim=(-0.02, 1.02))
     add_legend(figure, axes)
     return figure
-
-
-def _value_of(group: Group, name: str) -> Any:
-    return next(iter(group.records.values()))["settings"]["fields"].get(name, "default")
 
 
 def draw_lengths(groups: Sequence[Group]) -> Figure:
@@ -163,14 +182,20 @@ def pick_colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def _pick_style(index: int) -> dict[str, str]:
+    """Other dashes where the colours begin again."""
+    return {"color": pick_colour(index), "linestyle": ("-", "--", ":", "-.")[index // len(COLOURS) % 4]}
+
+
 def _shape(num_panels: int) -> tuple[int, int]:
     columns = min(4, num_panels)
     return -(-num_panels // columns), columns
 
 
-def make_grid(rows: int, columns: int) -> tuple[Figure, Any]:
+def make_grid(rows: int, columns: int, *, width: float = 2.9, height: float = 2.3) -> tuple[Figure, Any]:
+    """Panels of that size in inches."""
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(2.9 * columns + 0.6, 2.3 * rows + 0.6), layout="constrained")
+        figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.6), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     for panel in axes.flat:
         panel.grid(alpha=0.3)
@@ -184,7 +209,7 @@ def add_legend(figure: Figure, axes: Any) -> None:
         handles, labels = panel.get_legend_handles_labels()
         entries = {**dict(zip(labels, handles, strict=True)), **entries}
         panel.set_visible(panel.has_data())
+    longest = max((len(label) for label in entries), default=1)
+    columns = max(1, int(figure.get_figwidth() * 12 / (longest + 6)))
     with matplotlib.rc_context(_STYLE):
-        figure.legend(
-            entries.values(), entries.keys(), loc="outside lower center", ncols=2 * axes.shape[1], frameon=False
-        )
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False)

@@ -1,4 +1,4 @@
-"""The parts of a page that an experiment asks for: curves, lengths, entropies, the map, transfer, the monitor."""
+"""The parts of a page that an experiment asks for: arms, curves, lengths, entropies, the map, transfer, the monitor."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,6 +68,11 @@ def _picture(figure: Any, folder: Path, name: str, title: str) -> str:
 
 
 # ---- of one task
+
+
+def _arms(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
+    figure = plots.draw_arms(groups, experiment.evaluate_on)
+    return [f"## {task}: arms side by side", _picture(figure, folder, f"arms-{task}", "Pass@1 after the last step")]
 
 
 def _curves(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
@@ -157,7 +162,13 @@ def _map(experiment: Experiment, task: str, groups: Sequence[Group], folder: Pat
     ]
 
 
-_SECTIONS: dict[str, Section] = {"map": _map, "curves": _curves, "lengths": _lengths, "entropies": _entropies}
+_SECTIONS: dict[str, Section] = {
+    "map": _map,
+    "arms": _arms,
+    "curves": _curves,
+    "lengths": _lengths,
+    "entropies": _entropies,
+}
 
 
 # ---- of all tasks

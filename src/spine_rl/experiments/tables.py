@@ -11,6 +11,7 @@ from typing import Any
 from scipy import stats
 
 from spine_rl.experiments.cells import show
+from spine_rl.experiments.fields import get_default
 from spine_rl.experiments.records import Record
 from spine_rl.experiments.spec import Experiment
 
@@ -85,7 +86,7 @@ def list_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
         {
             "task": record["task"],
             "arm": record["arm"],
-            **{name: record["settings"]["fields"].get(name) for name in axes},
+            **{name: value_of(record, name) for name in axes},
             "seed": record["seed"],
             "step": evaluation["step"],
             "problem_set": problem_set,
@@ -96,6 +97,11 @@ def list_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
         for problem_set, metrics in evaluation.items()
         if problem_set != "step"
     ]
+
+
+def value_of(record: Record, name: str) -> Any:
+    """A field of a cell's run, given or left as it is."""
+    return record["settings"]["fields"].get(name, get_default(name))
 
 
 def tabulate(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -195,8 +201,9 @@ def compare_arms(experiment: Experiment, groups: Sequence[Group]) -> list[Differ
             shared = [point for point in by_arm[ours] if point in by_arm[theirs]]
             pairs = [(_title(ours, theirs, point), by_arm[ours][point], by_arm[theirs][point]) for point in shared]
             if all(by_arm[arm] for arm in (ours, theirs)) and max(len(by_arm[ours]), len(by_arm[theirs])) > 1:
-                best = [find_best_group([*by_arm[arm].values()], experiment.evaluate_on[0]) for arm in (ours, theirs)]
-                pairs.append((f"each at its best: {best[0].label} − {best[1].label}", *best))
+                first = experiment.evaluate_on[0]
+                mine, other = (find_best_group([*by_arm[arm].values()], first) for arm in (ours, theirs))
+                pairs.append((f"each at its best: {mine.label} − {other.label}", mine, other))
             for title, our_group, their_group in pairs:
                 differences += _subtract(task, title, our_group, their_group, experiment.evaluate_on)
     return differences

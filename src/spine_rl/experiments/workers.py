@@ -113,6 +113,8 @@ class _Worker:
     def hear(self, listener: Listener, failures: list[Failure]) -> bool:
         """Takes one message; True where it ends the job."""
         assert self._job is not None
+        kind: str
+        content: Any
         try:
             kind, content = self.connection.recv()
         except (EOFError, ConnectionResetError):
