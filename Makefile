@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+EXPERIMENTS := arithmetic length ablation long-chains stability sensitivity auto transfer visual
+JOBS ?= 2
 
 .PHONY: demo test lint format bench docs base evidence clean
 
@@ -32,13 +34,17 @@ bench: $(STAMP)  ## SPINE beside TRL, in about three minutes
 	HF_HUB_OFFLINE=1 $(RUN)/spine bench --quick --out runs/bench-$(shell date +%Y%m%d-%H%M%S)
 
 docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
-	$(RUN)/python -m spine_rl.lab.evidence --out docs/results/lab --only-report
+	$(RUN)/spine experiment docs/results/lab/experiment.yaml --out docs/results/lab --only-report
+	for name in $(EXPERIMENTS) cost; do if test -d docs/results/$$name/cells; then \
+		$(RUN)/spine experiment $$name --out docs/results/$$name --only-report || exit 1; fi; done
 
 base: $(STAMP)  ## make the lab's base model anew, into build/base
 	$(RUN)/python -m spine_rl.lab.make_base --out build/base
 
-evidence: $(STAMP)  ## run the cells of docs/results that are missing
-	$(RUN)/python -m spine_rl.lab.evidence --out docs/results/lab
+evidence: $(STAMP)  ## run the cells of docs/results that are missing: hours
+	for name in $(EXPERIMENTS); do \
+		HF_HUB_OFFLINE=1 $(RUN)/spine experiment $$name --out docs/results/$$name --jobs $(JOBS) || exit 1; done
+	HF_HUB_OFFLINE=1 $(RUN)/spine experiment cost --out docs/results/cost
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -12,14 +12,15 @@ from transformers import TrainerControl, TrainerState
 
 from models import save_qwen2
 from spine_rl import SpineTrainer
-from spine_rl.monitor import CollapseMonitor, judge_monitor, judge_run
+from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_monitor, judge_run
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.first_labels import compare_with_first_labels
 from spine_rl.voting import hold_vote
 
 SOUND = {
     "vote/majority_ratio": 0.4, "vote/distinct_answers": 5.0, "vote/label_drift": 0.1, "vote/abstained": 0.0,
-    "response_length/mean": 50.0, "response_length/truncated": 0.0, "entropy/forks": 0.6, "kl": 0.0,
+    "vote/first_label_share": 0.5, "response_length/mean": 50.0, "response_length/truncated": 0.0,
+    "entropy/forks": 0.6, "kl": 0.0,
 }  # fmt: skip
 AGREED = {"vote/majority_ratio": 0.9, "vote/distinct_answers": 1.5, "entropy/forks": 0.1}
 
@@ -33,7 +34,9 @@ def make_rows(steps=20, **end):
     ("end", "word"),
     [
         ({}, None),
-        ({"vote/label_drift": 0.8}, "first labels"),
+        ({"vote/label_drift": 0.8}, "of its first labels"),
+        ({"vote/first_label_share": 0.39}, "give the first labels, 50% at best"),
+        ({"vote/first_label_share": 0.41}, None),
         ({"response_length/mean": 20.0}, "tokens"),
         ({"response_length/mean": 120.0}, "tokens"),
         ({"vote/abstained": 0.3}, "abstentions"),
@@ -62,6 +65,25 @@ def test_a_signal_that_was_not_logged_is_silent_and_one_bad_step_is_no_alarm():
     rows = make_rows()
     rows[15] = {**rows[15], "response_length/mean": 5.0}
     assert all(verdict.healthy for verdict in judge_run(rows))
+
+
+def test_the_best_checkpoint_is_before_an_alarm_and_agrees_most_with_the_first_votes():
+    rows = make_rows(steps=20)
+    for row in rows:  # rises to step 10 and falls to an alarm at 18: its window's mean is 0.12 below the best
+        row["vote/first_label_share"] = 0.5 + 0.02 * min(row["step"], 20 - row["step"])
+    verdicts = judge_run(rows)
+    assert next(verdict.step for verdict in verdicts if verdict.alarms) == 19
+    assert choose_checkpoint(verdicts, [0, 5, 10, 12, 15, 20]) == 12  # a window of 5 ends at 12, about the top
+    assert choose_checkpoint(verdicts, [0, 20]) == 0
+    silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 9)])
+    assert choose_checkpoint(silent, [0, 4, 8]) == 8
+
+
+def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
+    rows = make_rows(**{"vote/first_label_share": 0.1})
+    well = [{**SOUND, "step": step} for step in range(21, 30)]
+    assert judge_run([*rows, *well])[-8].alarms  # one good step does not make a good window
+    assert all(verdict.healthy for verdict in judge_run([*rows, {**well[0], RETRIED_FROM: 10.0}, *well[1:]])[20:])
 
 
 def test_the_monitor_reads_no_gold():
@@ -109,7 +131,7 @@ def collapsing(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["warn", "stop", "rollback"])
+@pytest.mark.parametrize("action", ["warn", "stop", "rollback", "retry"])
 def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
@@ -118,13 +140,19 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
             "train", "--model", model, "--data", data, "--output_dir", out, "--max_steps=6", "--num_generations=2",
             "--per_device_train_batch_size=4", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
             "--report_to=none", "--on_collapse", action, "--save_steps=2", "--keep_best=label-free", "--preset=spine",
+            "--lr_scheduler_type=constant",
         )  # fmt: skip
     assert status == 0
-    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert max(steps) == (6 if action == "warn" else 4)
-    assert (out / "best" / "step.txt").read_text() == "2\n"
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["step"] for row in rows) == (6 if action in ("warn", "retry") else 4)
+    retried = [row["guard/retried_from"] for row in rows if "guard/retried_from" in row]
+    assert retried == ([2] if action == "retry" else [])  # an alarm after the last step has none to follow
+    rates = {row["step"]: row["learning_rate"] for row in rows if "learning_rate" in row}
+    if action in ("warn", "retry"):
+        assert rates[6] == pytest.approx(rates[4] * (0.5 if action == "retry" else 1))
+    assert (out / "best" / "step.txt").read_text() == ("5\n" if action == "retry" else "2\n")
     best, last = load_file(out / "best" / "model.safetensors"), load_file(out / "model.safetensors")
-    assert all(torch.equal(best[name], last[name]) for name in best) == (action == "rollback")
+    assert all(torch.equal(best[name], last[name]) for name in best) == (action in ("rollback", "retry"))
     assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
 
 

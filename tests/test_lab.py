@@ -12,7 +12,6 @@ from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation import Decoding, evaluate, sample_responses
 from spine_rl.lab.adapt import adapt_lab
 from spine_rl.lab.demo import DemoSettings, run_demo
-from spine_rl.lab.evidence import interval, load_cells, write_results
 from spine_rl.lab.families.arithmetic import Chain, generate_chains, write_solution
 from spine_rl.lab.families.family import detect_style
 from spine_rl.lab.make_base import check_quality, measure_quality, train_base
@@ -144,32 +143,3 @@ def test_spine_raises_the_lab_models_accuracy():
     )
     before, after = (row["adapt"]["greedy_pass@1"] for row in (run.curve[0], run.curve[-1]))
     assert after >= before + 0.15
-
-
-def test_interval_is_students():
-    # mean 2, standard deviation 1: half-width 4.303 / sqrt(3)
-    assert interval([1.0, 2.0, 3.0]) == (2.0, pytest.approx(2.484, abs=1e-3))
-
-
-def test_report_pairs_methods_by_seed(tmp_path):
-    def cell(method, seed, final):
-        def state(value):
-            names = ("greedy_pass@1", "mean@8", "maj@8", "majority_ratio", "response_length", "entropy")
-            return dict.fromkeys(names, value)
-
-        curve = [
-            {"step": step, "adapt": state(v), "held_out": state(v)} for step, v in ((0, 0.1), (20, 0.5), (60, final))
-        ]
-        return {"method": method, "learning_rate": 1e-4, "seed": seed, "curve": curve, "versions": {"torch": "0"}}
-
-    (tmp_path / "cells").mkdir()
-    finals = {"ttrl": (0.2, 0.3, 0.4), "spine": (0.4, 0.5, 0.6)}
-    for method, values in finals.items():
-        for seed, final in enumerate(values):
-            (tmp_path / "cells" / f"{method}-{seed}.json").write_text(json.dumps(cell(method, seed, final)))
-    assert len(load_cells(tmp_path)) == 6
-    write_results(tmp_path)
-    report = (tmp_path / "results.md").read_text()
-    assert "| both at 0.0001 | +0.200 ± 0.000 | +0.200 ± 0.000 | +0.200 ± 0.000 |" in report
-    assert "| ttrl, 0.0001 | 0.500 ± 0.000 | 0.300 ± 0.248 | 0.200 ± 0.248 |" in report  # best step, last step, fall
-    assert (tmp_path / "curves.png").exists()

@@ -166,7 +166,7 @@ def test_loss_equals_the_core_on_plain_logits(tmp_path, monkeypatch):
 # ---- invariances
 
 
-@pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2"])
+@pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2", "random-forks", "low-entropy-forks", "entropy-min"])
 def test_update_does_not_depend_on_micro_batches(tmp_path, monkeypatch, preset):
     """The gradient that reaches the optimiser, with the batch whole, in 2, 4 and 8 parts; KL anchor included."""
     pretend_answers(monkeypatch)
@@ -199,6 +199,27 @@ def test_update_does_not_depend_on_micro_batches(tmp_path, monkeypatch, preset):
         assert torch.equal(ids, results[0][0])
         assert_close(found, results[0][1])
         assert statistics == pytest.approx(results[0][2], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("preset", ["entropy-min", "band-without-vote"])
+def test_without_a_vote_only_the_band_moves_the_weights(tmp_path, monkeypatch, preset):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, preset=preset)
+    batch = scored_batch(trainer)
+    assert batch["advantages"].tolist() == [0.0] * BATCH
+    trainer.compute_loss(trainer.model, batch).backward()
+    assert any(gradient.abs().sum() > 0 for gradient in gradients(trainer.model).values())
+
+
+def test_random_labels_are_other_labels_than_the_votes(tmp_path, monkeypatch):
+    """Same seed, same samples: the vote's advantages, and those of a random answer's."""
+    pretend_answers(monkeypatch)
+    vote, first, again = (
+        scored_batch(make_trainer(tmp_path, preset=preset))["advantages"].tolist()
+        for preset in ("spine", "random-labels", "random-labels")
+    )
+    assert first == again
+    assert first != vote
 
 
 def test_weights_do_not_depend_on_gold_answers(tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """The collapse monitor: a run's label-free signals in, a verdict out. Pure Python.
 
-A run that teaches itself its own errors looks well to the vote: agreement rises. What gives it away is that the labels
-move away from the first votes, that answers grow uniform while responses shorten, or that responses stop being
-readable. Each signal is compared with its own start, over the last few steps.
+A run that teaches itself its own errors looks well to the vote: agreement rises. What gives it away is that labels or
+responses move away from the first votes, that answers grow uniform while responses shorten, or that responses stop
+being readable. Each signal is compared with its own start, the share of responses that give their problem's first label
+with its best, over the last few steps. That share also says which checkpoint to keep: it stands in for the accuracy.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -20,6 +22,7 @@ class Thresholds:
     Attributes:
         start_steps: Logged steps whose mean is the start.
         window: Last logged steps whose median is compared with it.
+        share_fall: Share of responses with their problem's first label, below its best so far.
         label_drift: Share of first labels, weighted by their margin, that the vote has left.
         length_low: Response length, as a ratio to the start.
         length_high: The same, upwards.
@@ -32,6 +35,7 @@ class Thresholds:
 
     start_steps: int = 3
     window: int = 5
+    share_fall: float = 0.1
     label_drift: float = 0.5
     length_low: float = 0.5
     length_high: float = 2.0
@@ -49,10 +53,12 @@ class Verdict:
     Attributes:
         step: The step.
         alarms: One sentence a signal that counts; empty where all is well.
+        first_label_share: Mean over the window; None where it was not logged.
     """
 
     step: int
     alarms: tuple[str, ...]
+    first_label_share: float | None = None
 
     @property
     def healthy(self) -> bool:
@@ -65,14 +71,28 @@ class CollapseMonitor:
     def __init__(self, thresholds: Thresholds = Thresholds()):
         self.thresholds = thresholds
         self._rows: list[Row] = []
+        self._best_share = 0.0
 
     def update(self, row: Row) -> Verdict:
-        """Takes a logged step and judges the run up to it; a signal that was not logged is silent."""
+        """Takes a logged step and judges the run up to it; a signal that was not logged is silent.
+
+        A step that went on from the weights of an earlier one makes it forget what was between the two.
+        """
+        if RETRIED_FROM in row:
+            self._rows = [earlier for earlier in self._rows if earlier["step"] <= row[RETRIED_FROM]]
         self._rows.append(row)
-        if len(self._rows) < self.thresholds.start_steps + self.thresholds.window:
-            return Verdict(row["step"], ())
-        signals = {name: self._compare(name) for name in _SIGNALS}
-        return Verdict(row["step"], tuple(_list_alarms(signals, self.thresholds)))
+        share = self._measure_share()
+        alarms: list[str] = []
+        if len(self._rows) >= self.thresholds.start_steps + self.thresholds.window:
+            alarms = _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
+            if share is not None and self._best_share - share >= self.thresholds.share_fall:
+                alarms.insert(0, f"{share:.0%} of the responses give the first labels, {self._best_share:.0%} at best")
+        self._best_share = max(self._best_share, share or 0.0)
+        return Verdict(row["step"], tuple(alarms), share)
+
+    def _measure_share(self) -> float | None:
+        shares = [row[_SHARE] for row in self._rows[-self.thresholds.window :] if _SHARE in row]
+        return fmean(shares) if shares else None
 
     def _compare(self, name: str) -> tuple[float, float] | None:
         """A signal's start and its present value; None where one of them was not logged."""
@@ -87,6 +107,16 @@ def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> lis
     """The verdict after every logged step."""
     monitor = CollapseMonitor(thresholds)
     return [monitor.update(row) for row in rows if "vote/majority_ratio" in row]
+
+
+def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
+    """The one of the saved steps that is best to keep: before the first alarm, with the highest first-label share.
+
+    Where that share was not logged it is the last one before the alarm; the first one if none has a verdict.
+    """
+    healthy = itertools.takewhile(lambda verdict: verdict.healthy, verdicts)
+    shares = {verdict.step: verdict.first_label_share or 0.0 for verdict in healthy}
+    return max(saved, key=lambda step: (shares.get(step, -1.0), step if step in shares else -step))
 
 
 @dataclass(frozen=True)
@@ -125,7 +155,8 @@ def judge_monitor(
     return Judgement(sum(collapsed), len(detected), len(runs) - sum(collapsed), false_alarms, tuple(detected))
 
 
-_DRIFT = "vote/label_drift"
+RETRIED_FROM = "guard/retried_from"  # logged by the step that follows a retry: which step's weights it went back to
+_SHARE, _DRIFT = "vote/first_label_share", "vote/label_drift"
 _LENGTH, _MAJORITY, _KL = "response_length/mean", "vote/majority_ratio", "kl"
 _DISTINCT, _ENTROPY = "vote/distinct_answers", "entropy/forks"
 _UNREADABLE = {"vote/abstained": "abstentions", "response_length/truncated": "truncated responses"}

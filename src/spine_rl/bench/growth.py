@@ -120,10 +120,18 @@ def plot_growth(points: Sequence[Point], path: Path) -> None:
                 floors = [point.floor_seconds for point in along]
                 panel.loglog([point.value for point in along], floors, "--", color="grey", label="floor")
             panel.set(xlabel=axis, ylabel=label if column == 0 else "")
+            panel.set_xticks([point.value for point in along], [_shorten(point.value) for point in along])
+            panel.set_xticks([], minor=True)
             panel.grid(alpha=0.3, which="both")
     axes[0, 0].legend()
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _shorten(value: float) -> str:
+    if value >= 1e6:
+        return f"{value / 1e6:.1f} M"
+    return f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value:g}"
 
 
 def to_json(point: Point) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Peak memory of an update, above what stood in memory before it: a process of its own for each side.
 
-`python -m spine_rl.bench.memory SIDE SHAPES` prints bytes; SHAPES is JSON of the two shapes' fields.
+`python -m spine_rl.bench.memory SIDE SHAPES` prints bytes; SHAPES is JSON of the two shapes' fields and of options.
 """
 
 import json
@@ -10,15 +10,16 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 
 
-def measure_peak(side: str, model: ModelShape, batch: BatchShape) -> int:
-    """Bytes; on an accelerator its own memory, else the process's."""
-    shapes = json.dumps([asdict(model), asdict(batch)])
+def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any) -> int:
+    """Bytes; on an accelerator its own memory, else the process's. Options are of the configuration."""
+    shapes = json.dumps([asdict(model), asdict(batch), options])
     command = [sys.executable, "-m", "spine_rl.bench.memory", side, shapes]
     done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
@@ -27,7 +28,7 @@ def measure_peak(side: str, model: ModelShape, batch: BatchShape) -> int:
 def main(side: str, shapes: str) -> None:
     from spine_rl.bench.sides import build_trainer, run_update  # after the parent's quick imports
 
-    model_fields, batch_fields = json.loads(shapes)
+    model_fields, batch_fields, options = json.loads(shapes)
     model_shape, batch_shape = ModelShape(**model_fields), BatchShape(**batch_fields)
     rows = batch_shape.prompts * batch_shape.group_size
     with tempfile.TemporaryDirectory() as folder:
@@ -37,6 +38,7 @@ def main(side: str, shapes: str) -> None:
             folder,
             per_device_train_batch_size=rows,
             num_generations=batch_shape.group_size,
+            **options,
         )
         smallest = BatchShape(
             batch_shape.prompts,

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
@@ -19,17 +20,18 @@ from spine_rl.experiments.spec import TaskRef
 from spine_rl.experiments.tasks import LoadedTask, load_task
 from spine_rl.models import get_context_length, get_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
+from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.problem_dataset import build_dataset
 
 EVALUATION_BATCH_SIZE = 128
 
 
-def run_cell(cell: Cell, tasks: Mapping[str, TaskRef], on_step: Callable[[int], None] = lambda step: None) -> Record:
+def run_cell(tasks: Mapping[str, TaskRef], cell: Cell, on_step: Callable[[int], None]) -> Record:
     """Runs a cell.
 
     Args:
-        cell: Which.
         tasks: The experiment's tasks by name, for evaluations on other ones.
+        cell: Which.
         on_step: Called with every step that is done.
     """
     started = time.perf_counter()
@@ -46,7 +48,12 @@ def run_cell(cell: Cell, tasks: Mapping[str, TaskRef], on_step: Callable[[int], 
             seed=cell.seed,
         )
         watch = _Watch(task, config, settings, on_step)
-        trainer = _build_trainer(task, config, watch)
+        trainer = _build_trainer(task, config)
+        trainer.sample_file = watch.histograms
+        if config.on_collapse == "retry":
+            guard = CollapseGuard(trainer, Path(folder), on_collapse=config.on_collapse, keep_best=True)
+            trainer.add_callback(guard)
+        trainer.add_callback(watch)  # after the guard, so that the last evaluation is of the weights that it leaves
         trainer.train()
     logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
     seconds = sum(value for row in logged for name, value in row.items() if name.startswith("seconds/"))
@@ -65,7 +72,7 @@ def run_cell(cell: Cell, tasks: Mapping[str, TaskRef], on_step: Callable[[int], 
     }
 
 
-def _build_trainer(task: LoadedTask, config: SpineConfig, watch: "_Watch") -> SpineTrainer:
+def _build_trainer(task: LoadedTask, config: SpineConfig) -> SpineTrainer:
     dataset = build_dataset(
         task.problem_set.problems,
         task.processing_class,
@@ -79,9 +86,7 @@ def _build_trainer(task: LoadedTask, config: SpineConfig, watch: "_Watch") -> Sp
         dataset,
         task.processing_class,
         gold_answers=task.problem_set.gold_answers,
-        callbacks=[watch],
     )
-    trainer.sample_file = watch.histograms
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
@@ -103,8 +108,11 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self._on_step(state.global_step)
-        if state.global_step % self._settings["evaluate_every"] == 0 or state.global_step == state.max_steps:
+        if state.global_step % self._settings["evaluate_every"] == 0 and state.global_step < state.max_steps:
             self._evaluate(model, state.global_step)
+
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        self._evaluate(model, state.global_step)
 
     def _evaluate(self, model: Any, step: int) -> None:
         evaluations = {name: self._evaluate_set(model, name) for name in self._task.evaluation_sets}

@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from spine_rl.errors import ConfigError
 from spine_rl.experiments.fields import get_default, resolve_fields
@@ -33,8 +33,39 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its file, without the ending: the same cell has the same name whatever else the experiment holds."""
-        parts = [self.task.name, self.arm, *(f"{name}={show(value)}" for name, value in self.point.items())]
-        return "-".join(re.sub(r"[^\w.=+]+", "_", part) for part in parts) + f"-seed={self.seed}"
+        return format_name(self.task.name, self.arm, point={**self.point, "seed": self.seed})
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a choice of cells may name."""
+        labels = {"task": self.task.name, "arm": self.arm, "seed": str(self.seed)}
+        return labels | {name: show(value) for name, value in self.point.items()}
+
+
+class Named(Protocol):
+    """A cell of any kind.
+
+    Attributes:
+        name: Of its file.
+        labels: What a choice of cells may name.
+        settings: All that decides its outcome.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+
+AnyCell = TypeVar("AnyCell", bound=Named)
+
+
+def format_name(*parts: str, point: Mapping[str, Any]) -> str:
+    """A file's name without its ending: letters, digits and `.=+-_` alone."""
+    settings = (f"{name}={show(value)}" for name, value in point.items())
+    return "-".join(re.sub(r"[^\w.=+-]+", "_", part) for part in (*parts, *settings))
 
 
 def show(value: Any) -> str:
@@ -49,7 +80,7 @@ def list_cells(experiment: Experiment) -> list[Cell]:
         ConfigError: A field's value cannot be, a task is not known, or two cells would be one.
     """
     for task in experiment.tasks:
-        check_task(task, experiment.evaluate_on, experiment.tasks)
+        check_task(task, experiment.evaluate_on, experiment.tasks, experiment.name)
     cells = [
         _make_cell(experiment, task, arm, dict(point), seed)
         for seed in experiment.seeds
@@ -62,6 +93,12 @@ def list_cells(experiment: Experiment) -> list[Cell]:
     if twice is not None:
         raise ConfigError(f"{experiment.name}: two cells would be {twice!r}; give arms and tasks different names")
     return cells
+
+
+def count_cells(experiment: Experiment) -> int:
+    """How many there are; nothing is checked."""
+    points = sum(len([*_list_points(experiment, arm)]) for arm in experiment.arms)
+    return len(experiment.seeds) * len(experiment.tasks) * points
 
 
 def _list_points(experiment: Experiment, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:
@@ -95,28 +132,23 @@ def _make_cell(experiment: Experiment, task: TaskRef, arm: str, point: Mapping[s
 # ---- a choice among them
 
 
-def filter_cells(cells: Sequence[Cell], choices: Sequence[str]) -> list[Cell]:
+def filter_cells(cells: Sequence[AnyCell], choices: Sequence[str]) -> list[AnyCell]:
     """Cells that one of the choices names: `arm=ttrl,seed=0`; all of them without a choice.
 
     Raises:
         ConfigError: A choice is no such list, or names something that no cell has.
     """
     wanted = [_parse_choice(choice, cells) for choice in choices]
-    return [cell for cell in cells if not wanted or any(choice.items() <= _labels(cell).items() for choice in wanted)]
+    return [cell for cell in cells if not wanted or any(choice.items() <= cell.labels.items() for choice in wanted)]
 
 
-def _parse_choice(choice: str, cells: Sequence[Cell]) -> dict[str, str]:
+def _parse_choice(choice: str, cells: Sequence[Named]) -> dict[str, str]:
     pairs = [part.partition("=") for part in choice.split(",")]
-    names = list(dict.fromkeys(name for cell in cells for name in _labels(cell)))
+    names = list(dict.fromkeys(name for cell in cells for name in cell.labels))
     for name, _, value in pairs:
-        values = list(dict.fromkeys(labels[name] for labels in map(_labels, cells) if name in labels))
+        values = list(dict.fromkeys(cell.labels[name] for cell in cells if name in cell.labels))
         if name not in names:
             raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(names)}; write arm=...,seed=...")
         if value not in values:
             raise ConfigError(f"--only {choice}: {name} is one of {', '.join(values)}")
     return {name: value for name, _, value in pairs}
-
-
-def _labels(cell: Cell) -> dict[str, str]:
-    labels = {"task": cell.task.name, "arm": cell.arm, "seed": str(cell.seed)}
-    return labels | {name: show(value) for name, value in cell.point.items()}

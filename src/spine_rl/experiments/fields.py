@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NoReturn
@@ -23,7 +24,6 @@ _DECIDED = {
     "save_strategy": "a cell keeps figures, no model",
     "logging_steps": "every step is logged",
     "keep_best": "the results say which step it would have kept",
-    "on_collapse": "cells run to their end, so that alarms can be judged",
     "sample_steps": "cells keep histograms, no samples",
     "report_to": "an experiment has its own tables",
 }
@@ -53,6 +53,8 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], place:
         if name not in SpineConfig.__dataclass_fields__:
             near = suggest_nearest(name, SpineConfig.__dataclass_fields__)
             raise ConfigError(f"{place}: unknown field {name!r} of the training configuration; {near}")
+    if given.get("on_collapse", "warn") not in ("warn", "retry"):
+        raise ConfigError(f"{place}: on_collapse={given['on_collapse']!r}: cells run to their end; give warn or retry")
     try:
         config = _parse({**defaults, **given})
     except (ValueError, TypeError, ImportError) as error:
@@ -73,7 +75,8 @@ def build_config(fields: Mapping[str, Any], *, steps: int, seed: int, folder: st
 
 class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+        found = re.fullmatch(r"argument --(\w+)\S*: (.*)", message, re.DOTALL)
+        raise ConfigError(f"{found[1]}: {found[2]}" if found else message)
 
 
 @functools.cache

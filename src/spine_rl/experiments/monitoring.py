@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spine_rl.experiments.records import Record, to_rows
-from spine_rl.monitor import Judgement, judge_monitor, judge_run
+from spine_rl.monitor import Judgement, choose_checkpoint, judge_monitor, judge_run
 
 BELOW_START, BELOW_BEST = 0.02, 0.03  # what the kept step may lose at most, by the project's own goals
 
@@ -19,7 +19,7 @@ class Choice:
     Attributes:
         record: The cell.
         alarm: Step of the first alarm; None without one.
-        step: The last evaluated step before it.
+        step: The evaluated step that is kept.
         start: Pass@1 (mean of the samples) before the first step.
         chosen: At that step.
         last: After the last step.
@@ -46,8 +46,13 @@ class Choice:
 
 
 def list_judged(records: Sequence[Record]) -> list[Record]:
-    """Cells that the monitor is for: those rewarded by gold answers are not label-free runs."""
-    return [record for record in records if not record["settings"]["fields"].get("allow_gold_rewards")]
+    """Cells that the monitor is for: runs that are label-free, and in which nothing was done about its alarms."""
+    fields = [record["settings"]["fields"] for record in records]
+    return [
+        record
+        for record, given in zip(records, fields, strict=True)
+        if not given.get("allow_gold_rewards") and given.get("on_collapse", "warn") == "warn"
+    ]
 
 
 def judge_records(records: Sequence[Record], problem_set: str) -> Judgement:
@@ -60,7 +65,7 @@ def choose_step(record: Record, problem_set: str) -> Choice:
     verdicts = judge_run(to_rows(record["steps"]))
     alarm = next((verdict.step for verdict in verdicts if not verdict.healthy), None)
     steps, scores = [row["step"] for row in record["curve"]], _scores(record, problem_set)
-    index = max(i for i, step in enumerate(steps) if alarm is None or step < alarm)
+    index = steps.index(choose_checkpoint(verdicts, steps))
     return Choice(record, alarm, steps[index], scores[0], scores[index], scores[-1], max(scores))
 
 

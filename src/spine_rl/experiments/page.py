@@ -1,17 +1,20 @@
-"""The results of an experiment: tables as CSV and JSON, pictures, and a Markdown page, from its finished cells alone.
-
-What the figures mean is a person's to write: `findings.md` in the same folder, if it is there, becomes a part of the
-page.
-"""
+"""The results of an experiment, from its finished cells alone: tables as CSV and JSON, pictures, a Markdown page."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from spine_rl.experiments import sections
 from spine_rl.experiments.cells import show
+from spine_rl.experiments.findings import (
+    CSV_FILE,
+    JSON_FILE,
+    RESULTS_FILE,
+    describe_machines,
+    list_machines,
+    read_findings,
+)
 from spine_rl.experiments.markdown import render_table
 from spine_rl.experiments.records import Record
 from spine_rl.experiments.spec import Experiment
@@ -31,8 +34,6 @@ from spine_rl.experiments.tables import (
     to_csv,
     to_json,
 )
-
-RESULTS_FILE, CSV_FILE, JSON_FILE, FINDINGS_FILE = "results.md", "results.csv", "results.json", "findings.md"
 
 
 def write_results(
@@ -66,7 +67,7 @@ def write_results(
         f"# {experiment.title}",
         experiment.question,
         describe_setting(experiment, records, num_cells, command),
-        _read_findings(folder),
+        read_findings(folder),
         *_render_summary(experiment, groups),
         *_render_differences(experiment, differences),
         *sections.render(experiment, groups, records, folder),
@@ -78,36 +79,15 @@ def describe_setting(experiment: Experiment, records: Sequence[Record], num_cell
     """How the figures came about, in one paragraph."""
     seeds = sorted({record["seed"] for record in records})
     hours = sum(record["seconds"]["all"] for record in records) / 3600
-    machines = "; ".join(describe_machine(machine) for machine in list_machines(records))
     common = ", ".join(f"{name} {show(value)}" for name, value in experiment.fields.items())
     return (
         f"Command: `{command}`. {len(records)} of {num_cells} cells are finished, {hours:.1f} hours of one thread "
         f"each. {experiment.num_problems} problems a set, {experiment.steps} steps"
         f"{f', {common}' if common else ''}; seeds {', '.join(map(str, seeds))} draw problems, their order and the "
         f"samples. Mean ± half-width of Student's 95 % interval over seeds; Pass@1 is of {experiment.num_samples} "
-        f"samples at temperature 1 unless it says greedy. Run with {machines}. "
+        f"samples at temperature 1 unless it says greedy. Run with {describe_machines(records)}. "
         f"[{CSV_FILE}]({CSV_FILE}) has every evaluation, [{JSON_FILE}]({JSON_FILE}) every figure."
     )
-
-
-def list_machines(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Each machine and set of versions once, without the dates."""
-    machines = [
-        {name: value for name, value in record["machine"].items() if name != "date"}
-        for record in records
-        if record["machine"]
-    ]
-    return [machine for index, machine in enumerate(machines) if machine not in machines[:index]]
-
-
-def describe_machine(machine: dict[str, Any]) -> str:
-    names = {"device": "", "cores": "cores ", "threads": "threads ", "python": "Python "}
-    return ", ".join(f"{names.get(name, f'{name} ')}{value}" for name, value in machine.items())
-
-
-def _read_findings(folder: Path) -> str:
-    path = folder / FINDINGS_FILE
-    return f"## What they say\n\n{path.read_text(encoding='utf-8').strip()}" if path.is_file() else ""
 
 
 def _render_summary(experiment: Experiment, groups: Sequence[Group]) -> list[str]:

@@ -35,7 +35,7 @@ def draw_curves(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
     panels += [(first, "response_length", "response length (tokens)")]
     points = list(dict.fromkeys(group.point for group in groups))
     arms = list(dict.fromkeys(group.arm for group in groups))
-    figure, axes = _make_grid(len(points), len(panels))
+    figure, axes = make_grid(len(points), len(panels))
     for row, point in zip(axes, points, strict=True):
         for panel, (problem_set, metric, title) in zip(row, panels, strict=True):
             for group in (group for group in groups if group.point == point):
@@ -43,24 +43,23 @@ def draw_curves(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
             panel.set(title=plain("\n".join([title, *(f"{name} {value}" for name, value in point)])), xlabel="step")
             if metric in _SHARES:
                 panel.set_ylim(-0.02, 1.02)
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
-def _draw_curve(panel: Axes, group: Group, problem_set: str, metric: str, colour: int) -> None:
+def _draw_curve(panel: Axes, group: Group, problem_set: str, metric: str, index: int) -> None:
     curves = [record["curve"] for record in group.records.values()]
     steps = [row["step"] for row in curves[0]]
     values = [[row[problem_set][metric] for row in rows] for rows in zip(*curves, strict=True)]
     means = [sum(each) / len(each) for each in values]
-    panel.plot(steps, means, "o-", ms=2, lw=1.2, color=_colour(colour), label=plain(group.arm))
-    panel.fill_between(
-        steps, [min(each) for each in values], [max(each) for each in values], color=_colour(colour), alpha=0.15, lw=0
-    )
+    panel.plot(steps, means, "o-", ms=2, lw=1.2, color=pick_colour(index), label=plain(group.arm))
+    low, high = [min(each) for each in values], [max(each) for each in values]
+    panel.fill_between(steps, low, high, color=pick_colour(index), alpha=0.15, lw=0)
 
 
 def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> Figure:
     """Pass@1 after the last step over each varied field's values, with 95 % intervals over seeds; a line an arm."""
-    figure, axes = _make_grid(1, len(experiment.vary))
+    figure, axes = make_grid(1, len(experiment.vary))
     for panel, name in zip(axes[0], experiment.vary, strict=True):
         for index, arm in enumerate(experiment.arms):
             rows = [group for group in groups if group.arm == arm and (not group.point or group.point[0][0] == name)]
@@ -71,10 +70,10 @@ def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: st
                 [plain(f"{value:g}" if isinstance(value, float) else str(value)) for value in values],
                 [each.mean for each in estimates],
                 [each.half or 0.0 for each in estimates],
-                fmt="o-", ms=3, lw=1.2, capsize=2, color=_colour(index), label=plain(arm),
+                fmt="o-", ms=3, lw=1.2, capsize=2, color=pick_colour(index), label=plain(arm),
             )  # fmt: skip
         panel.set(title=plain(name), ylabel="Pass@1, mean of samples", ylim=(-0.02, 1.02))
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -84,14 +83,14 @@ def _value_of(group: Group, name: str) -> Any:
 
 def draw_lengths(groups: Sequence[Group]) -> Figure:
     """Lengths of the sampled responses before, in grey, and after: a panel a group, all seeds together."""
-    figure, axes = _make_grid(*_shape(len(groups)))
+    figure, axes = make_grid(*_shape(len(groups)))
     for panel, group in zip(axes.flat, groups, strict=False):
-        for name, colour, label in (("start", "#9aa3ad", "before"), ("end", _colour(0), "after")):
+        for name, colour, label in (("start", "#9aa3ad", "before"), ("end", pick_colour(0), "after")):
             lengths = add_counts(record["lengths"][name] for record in group.records.values())
             total = sum(lengths.values())
             panel.bar(lengths.keys(), [n / total for n in lengths.values()], 1.0, color=colour, alpha=0.6, label=label)
         panel.set(title=plain(group.label), xlabel="tokens", ylabel="share of responses")
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -106,10 +105,10 @@ def add_counts(histograms: Any) -> dict[int, int]:
 
 def draw_entropies(groups: Sequence[Group]) -> Figure:
     """Tokens by entropy, all and updated ones, in the first and in the last step: a panel a group, all seeds added."""
-    figure, axes = _make_grid(*_shape(len(groups)))
+    figure, axes = make_grid(*_shape(len(groups)))
     for panel, group in zip(axes.flat, groups, strict=False):
         for when, style in (("start", ":"), ("end", "-")):
-            for which, colour in (("all", "#9aa3ad"), ("forks", _colour(1))):
+            for which, colour in (("all", "#9aa3ad"), ("forks", pick_colour(1))):
                 histograms = [record["tokens"][when] for record in group.records.values()]
                 counts = [sum(bins) for bins in zip(*(h[which] for h in histograms), strict=True)]
                 edges = [index * histograms[0]["bin_width"] for index in range(len(counts) + 1)]
@@ -118,7 +117,7 @@ def draw_entropies(groups: Sequence[Group]) -> Figure:
                 )
                 panel.stairs(counts, edges, color=colour, ls=style, lw=1.2, label=label)
         panel.set(title=plain(group.label), xlabel="entropy (nats)", ylabel="tokens", yscale="symlog")
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -126,7 +125,7 @@ def draw_map(groups: Sequence[Group], problem_set: str) -> Figure:
     """Pass@1 less its start over learning rate and steps, mean over seeds: a panel an arm."""
     arms = list(dict.fromkeys(group.arm for group in groups))
     rates = sorted({float(dict(group.point)[AXIS]) for group in groups})
-    figure, axes = _make_grid(1, len(arms))
+    figure, axes = make_grid(1, len(arms))
     mesh = None
     for panel, arm in zip(axes[0], arms, strict=True):
         by_rate = {float(dict(group.point)[AXIS]): group for group in groups if group.arm == arm}
@@ -160,7 +159,7 @@ def plain(text: str) -> str:
     return f" {text}".replace("$", r"\$") if text.startswith("_") else text.replace("$", r"\$")
 
 
-def _colour(index: int) -> str:
+def pick_colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
@@ -169,7 +168,7 @@ def _shape(num_panels: int) -> tuple[int, int]:
     return -(-num_panels // columns), columns
 
 
-def _make_grid(rows: int, columns: int) -> tuple[Figure, Any]:
+def make_grid(rows: int, columns: int) -> tuple[Figure, Any]:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(2.9 * columns + 0.6, 2.3 * rows + 0.6), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -178,7 +177,7 @@ def _make_grid(rows: int, columns: int) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _add_legend(figure: Figure, axes: Any) -> None:
+def add_legend(figure: Figure, axes: Any) -> None:
     """One for the figure, with every label once; panels that show nothing are taken away."""
     entries: dict[str, Any] = {}
     for panel in axes.flat:

@@ -15,16 +15,15 @@ class ProgressView:
     Args:
         jobs: To be run.
         num_done: Cells that were finished before.
-        num_workers: Processes.
     """
 
-    def __init__(self, jobs: Sequence[Job], num_done: int, num_workers: int, console: Console | None = None):
+    def __init__(self, jobs: Sequence[Job], num_done: int, console: Console | None = None):
         self._console = console or Console()
         self._total, self._ended, self._before = len(jobs), 0, num_done
         self._num_steps, self._done_steps = sum(job.steps for job in jobs), 0
         self._steps: dict[str, int] = {}
         self._bars: dict[str, TaskID] = {}
-        self._started, self._num_workers = time.monotonic(), num_workers
+        self._started = time.monotonic()
         self._progress: Progress | None = None
         if self._console.is_terminal and jobs:
             self._progress = Progress(

@@ -4,16 +4,18 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spine_rl.errors import DataError, RunFolderError
-from spine_rl.experiments.cells import Cell
+
+if TYPE_CHECKING:  # a worker writes records, and stays light
+    from spine_rl.experiments.cells import Named
 
 Record = dict[str, Any]  # as `adaptation.run_cell` makes it
 CELLS_FOLDER = "cells"
 
 
-def find_cell_path(folder: Path, cell: Cell) -> Path:
+def find_cell_path(folder: Path, cell: "Named") -> Path:
     return folder / CELLS_FOLDER / f"{cell.name}.json"
 
 
@@ -25,7 +27,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     os.replace(new, path)
 
 
-def load_records(folder: Path, cells: Iterable[Cell]) -> list[Record]:
+def load_records(folder: Path, cells: "Iterable[Named]") -> list[Record]:
     """The finished ones among these cells, in their order.
 
     Raises:
@@ -69,7 +71,8 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 # ---- logged steps
 
 # What is kept of every step: what the collapse monitor reads, what gold says of it, and where time went.
-_KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "seconds/", "kl", "tokens_generated")
+_KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "guard/", "seconds/", "kl")
+_KEPT += ("tokens_generated", "learning_rate")
 
 
 def to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,22 +1,28 @@
 """`spine experiment`: the cells that are missing are run, and the results written anew from all that are there."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.cli.quiet import quiet_libraries
 from spine_rl.errors import RunFolderError
 from spine_rl.experiments.adaptation import run_cell
-from spine_rl.experiments.cells import Cell, filter_cells, list_cells
-from spine_rl.experiments.page import RESULTS_FILE, write_results
+from spine_rl.experiments.cells import Named, count_cells, filter_cells, list_cells
+from spine_rl.experiments.cost import list_cost_cells, load_cost, measure_cell
+from spine_rl.experiments.cost_page import write_cost_results
+from spine_rl.experiments.findings import RESULTS_FILE
+from spine_rl.experiments.page import write_results
 from spine_rl.experiments.progress import ProgressView
-from spine_rl.experiments.records import CELLS_FOLDER, find_cell_path, load_records
-from spine_rl.experiments.spec import Experiment, find_file, list_ready, load_experiment
-from spine_rl.experiments.workers import Failure, Job, run_jobs
+from spine_rl.experiments.records import CELLS_FOLDER, Record, find_cell_path, load_records
+from spine_rl.experiments.spec import find_file, list_ready, load_experiment
+from spine_rl.experiments.workers import Failure, Job, OnStep, run_jobs
+from spine_rl.experiments.yaml_file import read_yaml
 
 RUNS_FOLDER, LOGS_FOLDER = Path("runs/experiments"), "logs"
 
@@ -42,6 +48,53 @@ class ExperimentOptions:
     only_report: bool = False
 
 
+@dataclass(frozen=True)
+class Plan:
+    """An experiment of any kind, as it is run.
+
+    Attributes:
+        name: The file's.
+        title: One line.
+        steps: Of a cell, for progress.
+        list_cells: Checks and lists its cells.
+        num_cells: How many there are.
+        work: Gives a cell's record; called in a process of its own.
+        write: Writes the results: (finished cells, number of all cells, folder, command).
+    """
+
+    name: str
+    title: str
+    steps: int
+    list_cells: Callable[[], Sequence[Named]]
+    num_cells: int
+    work: Callable[[Any, OnStep], Record]
+    write: Callable[[Sequence[Record], int, Path, str], None]
+
+
+def make_plan(path: Path, *, quick: bool = False) -> Plan:
+    """Reads a file of either kind.
+
+    Raises:
+        ConfigError: Something is wrong with it.
+    """
+    content = read_yaml(path)
+    if content.get("kind") == "cost":
+        cost = load_cost(path, content, quick=quick)
+        list_all, write = functools.partial(list_cost_cells, cost), functools.partial(write_cost_results, cost)
+        return Plan(cost.name, cost.title, 1, list_all, len(list_all()), measure_cell, write)
+    experiment = load_experiment(path, content, quick=quick)
+    tasks = {task.name: task for task in experiment.tasks}
+    return Plan(
+        experiment.name,
+        experiment.title,
+        experiment.steps,
+        functools.partial(list_cells, experiment),
+        count_cells(experiment),
+        functools.partial(run_cell, tasks),
+        functools.partial(write_results, experiment),
+    )
+
+
 def run_experiment(options: ExperimentOptions) -> list[Failure]:
     """Runs what is missing and writes the results; returns the cells that failed.
 
@@ -49,33 +102,38 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
         ConfigError: Something is wrong with the file, or with a choice of cells.
         RunFolderError: The folder holds cells of other settings, or there is nothing to report.
     """
-    experiment = load_experiment(find_file(options.source), quick=options.quick)
-    folder = options.out or RUNS_FOLDER / (experiment.name + ("-quick" if options.quick else ""))
-    cells = list_cells(experiment)
+    plan = make_plan(find_file(options.source), quick=options.quick)
+    folder = options.out or RUNS_FOLDER / (plan.name + ("-quick" if options.quick else ""))
+    cells = plan.list_cells()
     chosen = filter_cells(cells, options.only)
     load_records(folder, cells)  # what is there must be of this experiment, before anything is added to it
-    failures = [] if options.only_report else _run_missing(experiment, chosen, folder, options.jobs)
+    failures = [] if options.only_report else _run_missing(plan, chosen, folder, options.jobs)
     records = load_records(folder, cells)
     if not records:
-        raise RunFolderError(f"{folder / CELLS_FOLDER} holds no finished cell of {experiment.name}; nothing to report")
-    write_results(experiment, records, len(cells), folder, _describe_command(options, folder))
+        raise RunFolderError(f"{folder / CELLS_FOLDER} holds no finished cell of {plan.name}; nothing to report")
+    plan.write(records, len(cells), folder, _describe_command(options, folder))
     done = f"{folder / RESULTS_FILE}: {len(records)} of {len(cells)} cells"
-    Console().print(done, markup=False, highlight=False)
+    Console().print(done, markup=False, highlight=False, soft_wrap=True)
     return failures
 
 
-def _run_missing(experiment: Experiment, cells: Sequence[Cell], folder: Path, num_workers: int) -> list[Failure]:
-    tasks = {task.name: task for task in experiment.tasks}
+def _run_missing(plan: Plan, cells: Sequence[Named], folder: Path, num_workers: int) -> list[Failure]:
     jobs = [
-        Job(cell.name, find_cell_path(folder, cell), functools.partial(run_cell, cell, tasks), experiment.steps)
+        Job(cell.name, find_cell_path(folder, cell), functools.partial(_work, plan.work, cell), plan.steps)
         for cell in cells
         if not find_cell_path(folder, cell).exists()
     ]
-    view = ProgressView(jobs, len(cells) - len(jobs), num_workers)
+    view = ProgressView(jobs, len(cells) - len(jobs))
     try:
         return run_jobs(jobs, num_workers, folder / LOGS_FOLDER, view)
     finally:
         view.close()
+
+
+def _work(work: Callable[[Any, OnStep], Record], cell: Named, on_step: OnStep) -> Record:
+    """In a process of its own."""
+    quiet_libraries()
+    return work(cell, on_step)
 
 
 def _describe_command(options: ExperimentOptions, folder: Path) -> str:
@@ -87,7 +145,6 @@ def print_ready() -> None:
     """A row for each experiment that comes with the package."""
     table = Table("name", "cells", "steps", "cells (quick)", "title", box=None)
     for name, path in list_ready().items():
-        full, quick = load_experiment(path), load_experiment(path, quick=True)
-        row = (name, str(len(list_cells(full))), str(full.steps), str(len(list_cells(quick))), full.title)
-        table.add_row(*map(Text, row))
+        full, quick = make_plan(path), make_plan(path, quick=True)
+        table.add_row(*map(Text, (name, str(full.num_cells), str(full.steps), str(quick.num_cells), full.title)))
     Console().print(table)

@@ -185,9 +185,10 @@ def _render_monitor(experiment: Experiment, records: Sequence[Record]) -> list[s
     text = (
         f"{judgement.num_collapsed} of {len(judged)} runs collapsed (Pass@1 ends at least 10 points below its start); "
         f"the monitor gave an alarm in {judgement.num_detected} of them, and in {judgement.num_false_alarms} of the "
-        f"{judgement.num_sound} others. The last evaluated step before the first alarm, which `keep_best=label-free` "
-        f"would have kept, is at most 2 points below the start in {safe} of {len(choices)} runs (goal: all), and at "
-        f"most 3 points below the best evaluated step in {near} ({near / len(choices):.0%}; goal: 90 %)."
+        f"{judgement.num_sound} others. The evaluated step that `keep_best=label-free` would have kept (before the "
+        "first alarm, the one where most responses give their problem's first label) is at most 2 points below the "
+        f"start in {safe} of {len(choices)} runs (goal: all), and at most 3 points below the best evaluated step in "
+        f"{near} ({near / len(choices):.0%}; goal: 90 %)."
     )
     rows = [
         [

@@ -19,15 +19,23 @@ quick: {seeds: [0], steps: 5}      # what --quick replaces; arms may be a list o
 ```
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.experiments.yaml_file import (
+    QUICK,
+    Check,
+    check_keys,
+    is_count,
+    is_list,
+    is_mapping,
+    is_text,
+    read_yaml,
+    replace_quick,
+)
 
 READY = Path(__file__).parent / "ready"
 SECTIONS = ("curves", "lengths", "entropies", "map", "transfer", "monitor")
@@ -112,126 +120,65 @@ def find_file(source: str) -> Path:
     return ready[source]
 
 
-def load_experiment(path: Path, *, quick: bool = False) -> Experiment:
+def load_experiment(path: Path, content: Mapping[str, Any] | None = None, *, quick: bool = False) -> Experiment:
     """Reads an experiment's file.
 
     Args:
         path: The file.
+        content: What it holds, where that has been read.
         quick: Its quick form.
 
     Raises:
         ConfigError: It cannot be read, or something in it is wrong: with the key, its value and what it must be.
     """
-    content = _read_yaml(path)
-    replaced = content.pop("quick", {})
-    if not isinstance(replaced, dict):
-        raise ConfigError(f"{path}: quick={replaced!r}: must be a mapping of what the quick form replaces")
+    content = read_yaml(path) if content is None else content
     _check(path, content)
     if quick:
-        if not replaced:
-            raise ConfigError(f"{path}: it has no quick form; add a mapping `quick`, or run it without --quick")
-        if isinstance(replaced.get("arms"), list):
-            arms = replaced["arms"] = _choose_arms(path, replaced["arms"], content["arms"])
-            content["compare"] = [pair for pair in content.get("compare", []) if all(arm in arms for arm in pair)]
-        content = {**content, **replaced}
+        content = replace_quick(path, content)
         _check(path, content)
     return _build(path, content)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected lines `key: value`, got {type(content).__name__}")
-    return {str(name): value for name, value in content.items()}
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, to which `1e-4` is text, with numbers as everyone writes them."""
-
-
-_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
-
-
-def _choose_arms(path: Path, names: list[Any], arms: Mapping[str, Fields]) -> dict[str, Fields]:
-    unknown = [name for name in names if name not in arms]
-    if unknown:
-        raise ConfigError(f"{path}: quick.arms: unknown arm {unknown[0]!r}; {suggest_nearest(str(unknown[0]), arms)}")
-    return {name: arms[name] for name in names}
 
 
 # ---- what each key must be
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_list(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and bool(value) and all(map(of, value))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
 def _are_seeds(value: Any) -> bool:
-    whole = _is_list(lambda seed: isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0)
+    whole = is_list(lambda seed: isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0)
     return whole(value) and len(set(value)) == len(value)
-
-
-def _are_arms(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(fields, dict) for fields in value.values())
-
-
-def _are_axes(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_list(lambda _: True)(values) for values in value.values())
-
-
-def _are_pairs(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_list(_is_text)(pair) and len(pair) == 2 for pair in value)
 
 
 _OWN_TASK = ("name", "model", "data", "eval_data", "gold_column", "prompt_column", "id_column", "split", "limit")
 _OWN_TASK += ("system_prompt", "prompt_suffix", "max_image_pixels", "allow_image_urls")
-_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "title": (_is_text, "must be a line of text"),
-    "question": (_is_text, "must be text"),
-    "tasks": (_is_list(lambda task: isinstance(task, str | dict)), "must be a list of tasks' names, or of mappings"),
+_AXES: tuple[Check, str] = (is_mapping(is_list()), "must be a mapping: field → list of values")
+_CHECKS: dict[str, tuple[Check, str]] = {
+    "kind": (lambda _: False, "must be cost, or not be there"),
+    "title": (is_text, "must be a line of text"),
+    "question": (is_text, "must be text"),
+    "tasks": (is_list(lambda task: isinstance(task, str | dict)), "must be a list of tasks' names, or of mappings"),
     "seeds": (_are_seeds, "must be a list of different whole numbers, at least 0"),
-    "steps": (_is_count, "must be a whole number, at least 1"),
-    "evaluate_every": (_is_count, "must be a whole number, at least 1"),
-    "evaluate_on": (_is_list(_is_text), "must be a list of adapt, held_out, or tasks' names"),
-    "num_problems": (_is_count, "must be a whole number, at least 1"),
-    "num_samples": (_is_count, "must be a whole number, at least 1"),
-    "fields": (lambda value: isinstance(value, dict), "must be a mapping: field → value"),
-    "arms": (_are_arms, "must be a mapping: name → fields"),
-    "axes": (_are_axes, "must be a mapping: field → list of values"),
-    "vary": (_are_axes, "must be a mapping: field → list of values"),
-    "compare": (_are_pairs, "must be a list of pairs of arms: [[spine, ttrl]]"),
+    "steps": (is_count, "must be a whole number, at least 1"),
+    "evaluate_every": (is_count, "must be a whole number, at least 1"),
+    "evaluate_on": (is_list(is_text), "must be a list of adapt, held_out, or tasks' names"),
+    "num_problems": (is_count, "must be a whole number, at least 1"),
+    "num_samples": (is_count, "must be a whole number, at least 1"),
+    "fields": (is_mapping(), "must be a mapping: field → value"),
+    "arms": (is_mapping(is_mapping()), "must be a mapping: name → fields"),
+    "axes": _AXES,
+    "vary": _AXES,
+    "compare": (
+        lambda value: isinstance(value, list) and all(is_list(is_text)(pair) and len(pair) == 2 for pair in value),
+        "must be a list of pairs of arms: [[spine, ttrl]]",
+    ),
     "sections": (
         lambda value: isinstance(value, list) and all(name in SECTIONS for name in value),
         f"must be a list of {', '.join(SECTIONS)}",
     ),
+    "quick": QUICK,
 }
-_REQUIRED = ("title", "tasks", "arms", "steps")
 
 
 def _check(path: Path, content: Mapping[str, Any]) -> None:
-    for name, value in content.items():
-        if name not in _CHECKS:
-            raise ConfigError(f"{path}: unknown key {name!r}; {suggest_nearest(name, [*_CHECKS, 'quick'])}")
-        is_valid, requirement = _CHECKS[name]
-        if not is_valid(value):
-            raise ConfigError(f"{path}: {name}={value!r}: {requirement}")
-    missing = [name for name in _REQUIRED if name not in content]
-    if missing:
-        raise ConfigError(f"{path}: {missing[0]} is missing; it {_CHECKS[missing[0]][1]}")
+    check_keys(path, content, _CHECKS, required=("title", "tasks", "arms", "steps"))
     for pair in content.get("compare", []):
         for arm in pair:
             if arm not in content["arms"]:
@@ -247,7 +194,7 @@ def _build(path: Path, content: Mapping[str, Any]) -> Experiment:
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError(f"{path}: tasks={names!r}: two have one name; give them different ones")
-    parts = dict(content)
+    parts = {name: value for name, value in content.items() if name != "quick"}
     for name in ("seeds", "evaluate_on", "sections"):
         if name in parts:
             parts[name] = tuple(parts[name])
@@ -266,6 +213,6 @@ def _build_task(path: Path, task: str | Mapping[str, Any]) -> TaskRef:
         if name not in _OWN_TASK:
             raise ConfigError(f"{path}: tasks: unknown key {name!r}; {suggest_nearest(str(name), _OWN_TASK)}")
     for name in ("name", "model", "data"):
-        if not _is_text(task.get(name)):
+        if not is_text(task.get(name)):
             raise ConfigError(f"{path}: tasks: {name}={task.get(name)!r}: must be text; your own task needs one")
     return TaskRef(task["name"], {name: value for name, value in task.items() if name != "name"})

@@ -194,7 +194,7 @@ def compare_arms(experiment: Experiment, groups: Sequence[Group]) -> list[Differ
         for ours, theirs in experiment.compare:
             shared = [point for point in by_arm[ours] if point in by_arm[theirs]]
             pairs = [(_title(ours, theirs, point), by_arm[ours][point], by_arm[theirs][point]) for point in shared]
-            if len(by_arm[ours]) > 1 and len(by_arm[theirs]) > 1:
+            if all(by_arm[arm] for arm in (ours, theirs)) and max(len(by_arm[ours]), len(by_arm[theirs])) > 1:
                 best = [find_best_group([*by_arm[arm].values()], experiment.evaluate_on[0]) for arm in (ours, theirs)]
                 pairs.append((f"each at its best: {best[0].label} − {best[1].label}", *best))
             for title, our_group, their_group in pairs:

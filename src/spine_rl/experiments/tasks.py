@@ -49,19 +49,19 @@ class LoadedTask:
     style: PromptStyle
 
 
-def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRef]) -> None:
+def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRef], place: str) -> None:
     """Raises ConfigError for a task that is not known, or that cannot be evaluated so; reads no file."""
-    if not task.own:
-        get_task(task.name)
-    elif task.name in TASKS:
-        raise ConfigError(f"task {task.name!r}: the lab has one of that name; give yours another")
+    if not task.own and task.name not in TASKS:
+        raise ConfigError(f"{place}: task {task.name!r}: unknown; {suggest_nearest(task.name, TASKS)}")
+    if task.own and task.name in TASKS:
+        raise ConfigError(f"{place}: task {task.name!r}: the lab has one of that name; give yours another")
     others = [*TASKS, *(other.name for other in tasks)]
     for name in evaluate_on:
         if name not in PROBLEM_SETS and name not in others:
             near = suggest_nearest(name, [*PROBLEM_SETS, *others])
-            raise ConfigError(f"evaluate_on: unknown problem set or task {name!r}; {near}")
+            raise ConfigError(f"{place}: evaluate_on: unknown problem set or task {name!r}; {near}")
         if name == "held_out" and task.own and "eval_data" not in task.own:
-            raise ConfigError(f"task {task.name!r}: evaluate_on has held_out, so give it eval_data")
+            raise ConfigError(f"{place}: task {task.name!r}: evaluate_on has held_out, so give it eval_data")
 
 
 def get_defaults(task: TaskRef) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from spine_rl.experiments.records import write_record
+
 OnStep = Callable[[int], None]
 
 
@@ -139,13 +141,6 @@ def _serve(connection: Connection) -> None:
     """A worker's life: jobs in, steps and outcomes out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    import torch
-
-    from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.experiments.records import write_record
-
-    torch.set_num_threads(1)
-    quiet_libraries()
     while True:
         try:
             job, log = connection.recv()

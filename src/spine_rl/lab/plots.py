@@ -1,9 +1,7 @@
 """Curves of lab runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import matplotlib
 
@@ -45,35 +43,3 @@ def plot_runs(runs: Mapping[str, LabRun], path: Path) -> None:
 
 def _rows(run: LabRun, name: str) -> list[dict]:
     return [row for row in run.steps if name in row] or run.curve
-
-
-def plot_cells(groups: Mapping[tuple[str, float], Sequence[Mapping[str, Any]]], path: Path) -> None:
-    """Means over seeds, and the range of the seeds shaded: a column a learning rate, a line a method."""
-    rates = sorted({rate for _, rate in groups})
-    methods = list(dict.fromkeys(method for method, _ in groups))
-    panels = [
-        ("adapt", "greedy_pass@1", "Pass@1 greedy, adapt"),
-        ("held_out", "greedy_pass@1", "Pass@1 greedy, held-out"),
-    ]
-    panels += [("adapt", "majority_ratio", "majority share"), ("adapt", "response_length", "response length (tokens)")]
-    figure, axes = plt.subplots(
-        len(rates), len(panels), figsize=(4 * len(panels), 3.2 * len(rates)), constrained_layout=True, squeeze=False
-    )
-    for row, rate in enumerate(rates):
-        for axis, (split, name, title) in zip(axes[row], panels, strict=True):
-            for colour, method in zip(COLOURS, methods, strict=False):
-                curves = [cell["curve"] for cell in groups.get((method, rate), [])]
-                if not curves:
-                    continue
-                steps = [point["step"] for point in curves[0]]
-                values = [[point[split][name] for point in points] for points in zip(*curves, strict=True)]
-                axis.plot(steps, [fmean(v) for v in values], color=colour, label=method, marker="o", ms=3)
-                axis.fill_between(steps, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.15)
-            axis.set(title=f"{title}, learning rate {rate:g}", xlabel="step")
-            axis.title.set_size(9)
-            axis.grid(alpha=0.3)
-            if name != "response_length":
-                axis.set_ylim(-0.02, 1.02)
-    axes[0, 0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from trl.kernels import ChunkedLogProbFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
-_VOCABULARY_CHUNK = 32768  # of the logits that are held at once, in tokens of the vocabulary
+VOCABULARY_CHUNK = 32768  # of the logits that are held at once, in tokens of the vocabulary
 
 
 def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float
             bias,
             targets.to(weight.device),
             temperature,
-            _VOCABULARY_CHUNK,
+            VOCABULARY_CHUNK,
             getattr(config, "final_logit_softcapping", None),
             scale,
             ("log_probs", "entropy"),

@@ -11,72 +11,118 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from spine_rl.monitor import CollapseMonitor, Verdict
+from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict
 
-ON_COLLAPSE = ("warn", "stop", "rollback")
+ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
 KEEP_BEST = ("none", "label-free")
 BEST_FOLDER = "best"
 _NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
 
 
 class CollapseGuard(TrainerCallback):
-    """Judges every logged step and acts on the first alarm.
+    """Judges every logged step and acts on an alarm.
 
-    With `keep_best`, or for a rollback, the weights of the last healthy step are kept in the run's folder as `best`,
-    every `save_steps` steps: the checkpoint that can be chosen without labels. A resumed run goes on with the signals
-    that its checkpoint has logged, and with `best`; an alarm that was raised before the checkpoint still counts.
+    With `keep_best`, and where `on_collapse` needs it, the run's folder has the best weights as `best`: those of the
+    highest first-label share before an alarm, looked at every `save_steps` steps. They are the checkpoint that can be
+    chosen without labels. A resumed run goes on with the signals that its checkpoint has logged, and with `best`; an
+    alarm that was raised before the checkpoint still counts.
 
     Args:
         trainer: Whose run it is; it saves, so that sharded weights are whole.
         folder: The run's.
-        on_collapse: `warn`: one warning; `stop`: and training ends; `rollback`: and `best` becomes the model.
+        on_collapse: `warn`: one warning; `stop`: and training ends; `rollback`: and `best` becomes the model; `retry`:
+            at every alarm, `best` becomes the model, the learning rate is halved and training goes on.
         keep_best: Keep `best` even if nothing needs it.
     """
 
     def __init__(self, trainer: Any, folder: Path, *, on_collapse: str, keep_best: bool):
         self._trainer, self._best = trainer, folder / BEST_FOLDER
-        self._on_collapse, self._keeps = on_collapse, keep_best or on_collapse == "rollback"
+        self._on_collapse, self._keeps = on_collapse, keep_best or on_collapse in ("rollback", "retry")
+        self._start()
+
+    def _start(self) -> None:
         self._monitor = CollapseMonitor()
         self._alarmed = False
-        self._kept_step = 0
+        self._retry_due = False
+        self._kept_step, self._kept_share = 0, -1.0
+        self._looked_at = 0  # the step at which `best` was last looked at
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self._monitor, self._alarmed = CollapseMonitor(), False
+        self._start()
+        kept = self._read_kept_step() if self._keeps and state.global_step > 0 else None
         for row in state.log_history:  # empty but for a resumed run
-            self._judge(row, control)
-        if self._keeps:
-            kept = self._read_kept_step() if state.global_step > 0 else None
-            if kept is None or kept > state.global_step:  # a rollback before the first healthy step goes to the start
-                self._save(state.global_step)
-            else:
-                self._kept_step = kept
+            self._replay(row, control, kept)
+        if self._keeps and (kept is None or kept > state.global_step):
+            self._save(state.global_step)  # a rollback before the first healthy step goes to the start
+        elif kept is not None:
+            self._kept_step = self._looked_at = kept
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        healthy = self._judge({"step": state.global_step, **(logs or {})}, control)
-        due = state.global_step - self._kept_step >= _every(args.save_steps, state.max_steps)
-        if healthy and self._keeps and due:
-            self._save(state.global_step)
+        verdict = self._judge({"step": state.global_step, **(logs or {})})
+        if verdict is None or self._alarmed:
+            return
+        if not verdict.healthy:
+            self._act(verdict, control)
+        elif self._keeps and state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps):
+            self._looked_at = state.global_step
+            if verdict.first_label_share is None or verdict.first_label_share >= self._kept_share:
+                self._save(state.global_step, verdict.first_label_share)
 
-    def on_train_end(self, args, state, control, model=None, **kwargs):
-        if self._alarmed and self._on_collapse == "rollback":
-            load_weights(self._trainer.accelerator.unwrap_model(model), self._best)
+    def on_step_begin(self, args, state, control, **kwargs):
+        if self._retry_due:  # not while a step is being logged: what it logs is of the weights that are left
+            self._retry_due = False
+            self._retry()
 
-    def _judge(self, row: Mapping[str, Any], control: Any) -> bool:
-        """Whether a step has a verdict, and no alarm was ever raised; acts on the first one."""
-        if "vote/majority_ratio" not in row:
-            return False
-        verdict = self._monitor.update(row)
-        if not verdict.healthy and not self._alarmed:
-            self._alarmed = True
-            warnings.warn(self._describe(verdict), stacklevel=3)
-            control.should_training_stop |= self._on_collapse != "warn"
-        return not self._alarmed
+    def on_train_end(self, args, state, control, **kwargs):
+        if self._on_collapse == "retry" or (self._alarmed and self._on_collapse == "rollback"):
+            self._go_back()
+
+    def _judge(self, row: Mapping[str, Any]) -> Verdict | None:
+        return self._monitor.update(row) if "vote/majority_ratio" in row else None
+
+    def _replay(self, row: Mapping[str, Any], control: Any, kept: int | None) -> None:
+        """What a row that the checkpoint has logged led to."""
+        if RETRIED_FROM in row:
+            self._retry_due = False  # it was done; the halved rate is the schedule's, which the checkpoint has
+        verdict = self._judge(row)
+        if verdict is None or self._alarmed:
+            return
+        if not verdict.healthy:
+            self._act(verdict, control)
+        elif verdict.step == kept:
+            self._kept_share = verdict.first_label_share or -1.0
+
+    def _act(self, verdict: Verdict, control: Any) -> None:
+        warnings.warn(self._describe(verdict), stacklevel=3)
+        self._retry_due = self._on_collapse == "retry"
+        self._alarmed = not self._retry_due
+        control.should_training_stop |= self._on_collapse in ("stop", "rollback")
+
+    def _retry(self) -> None:
+        """Takes up `best`; the step that follows logs it."""
+        self._looked_at = self._kept_step
+        self._go_back()
+        optimizer = self._trainer.optimizer
+        getattr(optimizer, "optimizer", optimizer).state.clear()  # its moments are those of the way that was left
+        self._halve_learning_rate()
+        self._trainer.log_values({RETRIED_FROM: float(self._kept_step)})
+
+    def _go_back(self) -> None:
+        load_weights(self._trainer.accelerator.unwrap_model(self._trainer.model), self._best)
+
+    def _halve_learning_rate(self) -> None:
+        """Of the schedule, and of the step that comes next."""
+        schedule = self._trainer.lr_scheduler
+        schedule.base_lrs = [rate / 2 for rate in schedule.base_lrs]
+        for group in self._trainer.optimizer.param_groups:
+            group["lr"] = group["lr"] / 2
 
     def _describe(self, verdict: Verdict) -> str:
         actions = {
-            "warn": "going on; --on_collapse stop or rollback would not",
+            "warn": "going on; --on_collapse stop, rollback or retry would not",
             "stop": "stopping",
             "rollback": f"stopping, and going back to {self._best.name}",
+            "retry": f"going back to step {self._kept_step} with half the learning rate",
         }
         alarms = "; ".join(verdict.alarms)
         return f"step {verdict.step}: this looks like a collapse: {alarms}; {actions[self._on_collapse]}"
@@ -90,9 +136,9 @@ class CollapseGuard(TrainerCallback):
         path = self._best / _STEP_FILE
         return int(path.read_text()) if path.exists() else None
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, share: float | None = None) -> None:
         """Whole or not at all: written beside, then renamed."""
-        self._kept_step = step
+        self._kept_step, self._kept_share = step, -1.0 if share is None else share
         new = self._best.with_name(_NEW)
         if self._trainer.is_world_process_zero():
             shutil.rmtree(new, ignore_errors=True)

@@ -148,11 +148,19 @@ class SpineConfig(GRPOConfig):
     )
     on_collapse: str = field(
         default="warn",
-        metadata={"help": "At the collapse monitor's first alarm: " + ", ".join(ON_COLLAPSE) + " (to `best`)."},
+        metadata={
+            "help": "At the collapse monitor's first alarm: "
+            + ", ".join(ON_COLLAPSE)
+            + "; rollback takes up `best` and "
+            "stops, retry takes it up, halves the learning rate and goes on, at every alarm."
+        },
     )
     keep_best: str = field(
         default="none",
-        metadata={"help": "label-free keeps the last weights without an alarm in output_dir/best; or none."},
+        metadata={
+            "help": "label-free keeps in output_dir/best the weights whose responses agree most with the first votes, "
+            "before an alarm, looked at every save_steps steps; or none."
+        },
     )
     sample_steps: int = field(
         default=10, metadata={"help": "Record sample responses every so many steps, for spine report; 0: none."}

@@ -306,7 +306,7 @@ class SpineTrainer(GRPOTrainer):
         with self.clock.phase("backward"):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
-            self._log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
+            self.log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
             self._steps_since_log += 1
         return loss
 
@@ -386,17 +386,18 @@ class SpineTrainer(GRPOTrainer):
             )
         votes = summarize_ballots(election.ballots) | compare_with_first_labels(self._first_labels, election.ballots)
         votes |= judge_ballots(election.ballots, self.gold_keys)
-        self._log_values({f"vote/{name}": value for name, value in votes.items()})
-        self._log_values(summarize_lengths(election.responses))
+        self.log_values({f"vote/{name}": value for name, value in votes.items()})
+        self.log_values(summarize_lengths(election.responses))
         generated = sum(response.length + response.extra_length for response in election.responses)
-        self._log_values({"tokens_generated": float(generated)})
+        self.log_values({"tokens_generated": float(generated)})
 
     @property
     def _first_labels(self) -> FirstLabels:
         """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
 
-    def _log_values(self, values: Mapping[str, float]) -> None:
+    def log_values(self, values: Mapping[str, float]) -> None:
+        """Adds metrics to what the next logged step reports."""
         for name, value in values.items():
             self._metrics["train"][name].append(value)
 
