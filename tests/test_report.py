@@ -9,6 +9,7 @@ from transformers import TrainerState
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
 from spine_rl.report import build_report, group_runs, load_run
+from spine_rl.report.panels import choose_panels, list_lines
 from spine_rl.token_text import split_text
 from spine_rl.training.samples import SampleFile
 
@@ -44,6 +45,25 @@ def test_runs_of_one_configuration_are_one_line_with_the_range_over_seeds(tmp_pa
     assert [group.label for group in groups] == ["learning_rate=0.0001 (2 seeds)", "learning_rate=0.0003"]
 
 
+def test_where_runs_are_compared_a_line_is_a_run_on_every_chart(tmp_path):
+    runs = [load_run(write_run(tmp_path / name, learning_rate=rate)) for name, rate in (("a", 1e-4), ("b", 3e-4))]
+    seconds = [panel for panel in choose_panels(group_runs(runs[:1])) if panel.name.startswith("seconds")]
+    assert [len(panel.series) for panel in seconds] == [5]
+    compared = choose_panels(group_runs(runs))
+    assert {panel.name for panel in compared} >= {
+        "seconds_generate",
+        "seconds_backward",
+        "unreadable_abstain",
+        "length",
+    }
+    assert all(len(panel.series) == 1 for panel in compared)
+    lines = list_lines(next(panel for panel in compared if panel.name == "length"), group_runs(runs))
+    assert [(line.label, line.colour, len(line.bands)) for line in lines] == [
+        ("learning_rate=0.0001", 0, 1),
+        ("learning_rate=0.0003", 1, 1),
+    ]
+
+
 def test_the_page_is_self_contained_and_hostile_text_is_text(tmp_path):
     page = build_report([load_run(write_run(tmp_path / "run"))])
     assert "<script" not in page  # a report has none
@@ -51,6 +71,7 @@ def test_the_page_is_self_contained_and_hostile_text_is_text(tmp_path):
     assert "⟨202E⟩abc⟨001B⟩[31m" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert "alarm at step" in page  # label drift
+    assert "Pass@1" not in page  # no gold answers were given
     assert page.count("<svg") == 5
 
 

@@ -109,5 +109,7 @@ def _draw_curve(validation: ForkValidation) -> Any:
         return Line(name.replace("_", " "), x, [mean for mean, *_ in points], colour=colour, bands=[band])
 
     title = "how often the final answer changes"
-    figure = draw_chart(title, [line("resampled", 0), line("kept", 1)], x_label="entropy of the token (nats)")
+    figure = draw_chart(
+        title, [line("resampled", 0), line("kept", 1)], x_label="entropy of the token (nats)", linear_below=0.01
+    )
     return to_inline_svg(figure, title)

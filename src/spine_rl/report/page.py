@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spine_rl.monitor import Verdict, judge_run
 from spine_rl.pages import draw_chart, render_page, save_chart, to_inline_svg
-from spine_rl.report.panels import PANELS, Panel, list_lines
+from spine_rl.report.panels import Panel, choose_panels, list_lines
 from spine_rl.report.runs import Run, RunGroup, group_runs
 
 _SUMMARY = (
@@ -16,6 +16,7 @@ _SUMMARY = (
     ("vote/label_accuracy", "label accuracy"),
     ("vote/majority_ratio", "majority share"),
     ("vote/distinct_answers", "distinct answers"),
+    ("vote/first_label_share", "first label"),
     ("vote/label_drift", "label drift"),
     ("response_length/mean", "length"),
     ("entropy/all", "entropy"),
@@ -52,7 +53,8 @@ def save_plots(runs: Sequence[Run], folder: Path) -> None:
 
 
 def _draw(groups: Sequence[RunGroup]) -> list[tuple[Panel, Figure]]:
-    return [(panel, draw_chart(panel.title, lines)) for panel in PANELS if (lines := list_lines(panel, groups))]
+    panels = [(panel, list_lines(panel, groups)) for panel in choose_panels(groups)]
+    return [(panel, draw_chart(panel.title, lines)) for panel, lines in panels if lines]
 
 
 def _view_run(run: Run, summary: Sequence[str]) -> dict[str, Any]:

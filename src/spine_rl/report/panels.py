@@ -30,6 +30,11 @@ PANELS = (
     Panel("label_accuracy", "label accuracy (gold, diagnosis only)", (("vote/label_accuracy", "label accuracy"),)),
     Panel("reward", "reward", (("vote/reward", "reward"),)),
     Panel("majority", "majority share", (("vote/majority_ratio", "majority share"),)),
+    Panel(
+        "first_label_share",
+        "responses that give their problem's first label",
+        (("vote/first_label_share", "first label"),),
+    ),
     Panel("label_drift", "first labels that the vote has left", (("vote/label_drift", "label drift"),)),
     Panel("distinct", "distinct answers a problem", (("vote/distinct_answers", "distinct answers"),)),
     Panel(
@@ -58,8 +63,22 @@ PANELS = (
         "seconds a step, by phase",
         tuple((f"seconds/{name}", name) for name in ("generate", "vote", "forward", "backward", "optimise")),
     ),
+    Panel("learning_rate", "learning rate", (("learning_rate", "learning rate"),)),
     Panel("memory", "peak memory (GiB)", (("memory/peak_gib", "memory"),)),
 )
+
+
+def choose_panels(groups: Sequence[RunGroup]) -> list[Panel]:
+    """All panels; where groups are compared, one for each curve, so that a line is a group everywhere."""
+    if len(groups) == 1:
+        return list(PANELS)
+    return [
+        panel
+        if len(panel.series) == 1
+        else Panel(f"{panel.name}_{label}", f"{panel.title}: {label}", ((name, label),), panel.bands)
+        for panel in PANELS
+        for name, label in panel.series
+    ]
 
 
 def list_lines(panel: Panel, groups: Sequence[RunGroup]) -> list[Line]:
@@ -73,21 +92,11 @@ def list_lines(panel: Panel, groups: Sequence[RunGroup]) -> list[Line]:
             x, y = _average(group.runs, name)
             if not x:
                 continue
-            several_series = len(panel.series) > 1
             bands = [band for low, high in panel.bands if (band := _band(group.runs, low, high)) is not None]
             if len(group.runs) > 1 and not panel.bands:
                 bands.append(_seed_band(group.runs, name))
-            title = group.label if len(groups) > 1 else label
-            lines.append(
-                Line(
-                    f"{group.label}: {label}" if several_series and len(groups) > 1 else title,
-                    x,
-                    y,
-                    colour=series_index if several_series else group_index,
-                    dashed=several_series and group_index % 2 == 1,
-                    bands=bands,
-                )
-            )
+            title, colour = (group.label, group_index) if len(groups) > 1 else (label, series_index)
+            lines.append(Line(title, x, y, colour=colour, bands=bands))
     return lines
 
 
