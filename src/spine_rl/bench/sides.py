@@ -49,6 +49,7 @@ def build_trainer(
     if dataset is None:
         dataset = Dataset.from_list([{"prompt": str(i)} for i in range(64)])
     common = {"model": model, "train_dataset": dataset, "processing_class": tokenizer or build_tokenizer()}
+    trainer: Any
     if side == "trl":
         trainer = GRPOTrainer(
             reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common

@@ -182,7 +182,7 @@ def pick_colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _pick_style(index: int) -> dict[str, str]:
+def _pick_style(index: int) -> dict[str, Any]:
     """Other dashes where the colours begin again."""
     return {"color": pick_colour(index), "linestyle": ("-", "--", ":", "-.")[index // len(COLOURS) % 4]}
 

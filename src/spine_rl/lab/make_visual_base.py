@@ -38,6 +38,7 @@ from spine_rl.lab.make_base import check_quality, log_recipe, measure_quality
 from spine_rl.lab.tasks import ARITHMETIC, VQA
 from spine_rl.lab.teach import Example, Recipe, collate, draw_style, fit, join_example, make_batches
 from spine_rl.lab.tokenizer import IMAGE, IMAGE_CHAT_TEMPLATE, build_tokenizer
+from spine_rl.models import get_tokenizer
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def build_model(processor: Any) -> LlavaForConditionalGeneration:
     """The arithmetic base with random rows for the new words, on a random tower and projector."""
     language, old_tokenizer = ARITHMETIC.load_base()
     rows: Any = language.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
-    num_old = len(old_tokenizer)
+    num_old = len(get_tokenizer(old_tokenizer))
     nn.init.normal_(rows.weight.data[num_old:], std=rows.weight.data[:num_old].std().item())
     vision = CLIPVisionConfig(
         hidden_size=32,
@@ -118,7 +119,7 @@ def build_model(processor: Any) -> LlavaForConditionalGeneration:
     config = LlavaConfig(
         vision_config=vision,
         text_config=language.config,
-        image_token_id=processor.image_token_id,
+        image_token_id=processor.image_token_id,  # pyright: ignore[reportCallIssue]
         image_token_index=processor.image_token_id,
         vision_feature_layer=-1,
         image_seq_length=NUM_PATCHES,
