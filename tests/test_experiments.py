@@ -518,7 +518,7 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
     monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")
-    # the third has too few signals; of the first, which is found, step 10 before the alarm is kept: 0.2 lost to its start
+    # the third has too few signals; of the first, which is found, step 10 before the alarm is kept: 0.2 are lost
     expected = "2 | 1 | 1 | 1 | 0 | 1 (50%) | 1 (50%) | 0.100 | 0.100 |"
     lines = capsys.readouterr().out.splitlines()[2:]
     assert lines == [f"| {name} | {expected}" for name in ("one", "all")]
