@@ -393,15 +393,15 @@ def test_sharing_is_exact_with_images_and_runs_each_picture_once(model_folder, t
     trainer._score_tokens(model, batch)  # the first time, both paths run, to be compared
     results = []
     for shared in (True, False):
-        assert trainer._sharing.serves(model)
-        trainer._sharing.serves = lambda _, shared=shared: shared
+        assert trainer.sharing.serves(model)
+        trainer.sharing.serves = lambda _, shared=shared: shared
         pictures.clear()
         model.zero_grad()
         logps, entropies, _ = trainer._score_tokens(model, batch)
         (logps[mask].sum() - entropies[mask].square().sum()).backward()
         gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         results.append((count_pictures(pictures), gradients))
-        del trainer._sharing.serves
+        del trainer.sharing.serves
     (few, found), (many, expected) = results
     assert many == 4 * few > 0
     assert found.keys() == expected.keys()
