@@ -63,8 +63,8 @@ def test_sharing_images_leaves_the_gradients_as_they_are(tmp_path):
         trainer.sharing.must_check(trainer.model)  # the comparison of both paths is not what is counted
         pictures = seen.setdefault(side, [])
 
-        def count(_module, _args, kwargs, pictures=pictures):
-            pictures.append(len(kwargs["pixel_values"]))
+        def count(_module, args, kwargs, pictures=pictures):
+            pictures.append(len(args[0] if args else kwargs["pixel_values"]))
 
         trainer.model.get_encoder(modality="image").register_forward_pre_hook(count, with_kwargs=True)
         loss = run_update(trainer, build_batch(shape, BATCH))
