@@ -160,7 +160,7 @@ def test_loss_equals_the_core_on_plain_logits(tmp_path, monkeypatch):
             num_response_tokens=batch["completion_mask"].sum(),
             num_forks=0,
         )
-        assert loss == pytest.approx(expected.loss.item(), rel=1e-5)
+        assert loss == pytest.approx(expected.loss.item(), rel=1e-5, abs=1e-7)  # its terms cancel
 
 
 # ---- invariances
