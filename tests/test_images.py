@@ -456,6 +456,22 @@ def test_an_adapter_is_trained_and_evaluated_with_images(spine, model_folder, tm
     assert status == 0, error
 
 
+def test_a_batch_opens_each_picture_once(llava, tmp_path):
+    model, processor = load_model_and_tokenizer(llava)
+    problems = [Problem(str(n), "What?", images=(picture(color),)) for n, color in enumerate(("red", "blue"))]
+    trainer = SpineTrainer(
+        model,
+        args=SpineConfig(str(tmp_path), per_device_train_batch_size=8, num_generations=4, use_cpu=True, bf16=False),
+        train_dataset=build_dataset(problems, processor, context=None, max_new_tokens=4),
+        processing_class=processor,
+    )
+    (rows,) = trainer.get_train_dataloader()
+    pictures = {id(row["images"][0]): row["images"][0].getpixel((0, 0)) for row in rows}
+    assert sorted(pictures.values()) == [(0, 0, 255), (255, 0, 0)]
+    assert Counter(row["problem_id"] for row in rows) == {"0": 4, "1": 4}
+    assert len({id(row) for row in rows}) == 8
+
+
 def test_logits_depend_on_the_order_of_the_pictures(llava):
     model, processor = load_model_and_tokenizer(llava)
     red, blue = picture(), picture("blue")

@@ -8,7 +8,7 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 - `_get_per_token_logps_and_entropies` runs each prompt once per problem (`spine_rl.sharing`);
 - `compute_loss` is SPINE's objective on per-token log-probabilities and entropies;
 - `training_step` is timed;
-- `_get_train_sampler` is told its epoch.
+- `_get_train_sampler` is told its epoch, and `_get_dataloader` reads the rows it repeats once.
 """
 
 import functools
@@ -56,6 +56,7 @@ from spine_rl.training.first_labels import FirstLabels, compare_with_first_label
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
+from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
@@ -240,6 +241,9 @@ class SpineTrainer(GRPOTrainer):
         if self.objective.kl_coef > 0:
             batch["num_forks"] = self._count_forks(batch)
         return batch
+
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._get_dataloader(ReadOnce(dataset) if isinstance(dataset, Dataset) else dataset, *args, **kwargs)
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> EpochSampler:
         return number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)))
