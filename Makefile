@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
-EXPERIMENTS := arithmetic length ablation long-chains stability sensitivity auto transfer visual
+EXPERIMENTS := visual arithmetic length ablation long-chains transfer auto sensitivity stability
 JOBS ?= 2
 
 .PHONY: demo test lint format bench docs base evidence clean
@@ -44,7 +44,8 @@ base: $(STAMP)  ## make the lab's base model anew, into build/base
 
 evidence: $(STAMP)  ## run the cells of docs/results that are missing: hours
 	for name in $(EXPERIMENTS); do \
-		HF_HUB_OFFLINE=1 $(RUN)/spine experiment $$name --out docs/results/$$name --jobs $(JOBS) || exit 1; done
+		HF_HUB_OFFLINE=1 $(RUN)/spine experiment $$name --out docs/results/$$name --jobs $(JOBS) \
+			$$(ls -d docs/results/*/cells | grep -v /lab/ | sed 's,^,--reuse ,; s,/cells$$,,') || exit 1; done
 	HF_HUB_OFFLINE=1 $(RUN)/spine experiment cost --out docs/results/cost
 
 clean:

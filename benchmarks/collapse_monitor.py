@@ -55,7 +55,8 @@ def main() -> None:
     groups = {name: records for name, records in loaded.items() if records}
     rows = [describe(name, [records]) for name, records in groups.items()]
     if groups:
-        rows.append(describe("all", [*groups.values()]))
+        once = [[record for record in records if "run_as" not in record] for records in groups.values()]
+        rows.append(describe("all, each run once", [records for records in once if records]))
     print(render_table(HEADS, rows))
 
 

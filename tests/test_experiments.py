@@ -223,6 +223,19 @@ def test_cells_are_run_once_and_the_rest_later(write, pretend, tmp_path, capsys)
     assert "3/4 cells done" in capsys.readouterr().out
 
 
+def test_cells_that_another_experiment_finished_are_not_run_again(write, pretend, tmp_path, spine):
+    run_experiment(ExperimentOptions(str(write()), tmp_path / "first", only=["arm=ttrl"]))
+    other = tmp_path / "other.yaml"
+    other.write_text(write().read_text().replace("ttrl", "plain"))
+    other.write_text(other.read_text().replace("preset: plain", "preset: ttrl"))
+    run_experiment(ExperimentOptions(str(other), tmp_path / "second", only=["seed=0"], reuse=[tmp_path / "first"]))
+    assert pretend.ran[2:] == ["arithmetic-spine-seed=0"]
+    record = json.loads((tmp_path / "second" / "cells" / "arithmetic-plain-seed=0.json").read_text())
+    assert (record["arm"], record["seed"], record["run_as"]) == ("plain", 0, "first: arithmetic-ttrl-seed=0")
+    status, _, err = spine("experiment", other, "--out", tmp_path / "third", "--reuse", tmp_path / "none")
+    assert (status, err.count("\n"), "none: holds no cells" in err) == (2, 1, True)
+
+
 def test_a_failed_cell_is_reported_and_the_others_go_on(write, pretend, tmp_path, spine):
     pretend.failing.append("ttrl")
     status, out, _ = spine("experiment", write(), "--out", tmp_path / "out", "--only", "seed=0")

@@ -114,6 +114,10 @@ def experiment(
     only_report: Annotated[
         bool, typer.Option("--only-report", help="Run nothing: write the results anew from the finished cells.")
     ] = False,
+    reuse: Annotated[
+        list[Path],
+        typer.Option(help="Folder of another experiment: its cells of the same settings and seed are not run again."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
     from spine_rl.cli.quiet import quiet_libraries
@@ -122,7 +126,7 @@ def experiment(
     quiet_libraries()
     if source == "list":
         print_ready()
-    elif run_experiment(ExperimentOptions(source, out, quick, jobs, only, only_report)):
+    elif run_experiment(ExperimentOptions(source, out, quick, jobs, only, only_report, reuse)):
         raise typer.Exit(1)
 
 

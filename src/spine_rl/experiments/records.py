@@ -38,13 +38,18 @@ def load_records(folder: Path, cells: "Iterable[Named]") -> list[Record]:
     for cell in cells:
         path = find_cell_path(folder, cell)
         if path.exists():
-            record = _read(path)
+            record = read_record(path)
             _check_same(path, record["settings"], cell.settings)
             records.append(record)
     return records
 
 
-def _read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """One finished cell.
+
+    Raises:
+        DataError: The file cannot be read, or is no cell.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -13,13 +13,14 @@ from rich.text import Text
 from spine_rl.cli.quiet import quiet_libraries
 from spine_rl.errors import RunFolderError
 from spine_rl.experiments.adaptation import run_cell
-from spine_rl.experiments.cells import Named, count_cells, filter_cells, list_cells
+from spine_rl.experiments.cells import Cell, Named, count_cells, filter_cells, list_cells
 from spine_rl.experiments.cost import list_cost_cells, load_cost, measure_cell
 from spine_rl.experiments.cost_page import write_cost_results
 from spine_rl.experiments.findings import RESULTS_FILE
 from spine_rl.experiments.page import write_results
 from spine_rl.experiments.progress import ProgressView
 from spine_rl.experiments.records import CELLS_FOLDER, Record, find_cell_path, load_records
+from spine_rl.experiments.reuse import reuse_finished
 from spine_rl.experiments.spec import find_file, list_ready, load_experiment
 from spine_rl.experiments.workers import Failure, Job, OnStep, run_jobs
 from spine_rl.experiments.yaml_file import read_yaml
@@ -38,6 +39,7 @@ class ExperimentOptions:
         jobs: Cells at once.
         only: Choices of cells, `arm=ttrl,seed=0`; none for all.
         only_report: Run nothing.
+        reuse: Folders of other experiments, whose finished cells of the same settings and seed are taken.
     """
 
     source: str
@@ -46,6 +48,7 @@ class ExperimentOptions:
     jobs: int = 1
     only: Sequence[str] = ()
     only_report: bool = False
+    reuse: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
     cells = plan.list_cells()
     chosen = filter_cells(cells, options.only)
     load_records(folder, cells)  # what is there must be of this experiment, before anything is added to it
+    if not options.only_report:
+        reuse_finished([cell for cell in chosen if isinstance(cell, Cell)], folder, options.reuse)
     failures = [] if options.only_report else _run_missing(plan, chosen, folder, options.jobs)
     records = load_records(folder, cells)
     if not records:
