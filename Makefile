@@ -39,8 +39,10 @@ docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
 		$(RUN)/spine experiment $$name --out docs/results/$$name --only-report || exit 1; fi; done
 	$(RUN)/python benchmarks/collapse_monitor.py docs/results > docs/results/monitor.md
 
-base: $(STAMP)  ## make the lab's base model anew, into build/base
-	$(RUN)/python -m spine_rl.lab.make_base --out build/base
+base: $(STAMP)  ## make the base models of the lab anew, into build
+	$(RUN)/python -m spine_rl.lab.make_base --out build/arithmetic
+	$(RUN)/python -m spine_rl.lab.make_text_base --out build/text
+	$(RUN)/python -m spine_rl.lab.make_visual_base --out build/vqa
 
 evidence: $(STAMP)  ## run the cells of docs/results that are missing: hours
 	for name in $(EXPERIMENTS); do \

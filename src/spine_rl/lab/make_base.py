@@ -120,13 +120,12 @@ def check_quality(quality: Mapping[str, float], marks: Marks = Marks()) -> None:
 
 def log_recipe(recipe: Recipe, seconds: float) -> dict[str, Any]:
     """What `quality.json` says of how a base was made."""
-    return {
-        "steps": recipe.steps,
-        "seed": recipe.seed,
-        "seconds": round(seconds),
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
-    }
+    return {"steps": recipe.steps, "seed": recipe.seed, "seconds": round(seconds), **list_versions()}
+
+
+def list_versions() -> dict[str, str]:
+    """Of what a base was made with."""
+    return {"torch": torch.__version__, "transformers": version("transformers")}
 
 
 def main() -> None:

@@ -8,8 +8,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.families.arithmetic import generate_chains
+from spine_rl.lab.families.choice import generate_choices
 from spine_rl.lab.families.family import LabProblem, Split
 from spine_rl.lab.families.shapes import generate_shapes
+from spine_rl.lab.families.words import generate_stories
 from spine_rl.models import load_model_and_tokenizer
 from spine_rl.problems import Problem, ProblemSet
 
@@ -58,6 +60,18 @@ def _chains(num_operations: int) -> Callable[[Split, int, int], Sequence[LabProb
     )
 
 
+def _stories(num_operations: int) -> Callable[[Split, int, int], Sequence[LabProblem]]:
+    return lambda split, num_problems, seed: generate_stories(
+        split, num_problems, num_operations=num_operations, seed=seed
+    )
+
+
+def _choices(num_operations: int) -> Callable[[Split, int, int], Sequence[LabProblem]]:
+    return lambda split, num_problems, seed: generate_choices(
+        split, num_problems, num_operations=num_operations, seed=seed
+    )
+
+
 def _shapes(split: Split, num_problems: int, seed: int) -> Sequence[LabProblem]:
     return generate_shapes(split, num_problems, seed=seed)
 
@@ -68,7 +82,21 @@ ARITHMETIC = Task("arithmetic", "chains of 7 operations", BASES / "arithmetic", 
 # A careful solution of two counts has about 65 tokens.
 VQA = Task("vqa", "questions about crowded pictures of coloured shapes", BASES / "vqa", 90, _shapes)
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (ARITHMETIC, VQA)}
+TEXT_BASE = BASES / "text"
+TEXT_TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("text-arithmetic", "chains of 7 operations", TEXT_BASE, 120, _chains(7)),
+        Task("words", "stories of 6 operations", TEXT_BASE, 120, _stories(6)),
+        Task("choice", "questions of 3 operations with 4 options", TEXT_BASE, 120, _choices(3)),
+        # About 11 tokens an operation.
+        Task("chains-10", "chains of 10 operations", TEXT_BASE, 160, _chains(10)),
+        Task("chains-15", "chains of 15 operations", TEXT_BASE, 230, _chains(15)),
+        Task("chains-20", "chains of 20 operations", TEXT_BASE, 300, _chains(20)),
+    )
+}
+
+TASKS: Mapping[str, Task] = {ARITHMETIC.name: ARITHMETIC, VQA.name: VQA, **TEXT_TASKS}
 
 
 def get_task(name: str) -> Task:

@@ -36,6 +36,7 @@ class Recipe:
         batch_size: Examples a step.
         learning_rate: At its highest; it follows a cosine to a twentieth.
         warmup_steps: Up to there.
+        decay_steps: Length of the cosine; None takes the steps.
         seed: Of the examples and, where there are any, of the new weights.
     """
 
@@ -43,6 +44,7 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 2e-3
     warmup_steps: int = 100
+    decay_steps: int | None = None
     seed: int = 0
 
 
@@ -77,7 +79,8 @@ def fit(model: PreTrainedModel, batches: Iterator[dict[str, torch.Tensor]], reci
 
 def _learning_rate_factor(step: int, recipe: Recipe) -> float:
     warmup = min(1.0, (step + 1) / recipe.warmup_steps)
-    return warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps))))
+    decayed = min(1.0, step / (recipe.decay_steps or recipe.steps))
+    return warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * decayed)))
 
 
 def make_batches(draw: Callable[[random.Random], Example], recipe: Recipe) -> Iterator[list[Example]]:
