@@ -456,6 +456,32 @@ def test_an_adapter_is_trained_and_evaluated_with_images(spine, model_folder, tm
     assert status == 0, error
 
 
+def test_each_prompt_is_processed_once_and_as_before(model_folder, tmp_path, monkeypatch):
+    model, processor = load_model_and_tokenizer(model_folder)
+    problems = load_problems(write_mixed(tmp_path)).problems
+    dataset = build_dataset(problems, processor, context=None, max_new_tokens=6)
+    trainer = SpineTrainer(model, SpineConfig(output_dir=str(tmp_path / "run"), **SMALL_RUN), dataset, processor)
+    rows = [row for row in dataset for _ in range(4)]
+    calls = []
+    process = type(processor).__call__
+    monkeypatch.setattr(
+        type(processor), "__call__", lambda self, *a, **k: calls.append(k["text"]) or process(self, *a, **k)
+    )
+    batches = []
+    for once in (True, False):
+        if not once:
+            monkeypatch.setattr("spine_rl.training.trainer.OncePerPrompt", lambda processor, model: processor)
+        calls.clear()
+        torch.manual_seed(0)
+        batches.append(trainer._generate_and_score_completions(rows))
+        assert [len(texts) for texts in calls] == ([4, 4] if once else [16, 16])
+    found, expected = batches
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value) if isinstance(value, torch.Tensor) else found[name] == value, name
+    assert trainer.processing_class is processor
+
+
 def test_a_batch_opens_each_picture_once(llava, tmp_path):
     model, processor = load_model_and_tokenizer(llava)
     problems = [Problem(str(n), "What?", images=(picture(color),)) for n, color in enumerate(("red", "blue"))]

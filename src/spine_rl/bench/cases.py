@@ -93,9 +93,8 @@ def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds:
     return Outcome("peak memory of the update, 4:1", ratios, goal, theirs, ours, unit="MiB", at_most=True)
 
 
-def compare_overhead(model: ModelShape, *, goal: float, rounds: int) -> Outcome:
+def compare_overhead(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
     """SPINE's preset against plain TTRL, both on SPINE's trainer: what selection and band cost, less what they save."""
-    batch = RATIOS["1:1"][0]
     with tempfile.TemporaryDirectory() as folder:
         runs = {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in ("ttrl", "spine")}
         timings = alternate(runs, rounds)

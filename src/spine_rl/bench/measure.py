@@ -48,18 +48,25 @@ def timed(run: Callable[[], object]) -> Callable[[], float]:
 
 
 class StepClock(TrainerCallback):
-    """Seconds of a run's steps, from sampling to the optimiser; what `train` does around them is left out."""
+    """Seconds of a run's steps: reading the rows, sampling, vote, update and optimiser; the first reads none."""
 
     def __init__(self):
         self._seconds: list[float] = []
+        self._started: float | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._started = None
 
     def on_step_begin(self, args, state, control, **kwargs):
-        synchronize()
-        self._started = time.perf_counter()
+        if self._started is None:
+            synchronize()
+            self._started = time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs):
         synchronize()
-        self._seconds.append(time.perf_counter() - self._started)
+        now = time.perf_counter()
+        self._seconds.append(now - (self._started or now))
+        self._started = now
 
     def pop(self) -> float:
         """Median of the steps since the last call."""

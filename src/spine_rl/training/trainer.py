@@ -14,7 +14,8 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 import functools
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -35,6 +36,7 @@ from spine_rl.objective import (
     select_rows_with_gradient,
 )
 from spine_rl.sharing.decode import add_shared_generation
+from spine_rl.sharing.processing import OncePerPrompt
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import (
     AnswerFormat,
@@ -227,8 +229,19 @@ class SpineTrainer(GRPOTrainer):
         ids, images, fields = super()._tokenize_prompts(prompts)
         return ids, images and [row or [] for row in images], fields  # processors take no None for a text-only prompt
 
+    @contextmanager
+    def _processing_once(self) -> Iterator[None]:
+        """TRL gives a processor every row, twice a batch."""
+        processor = self.processing_class
+        if isinstance(processor, ProcessorMixin):
+            self.processing_class = cast(ProcessorMixin, OncePerPrompt(processor, unwrap_model(self.model)))
+        try:
+            yield
+        finally:
+            self.processing_class = processor
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self.clock.phase("generate"):
+        with self.clock.phase("generate"), self._processing_once():
             batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
         assert self._election is not None
         advantages = compute_group_advantages(
