@@ -99,27 +99,29 @@ def decode_groups(
     model_kwargs = _select_rows(model_kwargs, group_index)
 
     pad = generation_config.pad_token_id or 0
-    tokens = input_ids.new_full((num_rows, generation_config.max_length), pad)
-    tokens[:, :width] = input_ids[group_index]
-    rows = torch.arange(num_rows, device=tokens.device)  # still in the batch
+    result = input_ids.new_full((num_rows, generation_config.max_length), pad)
+    result[:, :width] = input_ids[group_index]
+    tokens, rows = result.clone(), torch.arange(num_rows, device=input_ids.device)  # of what is still in the batch
     running = torch.ones_like(rows, dtype=torch.bool)  # of those, not ended
     for length in range(width + 1, generation_config.max_length + 1):
-        scores = logits_processor(tokens[rows, : length - 1], logits.float())
+        scores = logits_processor(tokens[:, : length - 1], logits.float())
         next_tokens = _draw(scores, generation_config.do_sample)
-        tokens[rows[running], length - 1] = next_tokens[running]
-        running = running & ~stopping_criteria(tokens[rows, :length], None)
+        tokens[:, length - 1] = torch.where(running, next_tokens, pad)
+        running = running & ~stopping_criteria(tokens[:, :length], None)
         if not running.any() or length == generation_config.max_length:
             break
         model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
         if running.sum() <= (1 - _LEAVE_TOGETHER) * len(rows):
+            result[rows] = tokens
             staying = running.nonzero().squeeze(1)
             cache.batch_select_indices(staying)
             model_kwargs = _select_rows(model_kwargs, staying)
-            rows, running = rows[staying], running[staying]
-        inputs = model.prepare_inputs_for_generation(tokens[rows, :length], next_sequence_length=1, **model_kwargs)
+            tokens, rows, running = tokens[staying], rows[staying], running[staying]
+        inputs = model.prepare_inputs_for_generation(tokens[:, :length], next_sequence_length=1, **model_kwargs)
         outputs = model(**inputs, return_dict=True)
         logits = outputs.logits[:, -1]
-    return tokens[:, :length]
+    result[rows] = tokens
+    return result[:, :length]
 
 
 class GrowingLayer(DynamicLayer):
