@@ -1,6 +1,7 @@
 """The collapse monitor: each signal alone, judged runs, and what the guard does to a run."""
 
 import json
+import random
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,13 +109,28 @@ def test_first_labels_are_remembered_with_their_margin():
         first, [vote("p", *"aaax"), vote("q", "b", "b", "y", None), vote("r", None, None)]
     )
     assert first == {"p": ("a", 0.5), "q": ("b", 0.25)}
-    assert signals == {"first_label_share": pytest.approx((0.5 * 0.75 + 0.25 * 0.5) / 0.75)}
+    # p: each a meets two other a and an x (margin 1/3), the x three a. q: each b a tie, the y two b, the abstention b.
+    assert signals == {"first_label_share": pytest.approx((3 / 3 / 4) / ((3 / 3 + 1) / 4 + (2 / 3 + 1 / 3) / 4))}
     signals = compare_with_first_labels(first, [vote("p", *"xxxa"), vote("q", *"bbbb")])
     assert signals["label_drift"] == pytest.approx(0.5 / 0.75)
     assert signals["first_label_share"] == pytest.approx((0.5 * 0.25 + 0.25 * 1) / 0.75)
     # All abstain: there is no label to have drifted, and none of the responses gives the first one.
     assert compare_with_first_labels(first, [vote("p", None, None)]) == {"first_label_share": 0.0}
     assert compare_with_first_labels({}, [vote("r", None, None)]) == {}
+
+
+def test_first_votes_do_not_look_better_than_fresh_responses():
+    """Answers drawn at random agree with their own majority, but not with one they had no part in."""
+    rng = random.Random(0)
+
+    def draw(problem_id):
+        return hold_vote(problem_id, rng.choices("abcd", k=8))
+
+    first, names = {}, [str(n) for n in range(4000)]
+    seen_first = compare_with_first_labels(first, [draw(name) for name in names])["first_label_share"]
+    seen_again = compare_with_first_labels(first, [draw(name) for name in names])["first_label_share"]
+    assert seen_first == pytest.approx(0.25, abs=0.02)
+    assert seen_again == pytest.approx(0.25, abs=0.02)
 
 
 @pytest.fixture

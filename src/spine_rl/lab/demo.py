@@ -20,6 +20,7 @@ from spine_rl.presets import get_preset
 from spine_rl.report import Run, build_report
 
 DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (40, 3e-4)}  # task → steps and learning rate
+EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task → within docs/results
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
 SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
@@ -88,7 +89,8 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     console.print(
         f"Pass@1 is on the adaptation problems; their answers were read for this table alone. "
         f"{time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, {PLOT_FILE} and {REPORT_FILE} are in "
-        f"{settings.out}.\nThis is one setting and one seed: docs/results/lab/results.md has more of both.",
+        f"{settings.out}.\nThis is one setting and one seed: "
+        f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both.",
         markup=False,
         highlight=False,
     )

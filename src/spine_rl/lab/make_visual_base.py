@@ -116,6 +116,7 @@ def build_model(processor: Any) -> LlavaForConditionalGeneration:
         patch_size=CELL,
         projection_dim=32,
     )
+    language.config._name_or_path = ""  # a path of this machine
     config = LlavaConfig(
         vision_config=vision,
         text_config=language.config,

@@ -6,7 +6,7 @@ clear first votes later comes from the updates, not from the data.
 
 from collections.abc import Sequence
 
-from spine_rl.voting import Ballot
+from spine_rl.voting import Ballot, compute_share_and_margin, elect
 
 FirstLabels = dict[str, tuple[str, float]]  # problem id → its first pseudo-label, and the label's margin
 
@@ -20,20 +20,34 @@ def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot]) -> 
 
     Returns:
         `first_label_share`: mean share of a problem's trained responses that give its first label, which stands in for
-        the accuracy that cannot be known; `label_drift`: share of the problems, of those seen again and labelled now,
-        whose label is another. Each is missing where no problem counts.
+        the accuracy that cannot be known; in the first vote itself each response is compared with the others' label,
+        because its own vote would make it look right. `label_drift`: share of the problems, of those seen again and
+        labelled now, whose label is another. Each is missing where no problem counts.
     """
     weight = kept = seen_again = moved = 0.0
     for ballot in ballots:
-        if ballot.problem_id in first and ballot.pseudo_label is not None:
-            label, margin = first[ballot.problem_id]
-            seen_again += margin
-            moved += margin * (label != ballot.pseudo_label)
-        elif ballot.pseudo_label is not None:
-            first[ballot.problem_id] = ballot.pseudo_label, ballot.margin
         if ballot.problem_id in first:
             label, margin = first[ballot.problem_id]
             weight += margin
             kept += margin * sum(key == label for key in ballot.keys) / len(ballot.keys)
+            if ballot.pseudo_label is not None:
+                seen_again += margin
+                moved += margin * (label != ballot.pseudo_label)
+        elif ballot.pseudo_label is not None:
+            first[ballot.problem_id] = ballot.pseudo_label, ballot.margin
+            others_weight, others_kept = _compare_with_the_others(ballot)
+            weight += others_weight
+            kept += others_kept
     signals = {"first_label_share": (kept, weight), "label_drift": (moved, seen_again)}
     return {name: total / base for name, (total, base) in signals.items() if base > 0}
+
+
+def _compare_with_the_others(ballot: Ballot) -> tuple[float, float]:
+    """The mean margin of a first vote without one of its responses, and what of it goes to that response's answer."""
+    weight = kept = 0.0
+    for key in ballot.keys:
+        votes = dict(ballot.votes) if key is None else {**ballot.votes, key: ballot.votes[key] - 1}
+        _, margin = compute_share_and_margin(votes, ballot.num_voters - 1)
+        weight += margin
+        kept += margin * (key is not None and key == elect(ballot.problem_id, votes))
+    return weight / len(ballot.keys), kept / len(ballot.keys)
