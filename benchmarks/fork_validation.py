@@ -117,7 +117,7 @@ def _frame(tables: str, out: Path) -> str:
 Command: `python benchmarks/fork_validation.py {out}`. {NUM_PROBLEMS} held-out problems a family, {NUM_RESPONSES}
 responses each, {NUM_TOKENS} tokens tried, equally many from each tenth by entropy; {NUM_REPEATS} continuations with the
 token resampled and as many with it kept. A token decides if at least half of the former change the answer; precision
-and recall are of those tokens, and shares hold for the tokens tried. Versions and every trial: [forks.json](forks.json).
+and recall are of those tokens, and shares hold for the tokens tried. [forks.json](forks.json) has versions and trials.
 
 {said}{tables}
 
