@@ -109,7 +109,7 @@ def compare_overhead(model: ModelShape, batch: BatchShape, *, goal: float, round
 
 
 def compare_generation(
-    model: ModelShape, *, goal: float, rounds: int, new_tokens: int, prompt_length: int = 400
+    model: ModelShape, *, goal: float, rounds: int, warmups: int, new_tokens: int, prompt_length: int = 400
 ) -> Outcome:
     """16 prompts with 8 samples each, no end token: the same number of tokens on both sides."""
     plain, shared = build_model(model).eval(), build_model(model).eval()
@@ -123,7 +123,7 @@ def compare_generation(
         for name, side in (("generate", plain), ("spine", shared))
     }
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
-    return _outcome(name, alternate(runs, rounds), ("generate", "spine"), goal)
+    return _outcome(name, alternate(runs, rounds, warmups), ("generate", "spine"), goal)
 
 
 def compare_steps(name: str, task: Task, *, goal: float, rounds: int, steps: int) -> Outcome:

@@ -41,7 +41,7 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
         raise ConfigError(f"size={size!r}: must be one of {', '.join(SIZES)}")
     model = SIZES[size]
     _claim(out / OUTCOMES_FILE)
-    rounds, steps, console = (2, 2, Console(width=120)) if quick else (5, 4, Console(width=120))
+    rounds, console = (2 if quick else 5), Console(width=120)
     outcomes: list[Outcome] = []
     table_title = f"SPINE {__version__} beside TRL {version('trl')}, {rounds} rounds in alternation"
 
@@ -50,20 +50,23 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
         console.print(f"{outcome.name}: {outcome.ratio:.2f}", highlight=False)
 
     rate, sides = measure_matmul_rate(), ("trl", "spine")
-    batches = {name: replace(batch, prompts=1 if quick else batch.prompts) for name, (batch, _) in RATIOS.items()}
+    batch_prompts = 1 if quick else 2
+    batches = {name: replace(batch, prompts=batch_prompts) for name, (batch, _) in RATIOS.items()}
     for name, (_, goal) in RATIOS.items():
         title = f"update, prompt:response {name}"
         add(cases.compare_update(title, model, batches[name], goal=goal, rounds=rounds, sides=sides))
     share = count_update_flops(model, batches["4:1"]) / rate / outcomes[0].after
-    visual, batch = replace(model, image_tokens=64), BatchShape(prompt_length=100, response_length=40)
+    visual, batch = replace(model, image_tokens=64), BatchShape(batch_prompts, prompt_length=100, response_length=40)
     title = "update with images, 64 patches"
     add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=sides))
     title, pair = "update with frozen vision, 64 patches, unshared", ("unshared", "spine")
     add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=pair, freeze_vision=True))
-    add(cases.compare_steps("whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7, rounds=rounds, steps=steps))
-    add(cases.compare_steps("whole step, visual test bed, 16 x 8", VQA, goal=2.5, rounds=rounds, steps=steps))
+    for title, task, goal in (("arithmetic lab", ARITHMETIC, 1.7), ("visual test bed", VQA, 2.5)):
+        length = {"rounds": 1, "steps": 2} if quick else {"rounds": rounds, "steps": 4}
+        add(cases.compare_steps(f"whole step, {title}, 16 x 8", task, goal=goal, **length))
     add(cases.compare_memory(model, batches["4:1"], goal=0.6, rounds=1 if quick else 3))
-    add(cases.compare_generation(model, goal=1.5, rounds=1 if quick else 3, new_tokens=50 if quick else 100))
+    length = {"rounds": 1, "warmups": 0, "new_tokens": 20} if quick else {"rounds": 3, "warmups": 1, "new_tokens": 100}
+    add(cases.compare_generation(model, goal=1.5, **length))
     add(cases.compare_overhead(model, batches["1:1"], goal=1.03, rounds=rounds))
     console.print(build_table(outcomes, table_title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
