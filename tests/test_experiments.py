@@ -162,6 +162,9 @@ def make_metrics(value, **more):
     return {**metrics, "response_length": 40, "entropy": 0.1, **more}
 
 
+SECONDS = {f"seconds/{phase}": [0.1, 0.3] for phase in ("generate", "vote", "forward", "backward", "optimise")}
+
+
 def make_record(cell, values=(0.2, 0.4), every=2, steps=None):
     """As a run leaves it; Pass@1 after so many steps is as given, everywhere."""
     curve = [
@@ -176,7 +179,7 @@ def make_record(cell, values=(0.2, 0.4), every=2, steps=None):
         "seed": cell.seed,
         "settings": cell.settings,
         "curve": curve,
-        "steps": steps or {"step": [1, 2], "vote/majority_ratio": [0.4, 0.5]},
+        "steps": steps or {"step": [1, 2], "vote/majority_ratio": [0.4, 0.5], **SECONDS},
         "lengths": {"start": {"40": 9, "60": 1}, "end": {"40": 10}},
         "tokens": {"start": counts, "end": counts},
         "seconds": {"all": 36.0, "adaptation": 20.0},
@@ -414,7 +417,7 @@ def test_tidy_rows():
 
 
 def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
-    sections = ("arms", "curves", "lengths", "entropies", "map", "transfer", "monitor")
+    sections = ("arms", "curves", "lengths", "entropies", "phases", "map", "transfer", "monitor")
     experiment = make_experiment(axes={"learning_rate": (1e-4, 1e-3)}, sections=sections, seeds=(0, 1))
     finals = {(arm, rate, seed): (0.2, 0.4) for arm in experiment.arms for rate in (1e-4, 1e-3) for seed in (0, 1)}
     del finals["spine", 1e-3, 1]
@@ -427,6 +430,7 @@ def test_the_page_is_made_from_the_cells_and_keeps_findings(tmp_path):
     assert "| `<b>\\|\\x60` | 4 | 25% | 0.500 |" in page  # of the last group, which has one seed
     assert "| ttrl | 1.000 ± 0.000 | 0.000 ± 0.000 | 2 |" in page  # the map: both rates, both seeds
     assert "| spine | 1.000 | 0.000 | 1 |" in page
+    assert "| ttrl, learning_rate 0.0001 | 0.200 | 0.200 | 0.200 | 0.200 | 0.200 | 1.000 |" in page
     for name in ("arms", "curves", "lengths", "entropies", "map"):
         assert f"({name}-arithmetic.png)" in page
         assert (tmp_path / f"{name}-arithmetic.png").stat().st_size > 5000

@@ -1,7 +1,8 @@
-"""The parts of a page that an experiment asks for: arms, curves, lengths, entropies, the map, transfer, the monitor."""
+"""The parts of a page that an experiment asks for: arms, curves, lengths, entropies, phases, the map, and so on."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from spine_rl.experiments import plots, stability
@@ -12,6 +13,7 @@ from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.tables import Group, estimate
 from spine_rl.experiments.tables import to_json as estimate_to_json
 
+PHASES = ("generate", "vote", "forward", "backward", "optimise")
 _LEAST_SHARE = 0.001  # of the tokens, for a token to stand in the table
 
 Section = Callable[[Experiment, str, Sequence[Group], Path], list[str]]
@@ -162,12 +164,27 @@ def _map(experiment: Experiment, task: str, groups: Sequence[Group], folder: Pat
     ]
 
 
+def _phases(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
+    """Medians over steps and seeds, of runs that log them."""
+    rows = []
+    for group in groups:
+        steps = [record["steps"] for record in group.records.values()]
+        seconds = [[value for columns in steps for value in columns.get(f"seconds/{name}", [])] for name in PHASES]
+        if all(seconds):
+            medians = [median(values) for values in seconds]
+            rows.append([group.label, *(f"{value:.3f}" for value in (*medians, sum(medians)))])
+    if not rows:
+        return []
+    return [f"## {task}: seconds a step, by phase", render_table(["", *PHASES, "together"], rows)]
+
+
 _SECTIONS: dict[str, Section] = {
     "map": _map,
     "arms": _arms,
     "curves": _curves,
     "lengths": _lengths,
     "entropies": _entropies,
+    "phases": _phases,
 }
 
 

@@ -38,7 +38,7 @@ from spine_rl.experiments.yaml_file import (
 )
 
 READY = Path(__file__).parent / "ready"
-SECTIONS = ("arms", "curves", "lengths", "entropies", "map", "transfer", "monitor")
+SECTIONS = ("arms", "curves", "lengths", "entropies", "phases", "map", "transfer", "monitor")
 PROBLEM_SETS = ("adapt", "held_out")
 
 Fields = Mapping[str, Any]
