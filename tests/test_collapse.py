@@ -69,13 +69,13 @@ def test_a_signal_that_was_not_logged_is_silent_and_one_bad_step_is_no_alarm():
 
 
 def test_the_best_checkpoint_is_before_an_alarm_and_agrees_most_with_the_first_votes():
-    rows = make_rows(steps=20)
-    for row in rows:  # rises to step 10 and falls to an alarm at 18: its window's mean is 0.12 below the best
-        row["vote/first_label_share"] = 0.5 + 0.02 * min(row["step"], 20 - row["step"])
+    rows = make_rows(steps=30)
+    for row in rows:  # rises to step 15 and falls to an alarm at 26: its window's mean is 0.11 below the best
+        row["vote/first_label_share"] = 0.5 + 0.02 * min(row["step"], 30 - row["step"])
     verdicts = judge_run(rows)
-    assert next(verdict.step for verdict in verdicts if verdict.alarms) == 19
-    assert choose_checkpoint(verdicts, [0, 5, 10, 12, 15, 20]) == 12  # a window of 5 ends at 12, about the top
-    assert choose_checkpoint(verdicts, [0, 20]) == 0
+    assert next(verdict.step for verdict in verdicts if verdict.alarms) == 26
+    assert choose_checkpoint(verdicts, [0, 5, 10, 18, 22, 30]) == 18  # a window of 8 ends at 18, about the top
+    assert choose_checkpoint(verdicts, [0, 30]) == 0
     silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 9)])
     assert choose_checkpoint(silent, [0, 4, 8]) == 8
 
@@ -96,7 +96,7 @@ def test_detections_and_false_alarms():
     bad, good = make_rows(**{"vote/label_drift": 0.9}), make_rows()
     judged = judge_monitor([(bad, [0.5, 0.1]), (bad, [0.5, 0.6]), (good, [0.5, 0.3]), (good, [0.5, 0.45])])
     assert (judged.num_collapsed, judged.num_detected, judged.num_sound, judged.num_false_alarms) == (2, 1, 2, 1)
-    assert judged.first_alarms == (13,)  # drift from step 11 on, the median of five from 13
+    assert judged.first_alarms == (15,)  # drift from step 11 on, the median of eight from 15
 
 
 def test_first_labels_are_remembered_with_their_margin():
@@ -213,9 +213,9 @@ def read_best(folder):
 def test_a_resumed_run_goes_on_with_its_signals(tmp_path):
     rows = make_rows(**{"response_length/mean": 20.0})  # an alarm needs the start, which a resumed run has behind it
     whole, broken = run_guard(tmp_path / "a", rows), run_guard(tmp_path / "b", rows[12:], history=rows[:12])
-    assert whole[1] == 13
+    assert whole[1] == 15
     assert broken == whole
-    assert "step 13: this looks like a collapse: responses have 20 tokens, 50 at the start; stopping" in whole[0][0]
+    assert "step 15: this looks like a collapse: responses have 20 tokens, 50 at the start; stopping" in whole[0][0]
     assert run_guard(tmp_path / "c", rows[12:])[0] == []  # what starting anew would have seen
 
 

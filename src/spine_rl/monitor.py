@@ -34,9 +34,9 @@ class Thresholds:
     """
 
     start_steps: int = 3
-    window: int = 5
+    window: int = 8
     share_fall: float = 0.1
-    label_drift: float = 0.5
+    label_drift: float = 0.6
     length_low: float = 0.5
     length_high: float = 2.0
     consensus_rise: float = 0.2
