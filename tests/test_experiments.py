@@ -532,13 +532,15 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
             run["steps"]["vote/first_label_share"] = [0.5] * 40
         write_record(tmp_path / "one" / "cells" / f"{index}.json", run)
     (tmp_path / "one" / "results.md").touch()
+    write_record(tmp_path / "two" / "cells" / "0.json", runs[0] | {"run_as": "one: 0"})
     script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
     monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")
     # the third has too few signals; of the first, which is found, step 10 before the alarm is kept: 0.2 are lost
     expected = "2 | 1 | 1 | 1 | 0 | 1 (50%) | 1 (50%) | 0.100 | 0.100 |"
     lines = capsys.readouterr().out.splitlines()[2:]
-    assert lines == [f"| {name} | {expected}" for name in ("one", "all")]
+    reused = "| two | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.200 | 0.200 |"
+    assert lines == [f"| one | {expected}", reused, f"| all, each run once | {expected}"]
 
 
 def test_logged_steps_survive_as_columns():
