@@ -19,7 +19,7 @@ from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
 from spine_rl.report import Run, build_report
 
-DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (40, 3e-4)}  # task → steps and learning rate
+DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (60, 2e-4)}  # task → steps and learning rate
 EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task → within docs/results
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
