@@ -75,7 +75,7 @@ def plot(outcomes: Mapping[str, ForkValidation], out: Path) -> None:
             mean, low, high = zip(*estimates, strict=True)
             (line,) = axis.plot(entropies, mean, marker="o", markersize=3, label=label)
             axis.fill_between(entropies, low, high, alpha=0.2, color=line.get_color())
-        axis.set(title=name, xlabel="entropy, nats", ylim=(0, 1))
+        axis.set(title=name, xlabel="entropy, nats", xscale="log", ylim=(0, 1))
     axes[0].set_ylabel("share of changed answers")
     axes[0].legend(frameon=False)
     for suffix in ("png", "svg"):

@@ -1,9 +1,11 @@
 """Inspect: token scores, the page with hostile responses in a browser, and the test of forks on a known case."""
 
 import html
+import importlib.util
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -170,3 +172,23 @@ def test_rollouts_keep_their_order():
         len(scores.entropies) == len(response.token_ids)
         for scores, response in zip(drawn.all_scores, drawn.all_responses, strict=True)
     )
+
+
+def test_the_labs_families_are_validated_by_a_script(tmp_path, monkeypatch):
+    path = Path(__file__).parents[1] / "benchmarks" / "fork_validation.py"
+    spec = importlib.util.spec_from_file_location("fork_validation", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    families, small = ("arithmetic", "choice"), {"PROBLEMS": 2, "RESPONSES": 4, "TOKENS": 20, "REPEATS": 2}
+    monkeypatch.setattr(script, "FAMILIES", families)
+    for name, value in small.items():
+        monkeypatch.setattr(script, f"NUM_{name}", value)
+    monkeypatch.setattr("sys.argv", ["fork_validation.py", str(tmp_path)])
+    (tmp_path / "findings.md").write_text("Read **this**.\n")
+    script.main()
+    outcome = json.loads((tmp_path / "forks.json").read_text())
+    assert [len(outcome[name]["trials"]) for name in families] == [20, 20]
+    page = (tmp_path / "results.md").read_text()
+    assert "Read **this**." in page
+    assert page.count("| arithmetic |") == 11  # the scores and ten tenths
+    assert (tmp_path / "forks.png").stat().st_size > 5000

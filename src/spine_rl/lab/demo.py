@@ -24,15 +24,9 @@ EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task 
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
 SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
-REPORTED = (
-    "greedy_pass@1",
-    f"mean@{NUM_SAMPLES}",
-    f"maj@{NUM_SAMPLES}",
-    "majority_ratio",
-    "response_length",
-    *(f"response_length_p{percentile}" for percentile in PERCENTILES),
-    "entropy",
-)
+SHARES = ("greedy_pass@1", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "majority_ratio")
+LENGTH_PERCENTILES = tuple(f"response_length_p{percentile}" for percentile in PERCENTILES)
+REPORTED = (*SHARES, "response_length", *LENGTH_PERCENTILES, "entropy")
 
 
 @dataclass(frozen=True)
@@ -117,12 +111,15 @@ def summarize(runs: dict[str, LabRun], settings: DemoSettings) -> dict[str, Any]
 
 def build_table(summary: dict[str, Any]) -> Table:
     """The base model and every adapted one, a row each."""
-    table = Table("", *(name.removeprefix("response_").replace("_", " ") for name in REPORTED))
+    headings = ("greedy", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "share", "length", "p10-50-90", "entropy")
+    table = Table("", *headings, title=f"Pass@1, majority share, response length and entropy, task {summary['task']}")
     methods = summary["methods"]
     rows = {"no adaptation": next(iter(methods.values()))["before"]}
     rows |= {method: outcome["after"] for method, outcome in methods.items()}
     for label, state in rows.items():
-        table.add_row(label, *(f"{state[name]:.{1 if 'length' in name else 3}f}" for name in REPORTED))
+        spread = "-".join(f"{state[name]:.0f}" for name in LENGTH_PERCENTILES)
+        figures = [f"{state[name]:.3f}" for name in SHARES]
+        table.add_row(label, *figures, f"{state['response_length']:.1f}", spread, f"{state['entropy']:.3f}")
     return table
 
 

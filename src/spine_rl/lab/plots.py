@@ -61,7 +61,7 @@ def _plot_lengths(runs: Mapping[str, LabRun], figure: SubFigure) -> None:
         axis.axvline(fmean(values), color="black", lw=1, ls=":")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-    axes[0].set_title("share of responses by length; dotted: mean")
+    axes[0].set_title("share of responses (dotted: mean length)", fontsize=10)
     axes[-1].set_xlabel("response length (tokens)")
 
 
