@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 
+from spine_rl.bench import cases
 from spine_rl.bench.cases import Outcome, compare_update
 from spine_rl.bench.floor import count_update_flops
 from spine_rl.bench.growth import Point, fit_exponent, plot_growth, summarize_growth
 from spine_rl.bench.measure import alternate
 from spine_rl.bench.memory import measure_peak
+from spine_rl.bench.run import run_bench
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.bench.sides import build_trainer, majority_vote, run_update
 
@@ -135,6 +137,25 @@ def test_an_earlier_result_is_kept(tmp_path, spine):
     status, _, error = spine("bench", "--size", "huge", "--out", tmp_path / "new")
     assert status == 2
     assert "7m" in error
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, quick):
+    asked = []
+
+    def pretend(name):
+        return lambda *given, **options: asked.append((name, given, options)) or Outcome(name, [2.0], 1.5, 4.0, 2.0)
+
+    for name in ("compare_update", "compare_steps", "compare_memory", "compare_generation", "compare_overhead"):
+        monkeypatch.setattr(cases, name, pretend(name))
+    outcomes = run_bench(tmp_path, quick=quick)
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert [outcome["name"] for outcome in record["outcomes"]] == [outcome.name for outcome in outcomes]
+    assert len(outcomes) == 10
+    assert record["quick"] == quick
+    batches = [part for _, given, _ in asked for part in given if isinstance(part, BatchShape)]
+    assert {batch.prompts for batch in batches} == {1 if quick else 2}
+    assert capsys.readouterr().out.count("2.00") >= 20  # as it ends, and in the table
 
 
 def test_random_models_are_seeded():

@@ -4,7 +4,9 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from spine_rl import __version__
 from spine_rl.bench import cases, growth
 from spine_rl.bench.cases import RATIOS, Outcome
 from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
-from spine_rl.bench.shapes import SIZES, BatchShape
+from spine_rl.bench.shapes import SIZES, BatchShape, ModelShape
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.lab.tasks import ARITHMETIC, VQA
 
@@ -31,7 +33,7 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
     Args:
         out: New folder for `bench.json`.
         size: Of the random model, one of `spine_rl.bench.shapes.SIZES`.
-        quick: Fewer rounds, at most three minutes on two cores.
+        quick: Less of everything, about three minutes on two cores.
 
     Raises:
         ConfigError: An unknown size.
@@ -39,41 +41,82 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
     """
     if size not in SIZES:
         raise ConfigError(f"size={size!r}: must be one of {', '.join(SIZES)}")
-    model = SIZES[size]
+    model, effort = SIZES[size], QUICK if quick else FULL
     _claim(out / OUTCOMES_FILE)
-    rounds, console = (2 if quick else 5), Console(width=120)
+    console, rate = Console(width=120), measure_matmul_rate()
     outcomes: list[Outcome] = []
-    table_title = f"SPINE {__version__} beside TRL {version('trl')}, {rounds} rounds in alternation"
-
-    def add(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        console.print(f"{outcome.name}: {outcome.ratio:.2f}", highlight=False)
-
-    rate, sides = measure_matmul_rate(), ("trl", "spine")
-    batch_prompts = 1 if quick else 2
-    batches = {name: replace(batch, prompts=batch_prompts) for name, (batch, _) in RATIOS.items()}
-    for name, (_, goal) in RATIOS.items():
-        title = f"update, prompt:response {name}"
-        add(cases.compare_update(title, model, batches[name], goal=goal, rounds=rounds, sides=sides))
-    share = count_update_flops(model, batches["4:1"]) / rate / outcomes[0].after
-    visual, batch = replace(model, image_tokens=64), BatchShape(batch_prompts, prompt_length=100, response_length=40)
-    title = "update with images, 64 patches"
-    add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=sides))
-    title, pair = "update with frozen vision, 64 patches, unshared", ("unshared", "spine")
-    add(cases.compare_update(title, visual, batch, goal=None, rounds=rounds, sides=pair, freeze_vision=True))
-    for title, task, goal in (("arithmetic lab", ARITHMETIC, 1.7), ("visual test bed", VQA, 2.5)):
-        length = {"rounds": 1, "steps": 2} if quick else {"rounds": rounds, "steps": 4}
-        add(cases.compare_steps(f"whole step, {title}, 16 x 8", task, goal=goal, **length))
-    add(cases.compare_memory(model, batches["4:1"], goal=0.6, rounds=1 if quick else 3))
-    length = {"rounds": 1, "warmups": 0, "new_tokens": 20} if quick else {"rounds": 3, "warmups": 1, "new_tokens": 100}
-    add(cases.compare_generation(model, goal=1.5, **length))
-    add(cases.compare_overhead(model, batches["1:1"], goal=1.03, rounds=rounds))
-    console.print(build_table(outcomes, table_title))
+    for run_case in list_cases(model, effort):
+        outcomes.append(run_case())
+        console.print(f"{outcomes[-1].name}: {outcomes[-1].ratio:.2f}", highlight=False)
+    share = count_update_flops(model, effort.shape("4:1")) / rate / outcomes[0].after
+    title = f"SPINE {__version__} beside TRL {version('trl')}, {effort.rounds} rounds in alternation"
+    console.print(build_table(outcomes, title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
     record = {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
-    record |= {"size": size, "rounds": rounds, "quick": quick}
+    record |= {"size": size, "rounds": effort.rounds, "quick": quick}
     _write(out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share})
     return outcomes
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is run of each case; a round is a turn of every side.
+
+    Attributes:
+        rounds: Of updates.
+        prompts: Of an update's batch.
+        step_rounds: Of whole steps.
+        steps: In a row, in a round of those.
+        memory_rounds: Of peak memory.
+        generation: Rounds, turns before them that are not counted, and tokens of generation.
+    """
+
+    rounds: int
+    prompts: int
+    step_rounds: int
+    steps: int
+    memory_rounds: int
+    generation: Mapping[str, int]
+
+    def shape(self, ratio: str) -> BatchShape:
+        """The batch of a ratio of prompt to response."""
+        return replace(RATIOS[ratio][0], prompts=self.prompts)
+
+
+FULL = Effort(5, 2, 5, 4, 3, {"rounds": 3, "warmups": 1, "new_tokens": 100})
+QUICK = Effort(2, 1, 1, 2, 1, {"rounds": 1, "warmups": 0, "new_tokens": 20})
+
+
+def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]:
+    """The cases in their order, not yet run; the update at 4:1 is the first."""
+    rounds, sides = effort.rounds, ("trl", "spine")
+    visual, pictures = (
+        replace(model, image_tokens=64),
+        BatchShape(effort.prompts, prompt_length=100, response_length=40),
+    )
+    update = partial(cases.compare_update, rounds=rounds)
+    step = partial(cases.compare_steps, rounds=effort.step_rounds, steps=effort.steps)
+    return [
+        *(
+            partial(update, f"update, prompt:response {ratio}", model, effort.shape(ratio), goal=goal, sides=sides)
+            for ratio, (_, goal) in RATIOS.items()
+        ),
+        partial(update, "update with images, 64 patches", visual, pictures, goal=None, sides=sides),
+        partial(
+            update,
+            "update with frozen vision, 64 patches, unshared",
+            visual,
+            pictures,
+            goal=None,
+            sides=("unshared", "spine"),
+            freeze_vision=True,
+        ),
+        partial(step, "whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7),
+        partial(step, "whole step, visual test bed, 16 x 8", VQA, goal=2.5),
+        partial(cases.compare_memory, model, effort.shape("4:1"), goal=0.6, rounds=effort.memory_rounds),
+        partial(cases.compare_generation, model, goal=1.5, **effort.generation),
+        partial(cases.compare_overhead, model, effort.shape("1:1"), goal=1.03, rounds=rounds),
+    ]
 
 
 def run_growth(out: Path, *, rounds: int = 3) -> None:

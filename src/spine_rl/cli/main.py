@@ -83,7 +83,7 @@ def demo(
 @app.command()
 def bench(
     out: Annotated[Path, typer.Option(help="Folder for bench.json, growth.json and growth.png.")] = Path("runs/bench"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: at most 3 minutes on 2 cores.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Less of everything: about 3 minutes on 2 cores.")] = False,
     size: Annotated[str, typer.Option(help="Random model: 7m, qwen2.5-0.5b or qwen2.5-1.5b.")] = "7m",
     growth: Annotated[
         bool, typer.Option("--growth", help="Instead: growth with G, lengths, vocabulary, parameters.")
