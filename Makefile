@@ -30,7 +30,7 @@ format: $(STAMP)
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
-bench: $(STAMP)  ## SPINE beside TRL, in about three minutes
+bench: $(STAMP)  ## SPINE beside TRL, in three to four minutes
 	HF_HUB_OFFLINE=1 $(RUN)/spine bench --quick --out runs/bench-$(shell date +%Y%m%d-%H%M%S)
 
 docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
