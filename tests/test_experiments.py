@@ -508,15 +508,15 @@ def make_run(scores, drift_from=None, steps=40):
 
 
 def test_the_kept_step_is_the_last_evaluated_one_before_the_alarm():
-    # five steps' median: drift from step 22 on is an alarm at step 24, after the evaluation at step 20
+    # eight steps' median: drift from step 22 on is an alarm at step 26, after the evaluation at step 20
     choice = choose_step(make_run((0.3, 0.5, 0.6, 0.2, 0.1), drift_from=22), "adapt")
-    assert (choice.alarm, choice.step, choice.start, choice.chosen) == (24, 20, 0.3, 0.6)
+    assert (choice.alarm, choice.step, choice.start, choice.chosen) == (26, 20, 0.3, 0.6)
     assert (choice.last, choice.best) == (0.1, 0.6)
     assert choice.is_safe
     assert choice.is_near_best
     silent = choose_step(make_run((0.3, 0.5, 0.6, 0.2, 0.1)), "adapt")
     assert (silent.alarm, silent.step, silent.chosen, silent.is_safe) == (None, 40, 0.1, False)
-    early = choose_step(make_run((0.3, 0.28, 0.5, 0.5, 0.5), drift_from=18), "adapt")
+    early = choose_step(make_run((0.3, 0.28, 0.5, 0.5, 0.5), drift_from=16), "adapt")
     assert (early.alarm, early.step, early.is_safe, early.is_near_best) == (20, 10, True, False)
 
 
