@@ -8,13 +8,12 @@ that `keep_best=label-free` would have kept among the evaluated ones; losses are
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from spine_rl.experiments.markdown import render_table
 from spine_rl.experiments.monitoring import choose_step, judge_records, list_judged
-from spine_rl.experiments.records import Record
+from spine_rl.experiments.records import Record, read_record
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]
@@ -22,7 +21,7 @@ HEADS += ["loss of the kept step", "loss of the last step"]
 
 def load_folder(folder: Path) -> list[Record]:
     """The label-free runs of an experiment that have every signal logged."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("cells/*.json"))]
+    records = [read_record(path) for path in sorted(folder.glob("cells/*.json"))]
     return list_judged([record for record in records if "vote/first_label_share" in record.get("steps", {})])
 
 

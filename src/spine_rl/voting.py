@@ -99,7 +99,7 @@ def hold_vote(
     label = decide(problem_id, votes, _add([*votes.values(), abstentions]), rule)
 
     def label_for(key: str, weight: float) -> Key:
-        return elect(problem_id, {**votes, key: votes[key] - weight}) if rule.leave_one_out else label
+        return elect(problem_id, leave_out(votes, key, weight)) if rule.leave_one_out else label
 
     rewards = [
         float(label is not None and key is not None and key == label_for(key, weight))
@@ -115,6 +115,11 @@ def count_votes(keys: Iterable[Key], weights: Iterable[float]) -> dict[str, floa
         if key is not None:
             by_key[key].append(weight)
     return {key: _add(terms) for key, terms in by_key.items()}
+
+
+def leave_out(votes: Mapping[str, float], key: str, weight: float = 1) -> dict[str, float]:
+    """The votes without one response's."""
+    return {**votes, key: votes[key] - weight}
 
 
 def _add(terms: Iterable[float]) -> float:

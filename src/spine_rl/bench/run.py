@@ -90,10 +90,8 @@ QUICK = Effort(2, 1, 1, 2, 1, {"rounds": 1, "warmups": 0, "new_tokens": 20})
 def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]:
     """The cases in their order, not yet run; the update at 4:1 is the first."""
     rounds, sides = effort.rounds, ("trl", "spine")
-    visual, pictures = (
-        replace(model, image_tokens=64),
-        BatchShape(effort.prompts, prompt_length=100, response_length=40),
-    )
+    visual = replace(model, image_tokens=64)
+    pictures = BatchShape(effort.prompts, prompt_length=100, response_length=40)
     update = partial(cases.compare_update, rounds=rounds)
     step = partial(cases.compare_steps, rounds=effort.step_rounds, steps=effort.steps)
     return [

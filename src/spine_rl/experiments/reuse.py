@@ -22,11 +22,10 @@ def reuse_finished(cells: Iterable[Cell], folder: Path, sources: Sequence[Path])
         RunFolderError: A source has no cells.
         DataError: A source's cell cannot be read.
     """
-    finished = {
-        _identify(record["settings"], record.get("seed")): (path, record)
-        for source in sources
-        for path, record in ((path, read_record(path)) for path in _list_cells(source))
-    }
+    finished = {}
+    for path in (path for source in sources for path in _list_cells(source)):
+        record = read_record(path)
+        finished[_identify(record["settings"], record.get("seed"))] = path, record
     for cell in cells:
         path, key = find_cell_path(folder, cell), _identify(cell.settings, cell.seed)
         if key in finished and not path.exists():

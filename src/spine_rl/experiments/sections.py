@@ -12,8 +12,8 @@ from spine_rl.experiments.records import Record
 from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.tables import Group, estimate
 from spine_rl.experiments.tables import to_json as estimate_to_json
+from spine_rl.report.panels import PHASES
 
-PHASES = ("generate", "vote", "forward", "backward", "optimise")
 _LEAST_SHARE = 0.001  # of the tokens, for a token to stand in the table
 
 Section = Callable[[Experiment, str, Sequence[Group], Path], list[str]]

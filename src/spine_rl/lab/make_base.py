@@ -8,7 +8,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from spine_rl.evaluation import evaluate
 from spine_rl.lab.adapt import evaluation_decoding
 from spine_rl.lab.families.arithmetic import draw_chain, write_solution
-from spine_rl.lab.families.family import detect_style, find_split
+from spine_rl.lab.families.family import detect_style, draw_from_split
 from spine_rl.lab.tasks import ARITHMETIC, Task
 from spine_rl.lab.teach import Recipe, draw_style, teach
 from spine_rl.lab.tokenizer import build_tokenizer
@@ -85,10 +85,8 @@ def draw_num_operations(rng: random.Random) -> int:
 
 
 def _draw_example(rng: random.Random) -> tuple[str, str]:
-    while True:
-        chain = draw_chain(rng, draw_num_operations(rng))
-        if find_split(chain.key) == "train":
-            return chain.prompt, write_solution(chain, draw_style(rng), rng)
+    chain = draw_from_split(lambda rng: draw_chain(rng, draw_num_operations(rng)), "train", rng)
+    return chain.prompt, write_solution(chain, draw_style(rng), rng)
 
 
 def measure_quality(
@@ -118,31 +116,50 @@ def check_quality(quality: Mapping[str, float], marks: Marks = Marks()) -> None:
         raise ValueError(f"the base model misses {'; '.join(failed)}: {quality}")
 
 
-def log_recipe(recipe: Recipe, seconds: float) -> dict[str, Any]:
-    """What `quality.json` says of how a base was made."""
-    return {"steps": recipe.steps, "seed": recipe.seed, "seconds": round(seconds), **list_versions()}
+def make_base(
+    description: str | None,
+    train: Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]],
+    recipe: Mapping[str, Any],
+    marks: Mapping[Task, Marks | None],
+) -> None:
+    """What each maker's command does: trains a base into the folder `--out` names, measures and judges it.
 
+    Args:
+        description: The maker's docstring.
+        train: Makes the model, and its tokenizer or processor.
+        recipe: What `quality.json` says of how.
+        marks: Tasks it is measured on; None where nothing is asserted.
 
-def list_versions() -> dict[str, str]:
-    """Of what a base was made with."""
-    return {"torch": torch.__version__, "transformers": version("transformers")}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    Raises:
+        ValueError: It misses a mark; what was made is written all the same.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="new folder for the model")
     out = parser.parse_args().out
     out.mkdir(parents=True)
-    started = time.perf_counter()
-    model, tokenizer = train_base()
-    seconds = time.perf_counter() - started
+    started, started_cpu = time.perf_counter(), time.process_time()
+    model, processing_class = train()
+    log: dict[str, Any] = {
+        **recipe,
+        "seconds": round(time.perf_counter() - started),
+        "cpu_seconds": round(time.process_time() - started_cpu),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+    }
     model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    quality = measure_quality(ARITHMETIC, model, tokenizer)
-    log = log_recipe(RECIPE, seconds) | {"adaptation_problems": quality}
+    processing_class.save_pretrained(out)
+    qualities = {task.name: measure_quality(task, model, processing_class) for task in marks}
+    log |= {"tasks": qualities} if len(qualities) > 1 else {"adaptation_problems": next(iter(qualities.values()))}
     (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
     print(json.dumps(log, indent=2))
-    check_quality(quality)
+    for task, asserted in marks.items():
+        if asserted is not None:
+            check_quality(qualities[task.name], asserted)
+
+
+def main() -> None:
+    make_base(__doc__, train_base, {"steps": RECIPE.steps, "seed": RECIPE.seed}, {ARITHMETIC: Marks()})
 
 
 if __name__ == "__main__":

@@ -5,22 +5,18 @@ chains, stories and multiple choice, 45 % of it careful. A second stage dwells o
 with the options is what is learned last.
 """
 
-import argparse
-import json
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from spine_rl.lab.families import arithmetic, choice, words
-from spine_rl.lab.families.family import LabProblem, Style, find_split
-from spine_rl.lab.make_base import Marks, check_quality, draw_num_operations, list_versions, measure_quality
+from spine_rl.lab.families.family import LabProblem, Style, draw_from_split
+from spine_rl.lab.make_base import Marks, draw_num_operations, make_base
 from spine_rl.lab.tasks import ARITHMETIC, TEXT_TASKS
 from spine_rl.lab.teach import Recipe, draw_style, teach
 from spine_rl.lab.tokenizer import build_tokenizer
@@ -84,10 +80,8 @@ STAGES = (
 def draw_example(shares: Mapping[str, float], rng: random.Random) -> tuple[str, str]:
     """A prompt of a mixture's `train` split, and its worked solution."""
     part = PARTS[rng.choices([*shares], [*shares.values()])[0]]
-    while True:
-        problem = part.draw(rng)
-        if find_split(problem.key) == "train":
-            return problem.prompt, part.write_solution(problem, draw_style(rng), rng)
+    problem = draw_from_split(part.draw, "train", rng)
+    return problem.prompt, part.write_solution(problem, draw_style(rng), rng)
 
 
 def grow_base(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -108,26 +102,8 @@ def train_text_base(stages: Sequence[Stage] = STAGES) -> tuple[PreTrainedModel, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the model")
-    out = parser.parse_args().out
-    out.mkdir(parents=True)
-    started, started_cpu = time.perf_counter(), time.process_time()
-    model, tokenizer = train_text_base()
-    log = {
-        "stages": [asdict(stage) for stage in STAGES],
-        "seconds": round(time.perf_counter() - started),
-        "cpu_seconds": round(time.process_time() - started_cpu),
-        "threads": torch.get_num_threads(),
-        **list_versions(),
-    }
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    log["tasks"] = {name: measure_quality(task, model, tokenizer) for name, task in TEXT_TASKS.items()}
-    (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
-    print(json.dumps(log, indent=2))
-    for name, marks in MARKS.items():
-        check_quality(log["tasks"][name], marks)
+    recipe = {"stages": [asdict(stage) for stage in STAGES]}
+    make_base(__doc__, train_text_base, recipe, {task: MARKS.get(name) for name, task in TEXT_TASKS.items()})
 
 
 if __name__ == "__main__":

@@ -5,13 +5,9 @@ CLIP tower that is taught to see; then both learn together, first to describe pi
 worked questions in both styles, 45 % careful and 55 % hasty, on pictures of which few rows hold shapes.
 """
 
-import argparse
-import json
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +17,7 @@ from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGener
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from spine_rl.lab.families.drawing import BACKGROUND, CELL, KINDS
-from spine_rl.lab.families.family import find_split
+from spine_rl.lab.families.family import draw_from_split
 from spine_rl.lab.families.shapes import (
     EASY,
     LESSON,
@@ -34,7 +30,7 @@ from spine_rl.lab.families.shapes import (
     write_lesson,
     write_solution,
 )
-from spine_rl.lab.make_base import check_quality, log_recipe, measure_quality
+from spine_rl.lab.make_base import Marks, make_base
 from spine_rl.lab.tasks import ARITHMETIC, VQA
 from spine_rl.lab.teach import Example, Recipe, collate, draw_style, fit, join_example, make_batches
 from spine_rl.lab.tokenizer import IMAGE, IMAGE_CHAT_TEMPLATE, build_tokenizer
@@ -203,10 +199,7 @@ def draw_example(processor: Any, stage: Stage, rng: random.Random) -> Example:
 
 def draw_training_problem(rng: random.Random, difficulty: Difficulty) -> ShapeProblem:
     """A problem of the `train` split."""
-    while True:
-        problem = draw_problem(rng, difficulty)
-        if find_split(problem.key) == "train":
-            return problem
+    return draw_from_split(lambda rng: draw_problem(rng, difficulty), "train", rng)
 
 
 def encode_images(processor: Any, images: list[Any]) -> torch.Tensor:
@@ -218,21 +211,8 @@ def encode_images(processor: Any, images: list[Any]) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the model")
-    out = parser.parse_args().out
-    out.mkdir(parents=True)
-    started, started_cpu = time.perf_counter(), time.process_time()
-    model, processor = train_visual_base()
-    log = log_recipe(STAGES[-1].recipe, time.perf_counter() - started)
-    log["steps"] = [SEEING.steps, *(stage.recipe.steps for stage in STAGES)]
-    log |= {"cpu_seconds": round(time.process_time() - started_cpu), "threads": torch.get_num_threads()}
-    model.save_pretrained(out)
-    processor.save_pretrained(out)
-    log["adaptation_problems"] = quality = measure_quality(VQA, model, processor)
-    (out / "quality.json").write_text(json.dumps(log, indent=2) + "\n")
-    print(json.dumps(log, indent=2))
-    check_quality(quality)
+    steps = [SEEING.steps, *(stage.recipe.steps for stage in STAGES)]
+    make_base(__doc__, train_visual_base, {"steps": steps, "seed": STAGES[-1].recipe.seed}, {VQA: Marks()})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Panel:
     bands: tuple[tuple[str, str], ...] = ()
 
 
+PHASES = ("generate", "vote", "forward", "backward", "optimise")  # of a step, in their order
 PANELS = (
     Panel("pass_at_1", "Pass@1 of the samples (gold, diagnosis only)", (("vote/pass@1", "Pass@1"),)),
     Panel("label_accuracy", "label accuracy (gold, diagnosis only)", (("vote/label_accuracy", "label accuracy"),)),
@@ -61,7 +62,7 @@ PANELS = (
     Panel(
         "seconds",
         "seconds a step, by phase",
-        tuple((f"seconds/{name}", name) for name in ("generate", "vote", "forward", "backward", "optimise")),
+        tuple((f"seconds/{name}", name) for name in PHASES),
     ),
     Panel("learning_rate", "learning rate", (("learning_rate", "learning rate"),)),
     Panel("memory", "peak memory (GiB)", (("memory/peak_gib", "memory"),)),

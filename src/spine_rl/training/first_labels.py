@@ -6,7 +6,7 @@ clear first votes later comes from the updates, not from the data.
 
 from collections.abc import Sequence
 
-from spine_rl.voting import Ballot, compute_share_and_margin, elect
+from spine_rl.voting import Ballot, compute_share_and_margin, elect, leave_out
 
 FirstLabels = dict[str, tuple[str, float]]  # problem id → its first pseudo-label, and the label's margin
 
@@ -46,7 +46,7 @@ def _compare_with_the_others(ballot: Ballot) -> tuple[float, float]:
     """The mean margin of a first vote without one of its responses, and what of it goes to that response's answer."""
     weight = kept = 0.0
     for key in ballot.keys:
-        votes = dict(ballot.votes) if key is None else {**ballot.votes, key: ballot.votes[key] - 1}
+        votes = ballot.votes if key is None else leave_out(ballot.votes, key)
         _, margin = compute_share_and_margin(votes, ballot.num_voters - 1)
         weight += margin
         kept += margin * (key is not None and key == elect(ballot.problem_id, votes))

@@ -62,13 +62,20 @@ def find_split(key: str) -> Split:
     return _HELD_OUT_BUCKETS.get(bucket, "train")
 
 
+def draw_from_split(draw: Callable[[random.Random], P], split: Split, rng: random.Random) -> P:
+    """The first problem drawn that belongs to a split."""
+    while True:
+        problem = draw(rng)
+        if find_split(problem.key) == split:
+            return problem
+
+
 def draw_distinct(draw: Callable[[random.Random], P], split: Split, num_problems: int, rng: random.Random) -> list[P]:
     """Distinct problems of one split; problems of different splits never coincide."""
     problems: dict[str, P] = {}
     while len(problems) < num_problems:
-        problem = draw(rng)
-        if find_split(problem.key) == split:
-            problems.setdefault(problem.key, problem)
+        problem = draw_from_split(draw, split, rng)
+        problems.setdefault(problem.key, problem)
     return list(problems.values())
 
 
