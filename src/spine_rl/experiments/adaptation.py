@@ -1,9 +1,11 @@
 """One cell: a fresh model adapted without labels, evaluated on the way, and everything about it in one record."""
 
+import json
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,18 @@ def _build_trainer(task: LoadedTask, config: SpineConfig) -> SpineTrainer:
     return trainer
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """Metrics of every problem set, and how many of the first set's samples have which length."""
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    lengths: Mapping[str, int]
+
+
+# What cells of one task, seed and decoding have in common, because they start from the same model; of this process.
+_starts: dict[str, _Evaluated] = {}
+
+
 class _Watch(TrainerCallback):
     """Evaluates before the first step, every so many steps, and after the last."""
 
@@ -101,31 +115,37 @@ class _Watch(TrainerCallback):
         self._task, self._config, self._settings, self._on_step = task, config, settings, on_step
         self.histograms = TokenHistograms(get_tokenizer(task.processing_class), last_step=settings["steps"])
         self.curve: list[dict[str, Any]] = []
-        self.lengths: dict[str, dict[str, int]] = {}
+        self.lengths: dict[str, Mapping[str, int]] = {}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self._evaluate(model, 0)
+        same = ("task", "evaluate_on", "num_problems", "num_samples")
+        decoding = (self._config.temperature, self._config.max_completion_length, self._config.seed)
+        key = json.dumps([*(self._settings[name] for name in same), *decoding])
+        if key not in _starts:
+            _starts[key] = self._evaluate(model)
+        self._keep(_starts[key], 0)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self._on_step(state.global_step)
         if state.global_step % self._settings["evaluate_every"] == 0 and state.global_step < state.max_steps:
-            self._evaluate(model, state.global_step)
+            self._keep(self._evaluate(model), state.global_step)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        self._evaluate(model, state.global_step)
+        self._keep(self._evaluate(model), state.global_step)
 
-    def _evaluate(self, model: Any, step: int) -> None:
+    def _keep(self, evaluated: _Evaluated, step: int) -> None:
+        self.curve.append({"step": step, **evaluated.metrics})
+        if step in (0, self._settings["steps"]):
+            self.lengths["end" if step else "start"] = evaluated.lengths
+
+    def _evaluate(self, model: Any) -> _Evaluated:
         evaluations = {name: self._evaluate_set(model, name) for name in self._task.evaluation_sets}
         metrics = {
             name: {metric: round_value(value, 4) for metric, value in evaluation.metrics.items()}
             for name, evaluation in evaluations.items()
         }
-        self.curve.append({"step": step, **metrics})
-        if step in (0, self._settings["steps"]):
-            lengths = Counter(
-                len(sample.token_ids) for row in next(iter(evaluations.values())).samples for sample in row
-            )
-            self.lengths["end" if step else "start"] = {str(length): lengths[length] for length in sorted(lengths)}
+        lengths = Counter(len(sample.token_ids) for row in next(iter(evaluations.values())).samples for sample in row)
+        return _Evaluated(metrics, {str(length): lengths[length] for length in sorted(lengths)})
 
     def _evaluate_set(self, model: Any, name: str) -> Evaluation:
         chosen, config = self._task.evaluation_sets[name], self._config
