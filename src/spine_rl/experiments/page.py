@@ -99,10 +99,11 @@ def _render_summary(experiment: Experiment, groups: Sequence[Group]) -> list[str
                 f"## {task}: after the last step, on {problem_set}",
                 _after_table(experiment, chosen, problem_set),
             ]
-        parts += [
-            f"## {task}: best evaluated step, and the fall from it, on {experiment.evaluate_on[0]}",
-            _fall_table(chosen, experiment.evaluate_on[0]),
-        ]
+        if experiment.evaluate_every < experiment.steps:
+            parts += [
+                f"## {task}: best evaluated step, and the fall from it, on {experiment.evaluate_on[0]}",
+                _fall_table(chosen, experiment.evaluate_on[0]),
+            ]
     return parts
 
 
