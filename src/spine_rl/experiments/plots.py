@@ -58,21 +58,36 @@ def _draw_curve(panel: Axes, group: Group, problem_set: str, metric: str, index:
 
 
 def draw_arms(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
-    """Pass@1 after the last step with 95 % intervals over seeds, a row a group; the dashed line is the start."""
-    figure, axes = make_grid(1, len(problem_sets), width=4.2, height=0.8 + 0.2 * len(groups))
+    """Pass@1 after the last step with 95 % intervals over seeds: a row an arm, a colour a point of the axes.
+
+    The dashed line is the start.
+    """
+    arms = list(dict.fromkeys(group.arm for group in groups))
+    points = list(dict.fromkeys(group.point for group in groups))
+    figure, axes = make_grid(1, len(problem_sets), width=4.6, height=1.2 + 0.25 * len(arms))
     for panel, problem_set in zip(axes[0], problem_sets, strict=True):
         start = [value for group in groups for value in group.values(problem_set, "pass@1", 0).values()]
         panel.axvline(sum(start) / len(start), color="#9aa3ad", ls="--", lw=1)
-        for row, group in enumerate(groups):
-            value = estimate([*group.values(problem_set, "pass@1").values()])
+        for index, point in enumerate(points):
+            chosen = [group for group in groups if group.point == point]
+            values = [estimate([*group.values(problem_set, "pass@1").values()]) for group in chosen]
+            offset = 0.3 * (index - (len(points) - 1) / 2) / len(points)
             panel.errorbar(
-                [value.mean], [row], xerr=[value.half or 0.0], fmt="o", ms=4, capsize=2, color=pick_colour(0)
-            )
-        labels = [plain(group.label) for group in groups] if problem_set == problem_sets[0] else [""] * len(groups)
-        panel.set_yticks(range(len(groups)), labels)
+                [value.mean for value in values],
+                [arms.index(group.arm) + offset for group in chosen],
+                xerr=[value.half or 0.0 for value in values],
+                fmt="o", ms=4, capsize=2, color=pick_colour(index), label=plain(_describe_point(point)),
+            )  # fmt: skip
+        panel.set_yticks(range(len(arms)), map(plain, arms) if problem_set == problem_sets[0] else [""] * len(arms))
         panel.invert_yaxis()
-        panel.set(title=plain(f"Pass@1, mean of samples, {problem_set}"), xlim=(-0.02, 1.02))
+        panel.set(title=plain(problem_set), xlabel="Pass@1, mean of samples", xlim=(-0.02, 1.02))
+    if points != [()]:
+        add_legend(figure, axes)
     return figure
+
+
+def _describe_point(point: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in point) or "as it is"
 
 
 def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> Figure:
