@@ -76,8 +76,30 @@ def test_the_best_checkpoint_is_before_an_alarm_and_agrees_most_with_the_first_v
     assert next(verdict.step for verdict in verdicts if verdict.alarms) == 26
     assert choose_checkpoint(verdicts, [0, 5, 10, 18, 22, 30]) == 18  # a window of 8 ends at 18, about the top
     assert choose_checkpoint(verdicts, [0, 30]) == 0
-    silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 9)])
-    assert choose_checkpoint(silent, [0, 4, 8]) == 8
+    silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 13)])
+    assert choose_checkpoint(silent, [0, 6, 12]) == 12
+    assert choose_checkpoint(silent, [0, 6]) == 0  # too early for a verdict
+
+
+def test_a_lucky_first_step_is_no_best_and_a_noisy_fall_no_alarm():
+    lucky = make_rows()
+    lucky[0]["vote/first_label_share"] = 1.0
+    assert all(verdict.healthy for verdict in judge_run(lucky))
+    verdicts = judge_run(lucky)
+    assert [verdict.early for verdict in verdicts] == [True] * 10 + [False] * 10
+    assert [verdict.first_label_share is None for verdict in verdicts] == [True] * 7 + [False] * 13
+    noisy = make_rows(steps=40)
+    for row in noisy[20:]:  # 0.11 lower, now 0.79, now nothing
+        row["vote/first_label_share"] = 0.79 if row["step"] % 2 else 0.0
+    assert all(verdict.healthy for verdict in judge_run(noisy))
+
+
+def test_a_checkpoint_must_be_as_good_as_the_start():
+    rows = make_rows(steps=40, **{"vote/first_label_share": 0.45})  # a fall too small for an alarm
+    verdicts = judge_run(rows)
+    assert all(verdict.healthy for verdict in verdicts)
+    assert choose_checkpoint(verdicts, [0, 30, 40]) == 0
+    assert choose_checkpoint(verdicts, [0, 15, 40]) == 15
 
 
 def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
@@ -139,8 +161,8 @@ def collapsing(monkeypatch):
     update = CollapseMonitor.update
 
     def late(self, row):
-        row = {**row, "vote/label_drift": 1.0} if row["step"] >= 4 else {"step": row["step"]}
-        self.thresholds = type(self.thresholds)(start_steps=1, window=3)
+        row = {"step": row["step"], **({"vote/label_drift": 1.0} if row["step"] == 4 else {})}
+        self.thresholds = type(self.thresholds)(start_steps=1, window=1)
         return update(self, row)
 
     monkeypatch.setattr(CollapseMonitor, "update", late)
@@ -203,11 +225,18 @@ def run_guard(folder, rows, *, history=(), on_collapse="stop"):
             guard.on_log(args, state, control, logs={name: value for name, value in row.items() if name != "step"})
             if control.should_training_stop:
                 break
+        guard.on_train_end(args, state, control)
     return [str(warning.message) for warning in caught], state.global_step
 
 
 def read_best(folder):
     return (folder / "best" / "weights.txt").read_text(), (folder / "best" / "step.txt").read_text().strip()
+
+
+def test_a_retrying_run_too_short_for_a_verdict_keeps_its_last_weights(tmp_path):
+    run_guard(tmp_path / "short", make_rows()[:10], on_collapse="retry")
+    with pytest.raises(AttributeError, match="unwrap_model"):  # it would go back to the best, but this model has none
+        run_guard(tmp_path / "long", make_rows()[:11], on_collapse="retry")
 
 
 def test_a_resumed_run_goes_on_with_its_signals(tmp_path):
@@ -223,26 +252,28 @@ def test_an_alarm_before_the_checkpoint_still_counts(tmp_path):
     rows = make_rows(**{"response_length/mean": 20.0})
     assert run_guard(tmp_path / "a", rows[16:], history=rows[:16])[1] == 16
     run_guard(tmp_path / "b", rows[:16], on_collapse="warn")
-    assert read_best(tmp_path / "b") == ("12", "12")
+    assert read_best(tmp_path / "b") == ("11", "11")
     well = [{**SOUND, "step": step} for step in range(17, 40)]
     said, step = run_guard(tmp_path / "b", well, history=rows[:16], on_collapse="warn")
     assert (len(said), step) == (1, 39)
-    assert read_best(tmp_path / "b") == ("12", "12")  # none is kept after an alarm, as in an unbroken run
+    assert read_best(tmp_path / "b") == ("11", "11")  # none is kept after an alarm, as in an unbroken run
 
 
 def test_best_survives_a_resume_unless_it_comes_from_after_the_checkpoint(tmp_path):
     rows = make_rows()
     run_guard(tmp_path, rows[:10])
-    assert read_best(tmp_path) == ("8", "8")
-    run_guard(tmp_path, [], history=rows[:9])
-    assert read_best(tmp_path) == ("8", "8")
-    run_guard(tmp_path, rows[9:12], history=rows[:9])
-    assert read_best(tmp_path) == ("12", "12")
-    run_guard(tmp_path, [], history=rows[:11])
+    assert read_best(tmp_path) == ("0", "0")  # too early for a verdict
+    run_guard(tmp_path, rows[:14])
     assert read_best(tmp_path) == ("11", "11")
-    (tmp_path / "best").rename(tmp_path / ".best.old")  # stopped between the renames
     run_guard(tmp_path, [], history=rows[:12])
     assert read_best(tmp_path) == ("11", "11")
+    run_guard(tmp_path, rows[12:16], history=rows[:12])
+    assert read_best(tmp_path) == ("15", "15")
+    run_guard(tmp_path, [], history=rows[:14])
+    assert read_best(tmp_path) == ("14", "14")
+    (tmp_path / "best").rename(tmp_path / ".best.old")  # stopped between the renames
+    run_guard(tmp_path, [], history=rows[:15])
+    assert read_best(tmp_path) == ("14", "14")
     run_guard(tmp_path, [])  # a new run
     assert read_best(tmp_path) == ("0", "0")
 

@@ -517,7 +517,12 @@ def test_the_kept_step_is_the_last_evaluated_one_before_the_alarm():
     silent = choose_step(make_run((0.3, 0.5, 0.6, 0.2, 0.1)), "adapt")
     assert (silent.alarm, silent.step, silent.chosen, silent.is_safe) == (None, 40, 0.1, False)
     early = choose_step(make_run((0.3, 0.28, 0.5, 0.5, 0.5), drift_from=16), "adapt")
-    assert (early.alarm, early.step, early.is_safe, early.is_near_best) == (20, 10, True, False)
+    assert (early.alarm, early.step, early.is_safe, early.is_near_best) == (
+        20,
+        0,
+        True,
+        False,
+    )  # step 10 is too early for a verdict
 
 
 def test_the_monitor_is_judged_over_runs():
@@ -526,7 +531,7 @@ def test_the_monitor_is_judged_over_runs():
 
 
 def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
-    runs = [make_run((0.5, 0.3), 20), make_run((0.5, 0.6)), make_run((0.5, 0.3))]
+    runs = [make_run((0.5, 0.55, 0.3, 0.2, 0.2), 22), make_run((0.5, 0.5, 0.6)), make_run((0.5, 0.3))]
     for index, run in enumerate(runs):
         if index < 2:
             run["steps"]["vote/first_label_share"] = [0.5] * 40
@@ -536,10 +541,10 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
     monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
     runpy.run_path(str(script), run_name="__main__")
-    # the third has too few signals; of the first, which is found, step 10 before the alarm is kept: 0.2 are lost
-    expected = "2 | 1 | 1 | 1 | 0 | 1 (50%) | 1 (50%) | 0.100 | 0.100 |"
+    # the third has too few signals; of the first, which is found, step 20 before the alarm is kept: 0.25 are lost
+    expected = "2 | 1 | 1 | 1 | 0 | 1 (50%) | 1 (50%) | 0.125 | 0.175 |"
     lines = capsys.readouterr().out.splitlines()[2:]
-    reused = "| two | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.200 | 0.200 |"
+    reused = "| two | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.250 | 0.350 |"
     assert lines == [f"| one | {expected}", reused, f"| all, each run once | {expected}"]
 
 

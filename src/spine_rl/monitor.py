@@ -4,12 +4,14 @@ A run that teaches itself its own errors looks well to the vote: agreement rises
 responses move away from the first votes, that answers grow uniform while responses shorten, or that responses stop
 being readable. Each signal is compared with its own start, the share of responses that give their problem's first label
 with its best, over the last few steps. That share also says which checkpoint to keep: it stands in for the accuracy.
+Steps take up different problems, so nothing is said before there are enough of them.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 Row = Mapping[str, Any]  # a logged step, by the names of metrics.jsonl
@@ -23,6 +25,7 @@ class Thresholds:
         start_steps: Logged steps whose mean is the start.
         window: Last logged steps whose median is compared with it.
         share_fall: Share of responses with their problem's first label, below its best so far.
+        share_errors: How many standard errors of a window's mean that fall must exceed, too.
         label_drift: Share of first labels, weighted by their margin, that the vote has left.
         length_low: Response length, as a ratio to the start.
         length_high: The same, upwards.
@@ -36,6 +39,7 @@ class Thresholds:
     start_steps: int = 3
     window: int = 8
     share_fall: float = 0.1
+    share_errors: float = 2.0
     label_drift: float = 0.6
     length_low: float = 0.5
     length_high: float = 2.0
@@ -53,12 +57,14 @@ class Verdict:
     Attributes:
         step: The step.
         alarms: One sentence a signal that counts; empty where all is well.
-        first_label_share: Mean over the window; None where it was not logged.
+        first_label_share: Mean over the window; None where it was not logged, or while there are fewer steps.
+        early: There are too few steps for alarms.
     """
 
     step: int
     alarms: tuple[str, ...]
     first_label_share: float | None = None
+    early: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -70,36 +76,55 @@ class CollapseMonitor:
 
     def __init__(self, thresholds: Thresholds = Thresholds()):
         self.thresholds = thresholds
-        self._rows: list[Row] = []
+        self._start: list[Row] = []
+        self._rows: list[Row] = []  # the start's too
+        self._num_seen = 0
         self._best_share = 0.0
 
     def update(self, row: Row) -> Verdict:
         """Takes a logged step and judges the run up to it; a signal that was not logged is silent.
 
-        A step that went on from the weights of an earlier one makes it forget what was between the two.
+        A step that went on from the weights of an earlier one makes it forget what was between the two, but for the
+        start and the best share.
         """
         if RETRIED_FROM in row:
             self._rows = [earlier for earlier in self._rows if earlier["step"] <= row[RETRIED_FROM]]
         self._rows.append(row)
-        share = self._measure_share()
-        alarms: list[str] = []
-        if len(self._rows) >= self.thresholds.start_steps + self.thresholds.window:
-            alarms = _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
-            if share is not None and self._best_share - share >= self.thresholds.share_fall:
-                alarms.insert(0, f"{share:.0%} of the responses give the first labels, {self._best_share:.0%} at best")
+        self._num_seen += 1
+        if self._num_seen <= self.thresholds.start_steps:
+            self._start.append(row)
+        if len(self._rows) < self.thresholds.window:
+            return Verdict(row["step"], (), early=True)
+        shares = [each[_SHARE] for each in self._window if _SHARE in each]
+        share = fmean(shares) if shares else None
+        early = self._num_seen < self.thresholds.start_steps + self.thresholds.window
+        alarms = [] if early else self._list_alarms(shares)
         self._best_share = max(self._best_share, share or 0.0)
-        return Verdict(row["step"], tuple(alarms), share)
+        return Verdict(row["step"], tuple(alarms), share, early)
 
-    def _measure_share(self) -> float | None:
-        shares = [row[_SHARE] for row in self._rows[-self.thresholds.window :] if _SHARE in row]
-        return fmean(shares) if shares else None
+    @property
+    def _window(self) -> list[Row]:
+        return self._rows[-self.thresholds.window :]
+
+    def _list_alarms(self, shares: Sequence[float]) -> list[str]:
+        others = _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
+        return [*self._judge_share(shares), *others]
+
+    def _judge_share(self, shares: Sequence[float]) -> list[str]:
+        if not shares:
+            return []
+        error = stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
+        needed = max(self.thresholds.share_fall, self.thresholds.share_errors * math.sqrt(2) * error)  # of a difference
+        if self._best_share - fmean(shares) < needed:
+            return []
+        return [f"{fmean(shares):.0%} of the responses give the first labels, {self._best_share:.0%} at best"]
 
     def _compare(self, name: str) -> tuple[float, float] | None:
         """A signal's start and its present value; None where one of them was not logged."""
-        start = [row[name] for row in self._rows[: self.thresholds.start_steps] if name in row]
+        start = [row[name] for row in self._start if name in row]
         if name == _DRIFT:
             start = [0.0]  # nothing has moved before the first vote
-        now = [row[name] for row in self._rows[-self.thresholds.window :] if name in row]
+        now = [row[name] for row in self._window if name in row]
         return (fmean(start), median(now)) if start and now else None
 
 
@@ -112,10 +137,15 @@ def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> lis
 def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
     """The one of the saved steps that is best to keep: before the first alarm, with the highest first-label share.
 
-    Where that share was not logged it is the last one before the alarm; the first one if none has a verdict.
+    The first one, the start, has no steps before it and counts with the first share there is. Where shares were not
+    logged it is the last one before the alarm.
     """
-    healthy = itertools.takewhile(lambda verdict: verdict.healthy, verdicts)
-    shares = {verdict.step: verdict.first_label_share or 0.0 for verdict in healthy}
+    shares = {}
+    for verdict in itertools.takewhile(lambda verdict: verdict.healthy, verdicts):
+        if verdict.first_label_share is not None:
+            shares.setdefault(saved[0], verdict.first_label_share)
+        if not verdict.early:
+            shares[verdict.step] = verdict.first_label_share or 0.0
     return max(saved, key=lambda step: (shares.get(step, -1.0), step if step in shares else -step))
 
 

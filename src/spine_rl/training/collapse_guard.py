@@ -44,7 +44,9 @@ class CollapseGuard(TrainerCallback):
         self._monitor = CollapseMonitor()
         self._alarmed = False
         self._retry_due = False
-        self._kept_step, self._kept_share = 0, -1.0
+        self._has_judged = False  # there were steps enough for a verdict
+        self._kept_step = 0
+        self._kept_share: float | None = None
         self._looked_at = 0  # the step at which `best` was last looked at
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -59,13 +61,13 @@ class CollapseGuard(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         verdict = self._judge({"step": state.global_step, **(logs or {})})
-        if verdict is None or self._alarmed:
+        if verdict is None or verdict.early or self._alarmed:
             return
         if not verdict.healthy:
             self._act(verdict, control)
         elif self._keeps and state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps):
             self._looked_at = state.global_step
-            if verdict.first_label_share is None or verdict.first_label_share >= self._kept_share:
+            if (verdict.first_label_share or 0.0) >= (self._kept_share or 0.0):
                 self._save(state.global_step, verdict.first_label_share)
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -74,11 +76,17 @@ class CollapseGuard(TrainerCallback):
             self._retry()
 
     def on_train_end(self, args, state, control, **kwargs):
-        if self._on_collapse == "retry" or (self._alarmed and self._on_collapse == "rollback"):
+        if (self._on_collapse == "retry" and self._has_judged) or (self._alarmed and self._on_collapse == "rollback"):
             self._go_back()
 
     def _judge(self, row: Mapping[str, Any]) -> Verdict | None:
-        return self._monitor.update(row) if "vote/majority_ratio" in row else None
+        if "vote/majority_ratio" not in row:
+            return None
+        verdict = self._monitor.update(row)
+        self._has_judged |= not verdict.early
+        if self._kept_share is None:
+            self._kept_share = verdict.first_label_share  # the start's, as nearly as it can be known
+        return verdict
 
     def _replay(self, row: Mapping[str, Any], control: Any, kept: int | None) -> None:
         """What a row that the checkpoint has logged led to."""
@@ -90,7 +98,7 @@ class CollapseGuard(TrainerCallback):
         if not verdict.healthy:
             self._act(verdict, control)
         elif verdict.step == kept:
-            self._kept_share = verdict.first_label_share or -1.0
+            self._kept_share = verdict.first_label_share
 
     def _act(self, verdict: Verdict, control: Any) -> None:
         warnings.warn(self._describe(verdict), stacklevel=3)
@@ -138,7 +146,7 @@ class CollapseGuard(TrainerCallback):
 
     def _save(self, step: int, share: float | None = None) -> None:
         """Whole or not at all: written beside, then renamed."""
-        self._kept_step, self._kept_share = step, -1.0 if share is None else share
+        self._kept_step, self._kept_share = step, share
         new = self._best.with_name(_NEW)
         if self._trainer.is_world_process_zero():
             shutil.rmtree(new, ignore_errors=True)
