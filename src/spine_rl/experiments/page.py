@@ -24,6 +24,7 @@ from spine_rl.experiments.tables import (
     Estimate,
     Group,
     compare_arms,
+    compare_varied,
     estimate,
     find_best,
     group_records,
@@ -49,7 +50,7 @@ def write_results(
         command: That makes them, for the page.
     """
     groups = group_records(records)
-    differences = compare_arms(experiment, groups)
+    differences = [*compare_arms(experiment, groups), *compare_varied(experiment, groups)]
     columns = tabulate(list_rows(records))
     (folder / CSV_FILE).write_text(to_csv(columns), encoding="utf-8")
     content = {

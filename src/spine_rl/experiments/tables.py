@@ -209,6 +209,18 @@ def compare_arms(experiment: Experiment, groups: Sequence[Group]) -> list[Differ
     return differences
 
 
+def compare_varied(experiment: Experiment, groups: Sequence[Group]) -> list[Difference]:
+    """Of every arm with one field changed: less the arm as it is."""
+    as_it_is = {(group.task, group.arm, group.point): group for group in groups}
+    differences = []
+    for group in (group for group in groups if group.point and group.point[-1][0] in experiment.vary):
+        other = as_it_is.get((group.task, group.arm, group.point[:-1]))
+        if other is not None:
+            title = f"{group.label} − {other.label}"
+            differences += _subtract(group.task, title, group, other, experiment.evaluate_on)
+    return differences
+
+
 def find_best_group(groups: Sequence[Group], problem_set: str) -> Group:
     return max(groups, key=lambda group: fmean(group.values(problem_set, "pass@1").values()))
 
