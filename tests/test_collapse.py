@@ -15,7 +15,7 @@ from models import save_qwen2
 from spine_rl import SpineTrainer
 from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_monitor, judge_run
 from spine_rl.training.collapse_guard import CollapseGuard
-from spine_rl.training.first_labels import compare_with_first_labels
+from spine_rl.training.first_labels import compare_with_first_labels, forget_later
 from spine_rl.voting import hold_vote
 
 SOUND = {
@@ -87,7 +87,8 @@ def test_a_lucky_first_step_is_no_best_and_a_noisy_fall_no_alarm():
     assert all(verdict.healthy for verdict in judge_run(lucky))
     verdicts = judge_run(lucky)
     assert [verdict.early for verdict in verdicts] == [True] * 10 + [False] * 10
-    assert [verdict.first_label_share is None for verdict in verdicts] == [True] * 7 + [False] * 13
+    told = [verdict.step for verdict in verdicts if verdict.first_label_share is not None]
+    assert told == [3, *range(8, 21)]  # the start, and whole windows
     noisy = make_rows(steps=40)
     for row in noisy[20:]:  # 0.11 lower, now 0.79, now nothing
         row["vote/first_label_share"] = 0.79 if row["step"] % 2 else 0.0
@@ -128,17 +129,23 @@ def test_first_labels_are_remembered_with_their_margin():
     first = {}
     # Margins: a leads 3 to 1 of 4, b 2 to 1 of 4 with an abstention; c abstains altogether.
     signals = compare_with_first_labels(
-        first, [vote("p", *"aaax"), vote("q", "b", "b", "y", None), vote("r", None, None)]
+        first, [vote("p", *"aaax"), vote("q", "b", "b", "y", None), vote("r", None, None)], step=0
     )
-    assert first == {"p": ("a", 0.5), "q": ("b", 0.25)}
+    assert first == {"p": ("a", 0.5, 0), "q": ("b", 0.25, 0)}
     # p: each a meets two other a and an x (margin 1/3), the x three a. q: each b a tie, the y two b, the abstention b.
     assert signals == {"first_label_share": pytest.approx((3 / 3 / 4) / ((3 / 3 + 1) / 4 + (2 / 3 + 1 / 3) / 4))}
-    signals = compare_with_first_labels(first, [vote("p", *"xxxa"), vote("q", *"bbbb")])
+    signals = compare_with_first_labels(first, [vote("p", *"xxxa"), vote("q", *"bbbb")], step=1)
     assert signals["label_drift"] == pytest.approx(0.5 / 0.75)
     assert signals["first_label_share"] == pytest.approx((0.5 * 0.25 + 0.25 * 1) / 0.75)
     # All abstain: there is no label to have drifted, and none of the responses gives the first one.
-    assert compare_with_first_labels(first, [vote("p", None, None)]) == {"first_label_share": 0.0}
-    assert compare_with_first_labels({}, [vote("r", None, None)]) == {}
+    assert compare_with_first_labels(first, [vote("p", None, None)], step=2) == {"first_label_share": 0.0}
+    assert compare_with_first_labels({}, [vote("r", None, None)], step=0) == {}
+
+
+def test_labels_of_weights_that_were_left_are_forgotten():
+    first = {"p": ("a", 0.5, 0), "q": ("b", 0.25, 4), "r": ("c", 0.5, 5)}
+    forget_later(first, 4)
+    assert first == {"p": ("a", 0.5, 0), "q": ("b", 0.25, 4)}
 
 
 def test_first_votes_do_not_look_better_than_fresh_responses():
@@ -149,8 +156,8 @@ def test_first_votes_do_not_look_better_than_fresh_responses():
         return hold_vote(problem_id, rng.choices("abcd", k=8))
 
     first, names = {}, [str(n) for n in range(4000)]
-    seen_first = compare_with_first_labels(first, [draw(name) for name in names])["first_label_share"]
-    seen_again = compare_with_first_labels(first, [draw(name) for name in names])["first_label_share"]
+    seen_first = compare_with_first_labels(first, [draw(name) for name in names], 0)["first_label_share"]
+    seen_again = compare_with_first_labels(first, [draw(name) for name in names], 0)["first_label_share"]
     assert seen_first == pytest.approx(0.25, abs=0.02)
     assert seen_again == pytest.approx(0.25, abs=0.02)
 

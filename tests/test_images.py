@@ -579,7 +579,7 @@ def test_mathvision_goes_whole_through_training_and_evaluation(spine, llava, tmp
     assert all(row["vote/abstained"] == 0 and row["vote/majority_ratio"] >= 0.5 for row in rows)
     assert any(row["loss/policy"] != 0 for row in rows)
     state = json.loads((out / "checkpoint-19" / "trainer_state.json").read_text())
-    labels = [label for label, _ in state["stateful_callbacks"]["first_labels"].values()]
+    labels = [label for label, *_ in state["stateful_callbacks"]["first_labels"].values()]
     assert len(labels) == 304  # every problem was voted on
     assert set(labels) == {"A", "B", "7", "1/2"}
 

@@ -57,8 +57,9 @@ class Verdict:
     Attributes:
         step: The step.
         alarms: One sentence a signal that counts; empty where all is well.
-        first_label_share: Mean over the window; None where it was not logged, or while there are fewer steps.
-        early: There are too few steps for alarms.
+        first_label_share: Mean over the window, or over the start when that is done; None where it was not logged, or
+            in between.
+        early: There are too few steps for alarms; the share is the start's, as nearly as it can be known.
     """
 
     step: int
@@ -93,11 +94,11 @@ class CollapseMonitor:
         self._num_seen += 1
         if self._num_seen <= self.thresholds.start_steps:
             self._start.append(row)
-        if len(self._rows) < self.thresholds.window:
-            return Verdict(row["step"], (), early=True)
-        shares = [each[_SHARE] for each in self._window if _SHARE in each]
+        limits, shares = self.thresholds, [each[_SHARE] for each in self._window if _SHARE in each]
         share = fmean(shares) if shares else None
-        early = self._num_seen < self.thresholds.start_steps + self.thresholds.window
+        if len(self._rows) < limits.window:
+            return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
+        early = self._num_seen < limits.start_steps + limits.window
         alarms = [] if early else self._list_alarms(shares)
         self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share, early)
@@ -137,15 +138,16 @@ def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> lis
 def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
     """The one of the saved steps that is best to keep: before the first alarm, with the highest first-label share.
 
-    The first one, the start, has no steps before it and counts with the first share there is. Where shares were not
-    logged it is the last one before the alarm.
+    The first one, the start, has no steps before it and counts with the highest share of early verdicts. Where shares
+    were not logged it is the last one before the alarm.
     """
-    shares = {}
+    shares: dict[int, float] = {}
     for verdict in itertools.takewhile(lambda verdict: verdict.healthy, verdicts):
-        if verdict.first_label_share is not None:
-            shares.setdefault(saved[0], verdict.first_label_share)
+        share = verdict.first_label_share or 0.0
         if not verdict.early:
-            shares[verdict.step] = verdict.first_label_share or 0.0
+            shares[verdict.step] = share
+        elif share > 0:
+            shares[saved[0]] = max(shares.get(saved[0], 0.0), share)
     return max(saved, key=lambda step: (shares.get(step, -1.0), step if step in shares else -step))
 
 

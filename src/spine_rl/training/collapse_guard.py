@@ -84,8 +84,8 @@ class CollapseGuard(TrainerCallback):
             return None
         verdict = self._monitor.update(row)
         self._has_judged |= not verdict.early
-        if self._kept_share is None:
-            self._kept_share = verdict.first_label_share  # the start's, as nearly as it can be known
+        if verdict.early and self._kept_step == 0 and verdict.first_label_share is not None:
+            self._kept_share = max(self._kept_share or 0.0, verdict.first_label_share)
         return verdict
 
     def _replay(self, row: Mapping[str, Any], control: Any, kept: int | None) -> None:
@@ -110,6 +110,7 @@ class CollapseGuard(TrainerCallback):
         """Takes up `best`; the step that follows logs it."""
         self._looked_at = self._kept_step
         self._go_back()
+        self._trainer.forget_labels_after(self._kept_step)
         optimizer = self._trainer.optimizer
         getattr(optimizer, "optimizer", optimizer).state.clear()  # its moments are those of the way that was left
         self._halve_learning_rate()

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 
 from spine_rl.voting import Ballot, compute_share_and_margin, elect, leave_out
 
-FirstLabels = dict[str, tuple[str, float]]  # problem id → its first pseudo-label, and the label's margin
+# Problem id → its first pseudo-label, the label's margin, and how many steps the weights had done that voted.
+FirstLabels = dict[str, tuple[str, float, int]]
 
 
-def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot]) -> dict[str, float]:
+def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot], step: int) -> dict[str, float]:
     """Signals of a step; problems weigh by the margin of their first vote, and count once there was one.
 
     Args:
         first: The run's memory; problems seen for the first time are added to it.
         ballots: The step's.
+        step: Steps that the voting weights have done.
 
     Returns:
         `first_label_share`: mean share of a problem's trained responses that give its first label, which stands in for
@@ -27,19 +29,25 @@ def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot]) -> 
     weight = kept = seen_again = moved = 0.0
     for ballot in ballots:
         if ballot.problem_id in first:
-            label, margin = first[ballot.problem_id]
+            label, margin, _ = first[ballot.problem_id]
             weight += margin
             kept += margin * sum(key == label for key in ballot.keys) / len(ballot.keys)
             if ballot.pseudo_label is not None:
                 seen_again += margin
                 moved += margin * (label != ballot.pseudo_label)
         elif ballot.pseudo_label is not None:
-            first[ballot.problem_id] = ballot.pseudo_label, ballot.margin
+            first[ballot.problem_id] = ballot.pseudo_label, ballot.margin, step
             others_weight, others_kept = _compare_with_the_others(ballot)
             weight += others_weight
             kept += others_kept
     signals = {"first_label_share": (kept, weight), "label_drift": (moved, seen_again)}
     return {name: total / base for name, (total, base) in signals.items() if base > 0}
+
+
+def forget_later(first: FirstLabels, step: int) -> None:
+    """Forgets labels voted by weights that had done more steps than these, which a run that goes back has left."""
+    for problem_id in [problem_id for problem_id, (_, _, voted) in first.items() if voted > step]:
+        del first[problem_id]
 
 
 def _compare_with_the_others(ballot: Ballot) -> tuple[float, float]:

@@ -54,7 +54,7 @@ from spine_rl.training.election import (
     summarize_lengths,
 )
 from spine_rl.training.epochs import EpochSampler, number_epochs
-from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels
+from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels, forget_later
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
@@ -401,7 +401,8 @@ class SpineTrainer(GRPOTrainer):
                 "whether the prompts ask for the answer's format",
                 stacklevel=2,
             )
-        votes = summarize_ballots(election.ballots) | compare_with_first_labels(self._first_labels, election.ballots)
+        votes = summarize_ballots(election.ballots)
+        votes |= compare_with_first_labels(self._first_labels, election.ballots, self.state.global_step)
         votes |= judge_ballots(election.ballots, self.gold_keys)
         self.log_values({f"vote/{name}": value for name, value in votes.items()})
         self.log_values(summarize_lengths(election.responses))
@@ -412,6 +413,10 @@ class SpineTrainer(GRPOTrainer):
     def _first_labels(self) -> FirstLabels:
         """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
+
+    def forget_labels_after(self, step: int) -> None:
+        """Of a run that goes back to the weights of a step: first labels that later weights voted are theirs."""
+        forget_later(self._first_labels, step)
 
     def log_values(self, values: Mapping[str, float]) -> None:
         """Adds metrics to what the next logged step reports."""
