@@ -187,7 +187,7 @@ class Difference:
 
 
 def compare_arms(experiment: Experiment, groups: Sequence[Group]) -> list[Difference]:
-    """Of every pair: at equal points, and where there are several, each arm at its own best one.
+    """Of every pair: at equal points, and where their best ones differ, each arm at its own.
 
     The best point is the one with the highest mean Pass@1 (of samples, first problem set, last step): gold chooses it.
     """
@@ -203,7 +203,8 @@ def compare_arms(experiment: Experiment, groups: Sequence[Group]) -> list[Differ
             if all(by_arm[arm] for arm in (ours, theirs)) and max(len(by_arm[ours]), len(by_arm[theirs])) > 1:
                 first = experiment.evaluate_on[0]
                 mine, other = (find_best_group([*by_arm[arm].values()], first) for arm in (ours, theirs))
-                pairs.append((f"each at its best: {mine.label} − {other.label}", mine, other))
+                if mine.point != other.point:  # if not, it is among the shared ones
+                    pairs.append((f"each at its best: {mine.label} − {other.label}", mine, other))
             for title, our_group, their_group in pairs:
                 differences += _subtract(task, title, our_group, their_group, experiment.evaluate_on)
     return differences
