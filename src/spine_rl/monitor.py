@@ -99,7 +99,7 @@ class CollapseMonitor:
         if len(self._rows) < limits.window:
             return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
         early = self._num_seen < limits.start_steps + limits.window
-        alarms = [] if early else self._list_alarms(shares)
+        alarms = [] if early else [*self._judge_share(shares), *self._judge_signals()]
         self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share, early)
 
@@ -107,18 +107,17 @@ class CollapseMonitor:
     def _window(self) -> list[Row]:
         return self._rows[-self.thresholds.window :]
 
-    def _list_alarms(self, shares: Sequence[float]) -> list[str]:
-        others = _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
-        return [*self._judge_share(shares), *others]
-
     def _judge_share(self, shares: Sequence[float]) -> list[str]:
         if not shares:
             return []
-        error = stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
+        now, error = fmean(shares), stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
         needed = max(self.thresholds.share_fall, self.thresholds.share_errors * math.sqrt(2) * error)  # of a difference
-        if self._best_share - fmean(shares) < needed:
+        if self._best_share - now < needed:
             return []
-        return [f"{fmean(shares):.0%} of the responses give the first labels, {self._best_share:.0%} at best"]
+        return [f"{now:.0%} of the responses give the first labels, {self._best_share:.0%} at best"]
+
+    def _judge_signals(self) -> list[str]:
+        return _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
 
     def _compare(self, name: str) -> tuple[float, float] | None:
         """A signal's start and its present value; None where one of them was not logged."""

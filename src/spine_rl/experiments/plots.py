@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.stability import AXIS
-from spine_rl.experiments.tables import Group, estimate, value_of
+from spine_rl.experiments.tables import Group, describe_point, estimate, value_of
 from spine_rl.pages.charts import COLOURS
 
 ENDINGS = (".png", ".svg")
@@ -40,7 +40,7 @@ def draw_curves(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
         for panel, (problem_set, metric, title) in zip(row, panels, strict=True):
             for group in (group for group in groups if group.point == point):
                 _draw_curve(panel, group, problem_set, metric, arms.index(group.arm))
-            panel.set(title=plain("\n".join([title, *(f"{name} {value}" for name, value in point)])), xlabel="step")
+            panel.set(title=plain("\n".join([title, *describe_point(point)])), xlabel="step")
             if metric in _SHARES:
                 panel.set_ylim(-0.02, 1.02)
     add_legend(figure, axes)
@@ -71,12 +71,13 @@ def draw_arms(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
         for index, point in enumerate(points):
             chosen = [group for group in groups if group.point == point]
             values = [estimate([*group.values(problem_set, "pass@1").values()]) for group in chosen]
+            label = ", ".join(describe_point(point)) or "as it is"
             offset = 0.3 * (index - (len(points) - 1) / 2) / len(points)
             panel.errorbar(
                 [value.mean for value in values],
                 [arms.index(group.arm) + offset for group in chosen],
                 xerr=[value.half or 0.0 for value in values],
-                fmt="o", ms=4, capsize=2, color=pick_colour(index), label=plain(_describe_point(point)),
+                fmt="o", ms=4, capsize=2, color=pick_colour(index), label=plain(label),
             )  # fmt: skip
         panel.set_yticks(range(len(arms)), map(plain, arms) if problem_set == problem_sets[0] else [""] * len(arms))
         panel.invert_yaxis()
@@ -84,10 +85,6 @@ def draw_arms(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
     if points != [()]:
         add_legend(figure, axes)
     return figure
-
-
-def _describe_point(point: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in point) or "as it is"
 
 
 def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> Figure:

@@ -59,11 +59,16 @@ class Group:
     @property
     def label(self) -> str:
         """Arm and point."""
-        return ", ".join([self.arm, *(f"{name} {value}" for name, value in self.point)])
+        return ", ".join([self.arm, *describe_point(self.point)])
 
     def values(self, problem_set: str, metric: str, index: int = -1) -> dict[int, float]:
         """Seed → a metric at an evaluated step, by default the last."""
         return {seed: record["curve"][index][problem_set][metric] for seed, record in self.records.items()}
+
+
+def describe_point(point: Sequence[tuple[str, str]]) -> list[str]:
+    """Each axis with its value, for labels and titles."""
+    return [f"{name} {value}" for name, value in point]
 
 
 def group_records(records: Iterable[Record]) -> list[Group]:
@@ -227,7 +232,7 @@ def find_best_group(groups: Sequence[Group], problem_set: str) -> Group:
 
 
 def _title(ours: str, theirs: str, point: Sequence[tuple[str, str]]) -> str:
-    return ", ".join([f"{ours} − {theirs}", *(f"{name} {value}" for name, value in point)])
+    return ", ".join([f"{ours} − {theirs}", *describe_point(point)])
 
 
 def _subtract(task: str, title: str, ours: Group, theirs: Group, problem_sets: Sequence[str]) -> list[Difference]:
