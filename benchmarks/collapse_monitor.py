@@ -8,12 +8,13 @@ that `keep_best=label-free` would have kept among the evaluated ones; losses are
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spine_rl.experiments.markdown import render_table
 from spine_rl.experiments.monitoring import choose_step, judge_records, list_judged
 from spine_rl.experiments.records import Record, read_record
+from spine_rl.experiments.reuse import identify
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]
@@ -23,6 +24,17 @@ def load_folder(folder: Path) -> list[Record]:
     """The label-free runs of an experiment that have every signal logged."""
     records = [read_record(path) for path in sorted(folder.glob("cells/*.json"))]
     return list_judged([record for record in records if "vote/first_label_share" in record.get("steps", {})])
+
+
+def list_once(groups: Iterable[Sequence[Record]]) -> list[list[Record]]:
+    """Without runs that an experiment shares with an earlier one: a run of the same settings and seed is the same."""
+    seen: set[str] = set()
+    once = []
+    for records in groups:
+        new = {identify(record["settings"], record["seed"]): record for record in records}
+        once.append([record for key, record in new.items() if key not in seen])
+        seen |= new.keys()
+    return [records for records in once if records]
 
 
 def describe(name: str, groups: Sequence[Sequence[Record]]) -> list[str]:
@@ -54,8 +66,7 @@ def main() -> None:
     groups = {name: records for name, records in loaded.items() if records}
     rows = [describe(name, [records]) for name, records in groups.items()]
     if groups:
-        once = [[record for record in records if "run_as" not in record] for records in groups.values()]
-        rows.append(describe("all, each run once", [records for records in once if records]))
+        rows.append(describe("all, each run once", list_once(groups.values())))
     print(render_table(HEADS, rows))
 
 

@@ -15,7 +15,7 @@ from models import save_qwen2
 from spine_rl import SpineTrainer
 from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_monitor, judge_run
 from spine_rl.training.collapse_guard import CollapseGuard
-from spine_rl.training.first_labels import compare_with_first_labels, forget_later
+from spine_rl.training.first_labels import UNADAPTED_STEPS, compare_with_first_labels, forget_later
 from spine_rl.voting import hold_vote
 
 SOUND = {
@@ -142,6 +142,24 @@ def test_first_labels_are_remembered_with_their_margin():
     assert compare_with_first_labels({}, [vote("r", None, None)], step=0) == {}
 
 
+def test_a_first_vote_counts_in_the_first_steps_alone():
+    first = {}
+    votes = [hold_vote("p", "aaax")]
+    assert compare_with_first_labels(first, votes, step=UNADAPTED_STEPS) == {}
+    assert compare_with_first_labels(first, votes, step=UNADAPTED_STEPS + 1)["first_label_share"] == 0.75
+    assert "first_label_share" in compare_with_first_labels({}, votes, step=UNADAPTED_STEPS - 1)
+
+
+def test_where_first_labels_end_the_last_healthy_step_is_kept():
+    rows = make_rows(steps=30)
+    for row in rows[16:]:  # an epoch goes on with problems that were not seen before
+        del row["vote/first_label_share"]
+    verdicts = judge_run(rows)
+    assert all(verdict.healthy for verdict in verdicts)
+    assert [verdict.first_label_share is None for verdict in verdicts[19:22]] == [False, True, True]
+    assert choose_checkpoint(verdicts, [0, 12, 24, 30]) == 30
+
+
 def test_labels_of_weights_that_were_left_are_forgotten():
     first = {"p": ("a", 0.5, 0), "q": ("b", 0.25, 4), "r": ("c", 0.5, 5)}
     forget_later(first, 4)
@@ -218,9 +236,10 @@ class _Trainer:
         (Path(folder) / "weights.txt").write_text(str(self._state.global_step))
 
 
-def run_guard(folder, rows, *, history=(), on_collapse="stop"):
+def run_guard(folder, rows, *, history=(), on_collapse="stop", max_steps=0, num_epochs=0):
     """Logs rows as training does, after those in a checkpoint, and gives the warnings and the step of the stop."""
-    state, control = TrainerState(log_history=list(history)), TrainerControl()
+    state = TrainerState(log_history=list(history), max_steps=max_steps, num_train_epochs=num_epochs)
+    control = TrainerControl()
     state.global_step = history[-1]["step"] if history else 0
     guard = CollapseGuard(_Trainer(state), folder, on_collapse=on_collapse, keep_best=True)
     args = SimpleNamespace(save_steps=4)
@@ -244,6 +263,20 @@ def test_a_retrying_run_too_short_for_a_verdict_keeps_its_last_weights(tmp_path)
     run_guard(tmp_path / "short", make_rows()[:10], on_collapse="retry")
     with pytest.raises(AttributeError, match="unwrap_model"):  # it would go back to the best, but this model has none
         run_guard(tmp_path / "long", make_rows()[:11], on_collapse="retry")
+
+
+def test_the_last_weights_are_looked_at_too(tmp_path):
+    run_guard(tmp_path / "a", make_rows(steps=13), max_steps=13)  # looked at after 11, and every 4 steps
+    assert read_best(tmp_path / "a") == ("13", "13")
+    worse = make_rows(steps=13, **{"vote/first_label_share": 0.45})
+    run_guard(tmp_path / "b", worse, max_steps=13)
+    assert read_best(tmp_path / "b") == ("0", "0")
+
+
+def test_a_run_that_sees_no_problem_twice_is_told_so(tmp_path):
+    (said,), _ = run_guard(tmp_path / "a", make_rows(), max_steps=20, num_epochs=1)
+    assert "no problem is seen twice" in said
+    assert run_guard(tmp_path / "b", make_rows(), max_steps=20, num_epochs=2)[0] == []
 
 
 def test_a_resumed_run_goes_on_with_its_signals(tmp_path):

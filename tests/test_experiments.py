@@ -12,11 +12,13 @@ import pytest
 
 import light_jobs
 from spine_rl.errors import ConfigError, DataError, RunFolderError
+from spine_rl.experiments import fingerprint
 from spine_rl.experiments import run as engine
 from spine_rl.experiments.cells import Cell, filter_cells, list_cells
 from spine_rl.experiments.markdown import quote, render_table
 from spine_rl.experiments.monitoring import choose_step, judge_records
 from spine_rl.experiments.page import write_results
+from spine_rl.experiments.plots import draw_varied
 from spine_rl.experiments.records import find_cell_path, load_records, to_columns, to_rows, write_record
 from spine_rl.experiments.run import ExperimentOptions, make_plan, run_experiment
 from spine_rl.experiments.sections import find_percentile
@@ -82,6 +84,7 @@ def write(tmp_path):
         ({"evaluate_on": "[adopt]"}, "unknown problem set or task 'adopt'; did you mean 'adapt'?"),
         ({"compare": "[[spine, trl]]"}, "there is no arm 'trl'; did you mean 'ttrl'?"),
         ({"sections": "[curve]"}, "sections=['curve']: must be a list of arms, curves,"),
+        ({"sections": "[map]"}, "sections has map, so axes must be learning_rate alone"),
         ({"quick": "3"}, "quick=3: must be a mapping"),
         ({"title": "[unclosed"}, "not valid YAML"),
     ],
@@ -152,13 +155,49 @@ def test_a_choice_of_cells(write):
         filter_cells(cells, ["arms=ttrl"])
     with pytest.raises(ConfigError, match="seed is one of 0, 1"):
         filter_cells(cells, ["seed=2"])
+    commas = list_cells(load_experiment(write(arms="{'forks, band': {}, all: {preset: ttrl}}", compare="[]")))
+    assert [(c.arm, c.seed) for c in filter_cells(commas, ["arm=forks, band,seed=0"])] == [("forks, band", 0)]
+    own_rate = "{ttrl: {preset: ttrl, learning_rate: 1e-3}, spine: {}}"
+    cells = list_cells(load_experiment(write(arms=own_rate, axes="{learning_rate: [1e-4]}")))
+    with pytest.raises(ConfigError, match="no cell is all of this"):
+        filter_cells(cells, ["arm=ttrl,learning_rate=0.0001"])
+
+
+def test_a_field_is_varied_from_what_it_is_by_preset_and_task(write):
+    path = write(
+        arms="{spine: {preset: spine}}",
+        vary="{band: [quantile, none], per_device_train_batch_size: [32, 64]}",
+        compare="[]",
+        seeds="[0]",
+    )
+    points = [dict(cell.point) for cell in list_cells(load_experiment(path))]
+    assert points == [{}, {"band": "none"}, {"per_device_train_batch_size": 32}]  # the lab's batch has 64 rows
+    assert make_plan(path).num_cells == 3
+
+
+def test_own_tasks_cells_know_their_files(tmp_path, write):
+    data = tmp_path / "p.jsonl"
+    own = f"{{name: mine, model: someone/model, data: {data}, eval_data: {data}}}"
+    path = write(tasks=f"[{own}]")
+
+    def get_settings(text):
+        data.write_text(text)
+        fingerprint._digest.cache_clear()
+        return list_cells(load_experiment(path))[0].settings["task"]
+
+    before, after = get_settings('{"prompt": "a"}'), get_settings('{"prompt": "b"}')
+    assert [name for name in before if before[name] != after[name]] == ["data_files", "eval_data_files"]
+    assert "model_files" not in before  # of the hub
+    other = "{name: other, model: m, data: d.jsonl}"
+    with pytest.raises(ConfigError, match="task 'other': evaluate_on has other, so give it eval_data"):
+        list_cells(load_experiment(write(tasks=f"[{own}, {other}]", evaluate_on="[adapt, other]")))
 
 
 # ---- running
 
 
 def make_metrics(value, **more):
-    metrics = {"greedy_pass@1": value, "pass@1": value, "maj@8": value, "majority_ratio": 0.5}
+    metrics = {"greedy_pass@1": value, "pass@1": value, "maj@8": value, "majority_ratio": 0.5, "n_problems": 64}
     return {**metrics, "response_length": 40, "entropy": 0.1, **more}
 
 
@@ -452,6 +491,32 @@ def test_varied_fields_are_drawn_and_the_same_cells_give_the_same_bytes(tmp_path
     assert b"| spine, fork_fraction 0.1 \xe2\x88\x92 spine | +0.000 |" in written[0][0]
 
 
+def test_varied_fields_have_a_row_of_panels_a_point_of_the_axes(tmp_path):
+    experiment = make_experiment(
+        vary={"num_votes": (16, 32)}, axes={"learning_rate": (1e-4, 1e-3)}, seeds=(0,), sections=("curves", "map")
+    )
+    cells = list_cells(experiment)
+    groups = group_records(make_record(cell) for cell in cells)
+    figure = draw_varied(experiment, groups, "adapt")
+    panels = [axes for axes in figure.axes if axes.has_data()]
+    assert [axes.get_title() for axes in panels] == [
+        "num_votes\nlearning_rate 0.0001", "num_votes\nlearning_rate 0.001",
+    ]  # fmt: skip
+    assert [label.get_text() for label in panels[0].get_xticklabels()] == ["16", "32", "None"]
+    varied = [make_record(cell) for cell in cells if "num_votes" in cell.point]
+    write_results(experiment, varied, len(cells), tmp_path, "c")  # neither curves nor a map without the arm as it is
+    assert "## arithmetic: curves" not in (tmp_path / "results.md").read_text()
+
+
+def test_an_own_tasks_name_is_no_path(tmp_path):
+    experiment = make_experiment(sections=("lengths",), seeds=(0,))
+    records = [make_record(cell) | {"task": "../a b"} for cell in list_cells(experiment)]
+    (tmp_path / "out").mkdir()
+    write_results(experiment, records, 2, tmp_path / "out", "c")
+    assert "(lengths-.._a_b.png)" in (tmp_path / "out" / "results.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
 def test_markdown_shows_text_as_text():
     assert quote("a`b\n\\") == "`a\\x60b\\x0a\\`"
     assert render_table(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
@@ -482,7 +547,7 @@ def test_area_of_the_map_is_paired_by_seed_and_needs_every_rate():
     finals = {("ttrl", 1e-4, seed): up for seed in range(3)} | {("ttrl", 1e-3, seed): down for seed in range(3)}
     finals |= {("spine", 1e-4, seed): up for seed in range(3)}
     finals |= {("spine", 1e-3, 0): up, ("spine", 1e-3, 1): down}  # seed 2 is not run there
-    areas = measure_areas(group_records(make_records(experiment, finals)), "adapt")
+    areas = measure_areas(experiment, group_records(make_records(experiment, finals)), "adapt")
     assert {seed: area.above for seed, area in areas["ttrl"].items()} == {0: 0.5, 1: 0.5, 2: 0.5}
     assert {seed: (area.above, area.collapsed) for seed, area in areas["spine"].items()} == {
         0: (1.0, 0.0),
@@ -530,8 +595,11 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     for index, run in enumerate(runs):
         if index < 2:
             run["steps"]["vote/first_label_share"] = [0.5] * 40
+        run["seed"] = index
         write_record(tmp_path / "one" / "cells" / f"{index}.json", run)
     (tmp_path / "one" / "results.md").touch()
+    again = runs[1] | {"arm": "the same under another name"}
+    write_record(tmp_path / "one-again" / "cells" / "0.json", again)
     write_record(tmp_path / "two" / "cells" / "0.json", runs[0] | {"run_as": "one: 0"})
     script = Path(__file__).parents[1] / "benchmarks" / "collapse_monitor.py"
     monkeypatch.setattr("sys.argv", ["collapse_monitor.py", str(tmp_path)])
@@ -539,8 +607,9 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     # the third has too few signals; of the first, which is found, step 20 before the alarm is kept: 0.25 are lost
     expected = "2 | 1 | 1 | 1 | 0 | 1 (50%) | 1 (50%) | 0.125 | 0.175 |"
     lines = capsys.readouterr().out.splitlines()[2:]
+    again = "| one-again | 1 | 0 | 0 | 1 | 0 | 1 (100%) | 1 (100%) | 0.000 | 0.000 |"
     reused = "| two | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.250 | 0.350 |"
-    assert lines == [f"| one | {expected}", reused, f"| all, each run once | {expected}"]
+    assert lines == [f"| one | {expected}", again, reused, f"| all, each run once | {expected}"]
 
 
 def test_logged_steps_survive_as_columns():
@@ -606,7 +675,7 @@ def _without_times(record):
 COST = """
 kind: cost
 title: What it costs
-arms: {ttrl: {preset: ttrl, fork_fraction: 0.2}, spine: {preset: spine, fork_fraction: 0.2}}
+arms: {ttrl: {preset: ttrl, fork_fraction: 0.2}, spine: {fork_fraction: 0.2}, spine-v2: {preset: spine-v2}}
 model: {hidden: 64, layers: 1, vocabulary: 200}
 batch: {prompts: 1, group_size: 2, prompt_length: 10, response_length: 20}
 vary: {vocabulary: [100], fork_fraction: [1.0]}
@@ -641,7 +710,7 @@ def test_cost_is_measured_for_every_arm(tmp_path):
     assert [cell.name for cell in cells] == ["update-middle", "update-vocabulary=100", "update-fork_fraction=1"]
     record = json.loads(json.dumps(plan.work(cells[0], lambda step: None)))
     for name in ("seconds", "mebibytes", "flops"):
-        assert [*record[name]] == ["ttrl", "spine"]
+        assert [*record[name]] == ["ttrl", "spine", "spine-v2"]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in record["seconds"].values())
     # forks alone have a gradient in the head: 1 + 2·0.2 products instead of 3, of 2·40·64·200 operations each
     assert record["flops"]["ttrl"] - record["flops"]["spine"] >= 0.9 * 1.6 * 2 * 40 * 64 * 200

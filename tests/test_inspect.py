@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from models import build_qwen2
+from spine_rl.errors import DataError
 from spine_rl.evaluation import Decoding, GenerateEngine, SampledResponse
 from spine_rl.inspect import build_page, validate_forks
-from spine_rl.inspect.validate import TokenTrial, summarize_trials
+from spine_rl.inspect.validate import TokenTrial, _continue, summarize_trials
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.rollouts import Rollouts, draw_rollouts
@@ -135,6 +136,36 @@ def test_only_the_token_that_decides_is_found_to_decide():
     ]  # fmt: skip
     assert result.num_deciding == 2
     assert [(score.precision, score.recall) for score in result.selectors] == [(1.0, 1.0), (1.0, 1.0)]
+
+
+def test_every_continuation_has_the_room_of_its_response():
+    """A long prefix leaves little of the context; shorter ones beside it must not be cut off for it."""
+
+    class Engine:
+        context, asked = 12, []
+
+        def generate(self, prompts, decoding):
+            self.asked.append((sorted(map(len, prompts)), decoding.max_new_tokens))
+            assert all(len(prompt) + decoding.max_new_tokens <= self.context for prompt in prompts)
+            return [SampledResponse("", [len(prompt)], False) for prompt in prompts]
+
+    engine = Engine()
+    prompts = [[0] * length for length in (3, 10, 4, 9)]  # of 2 tokens, and prefixes of 1, 8, 2 and 7
+    drawn = _continue(engine, prompts, [9, 2, 8, 3], Decoding(max_new_tokens=10), num_repeats=1)
+    assert {row: responses[0].token_ids for row, responses in drawn.items()} == {0: [3], 1: [10], 2: [4], 3: [9]}
+    assert engine.asked == [([10], 2), ([9], 3), ([4], 8), ([3], 9)]
+    engine.context = 30
+    assert len(_continue(engine, prompts, [9, 2, 8, 3], Decoding(max_new_tokens=10), num_repeats=2)) == 4
+    assert engine.asked[-1] == ([3, 3, 4, 4, 9, 9, 10, 10], 10)  # all at once
+
+
+def test_without_answers_there_is_nothing_to_try():
+    scores = TokenScores(torch.tensor([2.0, 0.0]), torch.tensor([7, 0]), *[torch.zeros(2)] * 3)
+    response = SampledResponse("?", [7, 0], False)
+    problems, ballots = [Problem("a", "a")], [hold_vote("a", [None, None])]
+    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    with pytest.raises(DataError, match="no response has a readable answer"):
+        validate_forks(_Engine(), drawn, Decoding(max_new_tokens=9))
 
 
 def test_precision_recall_and_correlation_by_hand():

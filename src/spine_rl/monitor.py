@@ -57,8 +57,8 @@ class Verdict:
     Attributes:
         step: The step.
         alarms: One sentence a signal that counts; empty where all is well.
-        first_label_share: Mean over the window, or over the start when that is done; None where it was not logged, or
-            in between.
+        first_label_share: Mean over the window, or over the start when that is done; None in between, or where less
+            than half of the steps logged it.
         early: There are too few steps for alarms; the share is the start's, as nearly as it can be known.
     """
 
@@ -95,11 +95,11 @@ class CollapseMonitor:
         if self._num_seen <= self.thresholds.start_steps:
             self._start.append(row)
         limits, shares = self.thresholds, [each[_SHARE] for each in self._window if _SHARE in each]
-        share = fmean(shares) if shares else None
+        share = fmean(shares) if 2 * len(shares) >= max(1, len(self._window)) else None
         if len(self._rows) < limits.window:
             return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
         early = self._num_seen < limits.start_steps + limits.window
-        alarms = [] if early else [*self._judge_share(shares), *self._judge_signals()]
+        alarms = [] if early else [*(self._judge_share(shares) if share is not None else []), *self._judge_signals()]
         self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share, early)
 
@@ -108,8 +108,6 @@ class CollapseMonitor:
         return self._rows[-self.thresholds.window :]
 
     def _judge_share(self, shares: Sequence[float]) -> list[str]:
-        if not shares:
-            return []
         now, error = fmean(shares), stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
         needed = max(self.thresholds.share_fall, self.thresholds.share_errors * math.sqrt(2) * error)  # of a difference
         if self._best_share - now < needed:
@@ -140,14 +138,19 @@ def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
     The first one, the start, has no steps before it and counts with the highest share of early verdicts. Where shares
     were not logged it is the last one before the alarm.
     """
-    shares: dict[int, float] = {}
+    kept, kept_share = saved[0], 0.0
     for verdict in itertools.takewhile(lambda verdict: verdict.healthy, verdicts):
-        share = verdict.first_label_share or 0.0
-        if not verdict.early:
-            shares[verdict.step] = share
-        elif share > 0:
-            shares[saved[0]] = max(shares.get(saved[0], 0.0), share)
-    return max(saved, key=lambda step: (shares.get(step, -1.0), step if step in shares else -step))
+        share = verdict.first_label_share
+        if verdict.early:
+            kept_share = max(kept_share, share or 0.0)
+        elif verdict.step in saved and is_as_good(share, kept_share):
+            kept, kept_share = verdict.step, share or 0.0
+    return kept
+
+
+def is_as_good(share: float | None, kept: float | None) -> bool:
+    """Whether weights are worth keeping instead of others, by their shares; one that was not logged is no objection."""
+    return share is None or share >= (kept or 0.0)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def measure_signal(rollouts: Rollouts, preset: str) -> dict[str, float]:
 def estimate_cost(rollouts: Rollouts, model: Any, plan: StepPlan) -> dict[str, float]:
     """Estimates, not measurements, of one optimiser step on this machine in one process.
 
-    All weights are trained but those of a vision tower, which training leaves as they are by default.
+    All weights are trained but those of a vision tower, which training leaves as they are by default, in the type that
+    they were loaded in; there is no KL anchor, whose reference model would come on top.
 
     Returns:
         `seconds_per_step`: sampling scaled from the round's, and the update as three forward passes (a backward pass

@@ -21,7 +21,9 @@ def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any
     """Bytes; on an accelerator its own memory, else the process's. Options are of the configuration."""
     shapes = json.dumps([asdict(model), asdict(batch), options])
     command = [sys.executable, "-m", "spine_rl.bench.memory", side, shapes]
-    done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"measuring the memory of {side} failed:\n{done.stderr}")
     return int(done.stdout.split()[-1])
 
 
@@ -31,15 +33,9 @@ def main(side: str, shapes: str) -> None:
     model_fields, batch_fields, options = json.loads(shapes)
     model_shape, batch_shape = ModelShape(**model_fields), BatchShape(**batch_fields)
     rows = batch_shape.prompts * batch_shape.group_size
+    sizes = {"per_device_train_batch_size": rows, "num_generations": batch_shape.group_size}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(
-            side,
-            build_model(model_shape),
-            folder,
-            per_device_train_batch_size=rows,
-            num_generations=batch_shape.group_size,
-            **options,
-        )
+        trainer = build_trainer(side, build_model(model_shape), folder, **{**sizes, **options})
         smallest = BatchShape(
             batch_shape.prompts,
             batch_shape.group_size,

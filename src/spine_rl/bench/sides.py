@@ -13,8 +13,8 @@ from trl import GRPOConfig, GRPOTrainer
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
 
-# SPINE's trainer stands for three: its own preset; plain TTRL on the same path; its preset with nothing shared, where
-# every response runs its own prompt and picture.
+# SPINE's trainer stands for three: its own preset, or the one that the options name; plain TTRL on the same path; its
+# preset with nothing shared, where every response runs its own prompt and picture.
 SIDES = ("trl", "spine", "ttrl", "unshared")
 PRESETS = {"spine": "spine", "ttrl": "ttrl", "unshared": "spine"}
 

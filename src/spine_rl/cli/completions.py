@@ -52,11 +52,19 @@ def read_completions(source: str) -> Iterator[Completion]:
 
 
 def check_writable(path: Path | None, *, overwrite: bool) -> None:
-    """Raises:
-    RunFolderError: There is something that must not be overwritten.
+    """Makes the file's folder, before there is work to lose.
+
+    Raises:
+        RunFolderError: There is something that must not be overwritten, or the folder cannot be made.
     """
-    if path is not None and path.exists() and not overwrite:
+    if path is None:
+        return
+    if path.exists() and not overwrite:
         raise RunFolderError(f"{path} exists; give another name or --overwrite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path.parent}: cannot be made ({error.strerror}); give another name") from None
 
 
 def dump(row: dict[str, Any]) -> str:

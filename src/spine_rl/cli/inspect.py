@@ -31,7 +31,9 @@ def run_inspect(
     check_writable(out, overwrite=overwrite)
     get_preset(preset)
     engine, rollouts = draw(options)
-    outcome = None
+    write_page(out, build_page(rollouts, engine.tokenizer, preset))  # nothing is lost if the validation stops
+    console = Console()
+    console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
     if validation is not None:
         outcome = validate_forks(
             engine,
@@ -41,11 +43,9 @@ def run_inspect(
             num_repeats=validation.num_repeats,
             answer_type=options.answer_type,
         )
-    write_page(out, build_page(rollouts, engine.tokenizer, preset, outcome))
-    console = Console()
-    for line in [] if outcome is None else describe(outcome):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
+        write_page(out, build_page(rollouts, engine.tokenizer, preset, outcome))
+        for line in describe(outcome):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def describe(outcome: ForkValidation) -> list[str]:

@@ -349,7 +349,9 @@ def preflight(
     ] = False,
     system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
     prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
-    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="Of the weights, as of the planned run: float32, bfloat16, auto.")
+    ] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses."""

@@ -157,6 +157,6 @@ class _Watch(TrainerCallback):
             chosen.problem_set.gold_answers,
             decoding,
             num_samples=self._settings["num_samples"],
-            prompt_style=self._task.style,
+            prompt_style=chosen.style,
             answer_type="auto",
         )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from spine_rl.errors import ConfigError
-from spine_rl.experiments.fields import get_default, resolve_fields
+from spine_rl.experiments.fields import get_value, resolve_fields
+from spine_rl.experiments.fingerprint import fingerprint_task
 from spine_rl.experiments.spec import Experiment, TaskRef
 from spine_rl.experiments.tasks import check_task, get_defaults
 
@@ -86,7 +87,7 @@ def list_cells(experiment: Experiment) -> list[Cell]:
         for seed in experiment.seeds
         for task in experiment.tasks
         for arm in experiment.arms
-        for point in _list_points(experiment, arm)
+        for point in _list_points(experiment, task, arm)
     ]
     names = [cell.name for cell in cells]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -97,18 +98,19 @@ def list_cells(experiment: Experiment) -> list[Cell]:
 
 def count_cells(experiment: Experiment) -> int:
     """How many there are; nothing is checked."""
-    points = sum(len([*_list_points(experiment, arm)]) for arm in experiment.arms)
-    return len(experiment.seeds) * len(experiment.tasks) * points
+    points = (_list_points(experiment, task, arm) for task in experiment.tasks for arm in experiment.arms)
+    return len(experiment.seeds) * sum(len([*each]) for each in points)
 
 
-def _list_points(experiment: Experiment, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:
+def _list_points(experiment: Experiment, task: TaskRef, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:
     """Every combination of the axes, as it is and with each of `vary`; an arm's own field has its one value."""
     own = experiment.arms[arm]
     axes = [[(name, own[name])] if name in own else [(name, v) for v in vs] for name, vs in experiment.axes.items()]
+    as_it_is = {**get_defaults(task), **experiment.fields, **own}
     for point in itertools.product(*axes):
         yield point
         for name, values in experiment.vary.items():
-            centre = {**experiment.fields, **own}.get(name, get_default(name))
+            centre = get_value({**as_it_is, **dict(point)}, name)
             yield from ((*point, (name, value)) for value in values if value != centre)
 
 
@@ -118,7 +120,7 @@ def _make_cell(experiment: Experiment, task: TaskRef, arm: str, point: Mapping[s
     defaults = get_defaults(task)
     fields = resolve_fields(given, defaults, place)
     settings = {
-        "task": {"name": task.name, **task.own},
+        "task": {"name": task.name, **task.own, **fingerprint_task(task.own)},
         "fields": {**defaults, **fields},
         "steps": experiment.steps,
         "evaluate_every": experiment.evaluate_every,
@@ -136,15 +138,23 @@ def filter_cells(cells: Sequence[AnyCell], choices: Sequence[str]) -> list[AnyCe
     """Cells that one of the choices names: `arm=ttrl,seed=0`; all of them without a choice.
 
     Raises:
-        ConfigError: A choice is no such list, or names something that no cell has.
+        ConfigError: A choice is no such list, or no cell is what it names.
     """
     wanted = [_parse_choice(choice, cells) for choice in choices]
-    return [cell for cell in cells if not wanted or any(choice.items() <= cell.labels.items() for choice in wanted)]
+    for text, choice in zip(choices, wanted, strict=True):
+        if not any(_is_chosen(cell, choice) for cell in cells):
+            raise ConfigError(f"--only {text}: no cell is all of this; give fewer of them")
+    return [cell for cell in cells if not wanted or any(_is_chosen(cell, choice) for choice in wanted)]
+
+
+def _is_chosen(cell: Named, choice: Mapping[str, str]) -> bool:
+    return choice.items() <= cell.labels.items()
 
 
 def _parse_choice(choice: str, cells: Sequence[Named]) -> dict[str, str]:
-    pairs = [part.partition("=") for part in choice.split(",")]
     names = list(dict.fromkeys(name for cell in cells for name in cell.labels))
+    between = rf",\s*(?=(?:{'|'.join(map(re.escape, names))})=)"  # a value may have commas of its own
+    pairs = [part.partition("=") for part in re.split(between, choice)]
     for name, _, value in pairs:
         values = list(dict.fromkeys(cell.labels[name] for cell in cells if name in cell.labels))
         if name not in names:

@@ -165,15 +165,13 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
     model, batch = ModelShape(**cell.settings["model"]), BatchShape(**cell.settings["batch"])
     updates, flops, mebibytes = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for arm, given in cell.settings["arms"].items():
-            options = dict(given)
-            side = options.pop("preset", "spine")
-            update = _prepare_update(side, model, batch, f"{folder}/{len(updates)}", options)
+        for arm, options in cell.settings["arms"].items():
+            update = _prepare_update(model, batch, f"{folder}/{len(updates)}", options)
             with FlopCounterMode(display=False, custom_mapping=_IN_PLACE) as counter:
                 update()
             flops[arm] = counter.get_total_flops()
             updates[arm] = timed(update)
-            mebibytes[arm] = round(measure_peak(side, model, batch, **options) / 2**20, 1)
+            mebibytes[arm] = round(measure_peak("spine", model, batch, **options) / 2**20, 1)
         timings = alternate(updates, cell.settings["rounds"])
     on_step(1)
     return {
@@ -188,10 +186,10 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
     }
 
 
-def _prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str, options: Mapping[str, Any]) -> Any:
+def _prepare_update(model: ModelShape, batch: BatchShape, folder: str, options: Mapping[str, Any]) -> Any:
     rows = batch.prompts * batch.group_size
     sizes = {"per_device_train_batch_size": rows, "num_generations": batch.group_size}
-    trainer = build_trainer(side, build_model(model), folder, **{**sizes, **options})
+    trainer = build_trainer("spine", build_model(model), folder, **{**sizes, **options})
     device = trainer.accelerator.device
     inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
     return lambda: run_update(trainer, inputs)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from transformers import HfArgumentParser
 
 from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.presets import get_preset
 from spine_rl.training import SpineConfig
 
 # What the engine itself decides, and where the file says so.
@@ -62,8 +63,16 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], place:
     return {name: _to_json(getattr(config, name)) for name in given}
 
 
-def get_default(name: str) -> Any:
-    """What a field is where nobody sets it, presets apart; None of an unknown one."""
+def get_value(fields: Mapping[str, Any], name: str) -> Any:
+    """What a field is in a run of these fields: given, by its preset, or as it is where nobody sets it."""
+    if name in fields:
+        return fields[name]
+    preset = get_preset(fields.get("preset", _get_default("preset")))
+    return preset[name] if name in preset else _get_default(name)
+
+
+def _get_default(name: str) -> Any:
+    """None of an unknown field."""
     entry = SpineConfig.__dataclass_fields__.get(name)
     return None if entry is None or entry.default is dataclasses.MISSING else entry.default
 

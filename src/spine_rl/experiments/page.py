@@ -1,12 +1,13 @@
 """The results of an experiment, from its finished cells alone: tables as CSV and JSON, pictures, a Markdown page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from spine_rl.experiments import sections
 from spine_rl.experiments.cells import show
+from spine_rl.experiments.fields import get_value
 from spine_rl.experiments.findings import (
     CSV_FILE,
     JSON_FILE,
@@ -81,14 +82,21 @@ def describe_setting(experiment: Experiment, records: Sequence[Record], num_cell
     seeds = sorted({record["seed"] for record in records})
     hours = sum(record["seconds"]["all"] for record in records) / 3600
     common = ", ".join(f"{name} {show(value)}" for name, value in experiment.fields.items())
+    temperatures = _list_values(get_value(record["settings"]["fields"], "temperature") for record in records)
+    starts = [record["curve"][0] for record in records]
+    sizes = _list_values(row["n_problems"] for start in starts for name, row in start.items() if name != "step")
     return (
         f"Command: `{command}`. {len(records)} of {num_cells} cells are finished, {hours:.1f} hours of one thread "
-        f"each. {experiment.num_problems} problems a set, {experiment.steps} steps"
+        f"each. {sizes} problems a set, {experiment.steps} steps"
         f"{f', {common}' if common else ''}; seeds {', '.join(map(str, seeds))} draw problems, their order and the "
         f"samples. Mean ± half-width of Student's 95 % interval over seeds; Pass@1 is of {experiment.num_samples} "
-        f"samples at temperature 1 unless it says greedy. Run with {describe_machines(records)}. "
+        f"samples at temperature {temperatures} unless it says greedy. Run with {describe_machines(records)}. "
         f"[{CSV_FILE}]({CSV_FILE}) has every evaluation, [{JSON_FILE}]({JSON_FILE}) every figure."
     )
+
+
+def _list_values(values: Iterable[float]) -> str:
+    return " or ".join(show(float(value)) for value in sorted(set(values)))
 
 
 def _render_summary(experiment: Experiment, groups: Sequence[Group]) -> list[str]:

@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spine_rl.experiments.cells import show
 from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.stability import AXIS
 from spine_rl.experiments.tables import Group, describe_point, estimate, value_of
@@ -88,28 +89,43 @@ def draw_arms(groups: Sequence[Group], problem_sets: Sequence[str]) -> Figure:
 
 
 def draw_varied(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> Figure:
-    """Pass@1 after the last step over each varied field's values, with 95 % intervals over seeds; a line an arm."""
-    figure, axes = make_grid(1, len(experiment.vary))
-    for panel, name in zip(axes[0], experiment.vary, strict=True):
-        for index, arm in enumerate(experiment.arms):
-            rows = [group for group in groups if group.arm == arm and (not group.point or group.point[0][0] == name)]
-            values = {
-                value_of(next(iter(group.records.values())), name): [*group.values(problem_set, "pass@1").values()]
-                for group in rows
-            }
-            values = {
-                value: values[value] for value in sorted(values, key=lambda value: (isinstance(value, str), value))
-            }
-            estimates = [estimate(scores) for scores in values.values()]
-            panel.errorbar(
-                [plain(f"{value:g}" if isinstance(value, float) else str(value)) for value in values],
-                [each.mean for each in estimates],
-                [each.half or 0.0 for each in estimates],
-                marker="o", ms=3, lw=1.2, capsize=2, label=plain(arm), **_pick_style(index),
-            )  # fmt: skip
-        panel.set(title=plain(name), ylabel="Pass@1, mean of samples", ylim=(-0.02, 1.02))
+    """Pass@1 after the last step over each varied field's values, with 95 % intervals over seeds.
+
+    A panel a field, a row a point of the axes, a line an arm.
+    """
+    points = list(dict.fromkeys(_leave_out_varied(experiment, group) for group in groups))
+    figure, axes = make_grid(len(points), len(experiment.vary))
+    for row, point in zip(axes, points, strict=True):
+        for panel, name in zip(row, experiment.vary, strict=True):
+            at_point = [group for group in groups if group.point == point or _varies(group, point, name)]
+            for index, arm in enumerate(experiment.arms):
+                _draw_values(panel, [group for group in at_point if group.arm == arm], problem_set, name, index)
+            title = plain("\n".join([name, *describe_point(point)]))
+            panel.set(title=title, ylabel="Pass@1, mean of samples", ylim=(-0.02, 1.02))
     add_legend(figure, axes)
     return figure
+
+
+def _leave_out_varied(experiment: Experiment, group: Group) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in group.point if name not in experiment.vary)
+
+
+def _varies(group: Group, point: tuple[tuple[str, str], ...], name: str) -> bool:
+    return group.point[:-1] == point and len(group.point) > len(point) and group.point[-1][0] == name
+
+
+def _draw_values(panel: Axes, groups: Sequence[Group], problem_set: str, name: str, index: int) -> None:
+    """One arm's line; numbers in order, then what is none."""
+    by_value = {value_of(next(iter(group.records.values())), name): group for group in groups}
+    values = sorted(by_value, key=lambda value: (value is None, isinstance(value, str), value or 0, str(value)))
+    estimates = [estimate([*by_value[value].values(problem_set, "pass@1").values()]) for value in values]
+    if values:
+        panel.errorbar(
+            [plain(show(value)) for value in values],
+            [each.mean for each in estimates],
+            [each.half or 0.0 for each in estimates],
+            marker="o", ms=3, lw=1.2, capsize=2, label=plain(groups[0].arm), **_pick_style(index),
+        )  # fmt: skip
 
 
 def draw_lengths(groups: Sequence[Group]) -> Figure:

@@ -25,13 +25,18 @@ def reuse_finished(cells: Iterable[Cell], folder: Path, sources: Sequence[Path])
     finished = {}
     for path in (path for source in sources for path in _list_cells(source)):
         record = read_record(path)
-        finished[_identify(record["settings"], record.get("seed"))] = path, record
+        finished[identify(record["settings"], record.get("seed"))] = path, record
     for cell in cells:
-        path, key = find_cell_path(folder, cell), _identify(cell.settings, cell.seed)
+        path, key = find_cell_path(folder, cell), identify(cell.settings, cell.seed)
         if key in finished and not path.exists():
             origin, record = finished[key]
             labels = {"arm": cell.arm, "point": dict(cell.point), "run_as": f"{origin.parents[1].name}: {origin.stem}"}
             write_record(path, record | labels)
+
+
+def identify(settings: Mapping[str, Any], seed: int | None) -> str:
+    """The same for the same run, whichever experiment it belongs to."""
+    return json.dumps([settings, seed], sort_keys=True)
 
 
 def _list_cells(source: Path) -> list[Path]:
@@ -39,7 +44,3 @@ def _list_cells(source: Path) -> list[Path]:
     if not paths:
         raise RunFolderError(f"--reuse {source}: holds no cells; give the --out folder of another experiment")
     return paths
-
-
-def _identify(settings: Mapping[str, Any], seed: int | None) -> str:
-    return json.dumps([settings, seed], sort_keys=True)

@@ -107,6 +107,8 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
     """
     plan = make_plan(find_file(options.source), quick=options.quick)
     folder = options.out or RUNS_FOLDER / (plan.name + ("-quick" if options.quick else ""))
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"--out {folder} is a file; give a folder")
     cells = plan.list_cells()
     chosen = filter_cells(cells, options.only)
     load_records(folder, cells)  # what is there must be of this experiment, before anything is added to it

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from spine_rl.experiments import plots, stability
+from spine_rl.experiments.cells import format_name
 from spine_rl.experiments.markdown import quote, render_table
 from spine_rl.experiments.monitoring import Choice, choose_step, judge_records, list_judged
 from spine_rl.experiments.records import Record
@@ -29,7 +30,7 @@ def render(experiment: Experiment, groups: Sequence[Group], records: Sequence[Re
                 parts += section(experiment, task, chosen, folder)
         if experiment.vary:
             figure = plots.draw_varied(experiment, chosen, experiment.evaluate_on[0])
-            parts += [f"## {task}: one field at a time", _picture(figure, folder, f"varied-{task}", "Pass@1 by value")]
+            parts += [f"## {task}: one field at a time", _picture(figure, folder, "varied", task, "Pass@1 by value")]
     if "transfer" in experiment.sections:
         parts += _render_transfer(experiment, groups)
     if "monitor" in experiment.sections:
@@ -44,7 +45,7 @@ def to_json(experiment: Experiment, groups: Sequence[Group], records: Sequence[R
     if "map" in experiment.sections:
         content["map"] = {}
         for task in dict.fromkeys(group.task for group in groups):
-            areas = stability.measure_areas([group for group in groups if group.task == task], first)
+            areas = stability.measure_areas(experiment, [group for group in groups if group.task == task], first)
             content["map"][task] = {
                 "areas": {arm: {seed: vars(area) for seed, area in by.items()} for arm, by in areas.items()},
                 "differences": [
@@ -64,8 +65,8 @@ def to_json(experiment: Experiment, groups: Sequence[Group], records: Sequence[R
     return content
 
 
-def _picture(figure: Any, folder: Path, name: str, title: str) -> str:
-    file = plots.save_figure(figure, folder, name)
+def _picture(figure: Any, folder: Path, what: str, task: str, title: str) -> str:
+    file = plots.save_figure(figure, folder, format_name(what, task, point={}))
     return f"![{title}]({file})\n\n[as SVG]({file.replace('.png', '.svg')})"
 
 
@@ -74,14 +75,16 @@ def _picture(figure: Any, folder: Path, name: str, title: str) -> str:
 
 def _arms(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
     figure = plots.draw_arms(groups, experiment.evaluate_on)
-    return [f"## {task}: arms side by side", _picture(figure, folder, f"arms-{task}", "Pass@1 after the last step")]
+    return [f"## {task}: arms side by side", _picture(figure, folder, "arms", task, "Pass@1 after the last step")]
 
 
 def _curves(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
-    varied = [group for group in groups if not any(name in experiment.vary for name, _ in group.point)]
-    figure = plots.draw_curves(varied, experiment.evaluate_on)
+    as_it_is = [group for group in groups if not any(name in experiment.vary for name, _ in group.point)]
+    if not as_it_is:
+        return []
+    figure = plots.draw_curves(as_it_is, experiment.evaluate_on)
     title = "Mean over seeds, the seeds' range shaded"
-    return [f"## {task}: curves", _picture(figure, folder, f"curves-{task}", title)]
+    return [f"## {task}: curves", _picture(figure, folder, "curves", task, title)]
 
 
 def _lengths(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
@@ -97,7 +100,7 @@ def _lengths(experiment: Experiment, task: str, groups: Sequence[Group], folder:
         f"## {task}: response lengths",
         f"Percentiles in tokens of the samples on {experiment.evaluate_on[0]}, all seeds together.",
         render_table(heads, rows),
-        _picture(plots.draw_lengths(groups), folder, f"lengths-{task}", "Lengths of sampled responses"),
+        _picture(plots.draw_lengths(groups), folder, "lengths", task, "Lengths of sampled responses"),
     ]
 
 
@@ -114,7 +117,7 @@ def find_percentile(counts: dict[int, int], percent: float) -> int:
 def _entropies(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
     return [
         f"## {task}: entropy of the tokens, and which are updated",
-        _picture(plots.draw_entropies(groups), folder, f"entropies-{task}", "Tokens by entropy"),
+        _picture(plots.draw_entropies(groups), folder, "entropies", task, "Tokens by entropy"),
         f"The most frequent tokens of the first step of {groups[-1].label}, all seeds added, by how often each was "
         "updated.",
         _token_table(groups[-1]),
@@ -137,7 +140,7 @@ def _token_table(group: Group) -> str:
 
 def _map(experiment: Experiment, task: str, groups: Sequence[Group], folder: Path) -> list[str]:
     first = experiment.evaluate_on[0]
-    areas = stability.measure_areas(groups, first)
+    areas = stability.measure_areas(experiment, groups, first)
     rows = [
         [
             arm,
@@ -154,13 +157,15 @@ def _map(experiment: Experiment, task: str, groups: Sequence[Group], folder: Pat
         for title, above, collapsed in stability.compare_areas(experiment, areas)
     ]
     heads = ["", "above its start", "collapsed (10 points below)", "seeds"]
-    with_rate = [group for group in groups if stability.AXIS in dict(group.point)]
+    on_map = [group for group in groups if group.arm in areas and stability.get_rate(group) is not None]
+    if not areas:
+        return []
     return [
         f"## {task}: the map of learning rate × steps",
         f"Share of the map where Pass@1 (mean of samples, {first}) is above its start, and where it has collapsed; "
         "learning rates count alike, an evaluated step stands for the steps since the one before.",
         render_table(heads, [*rows, *paired]),
-        _picture(plots.draw_map(with_rate, first), folder, f"map-{task}", "Pass@1 less its start"),
+        _picture(plots.draw_map(on_map, first), folder, "map", task, "Pass@1 less its start"),
     ]
 
 

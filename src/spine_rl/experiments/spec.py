@@ -187,6 +187,8 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
     both = content.get("axes", {}).keys() & content.get("vary", {}).keys()
     if both:
         raise ConfigError(f"{path}: {min(both)} stands in axes and in vary; keep one")
+    if "map" in content.get("sections", []) and [*content.get("axes", {})] != ["learning_rate"]:
+        raise ConfigError(f"{path}: sections has map, so axes must be learning_rate alone")
 
 
 def _build(path: Path, content: Mapping[str, Any]) -> Experiment:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from spine_rl.experiments.cells import show
 from spine_rl.experiments.records import Record
 from spine_rl.experiments.spec import Experiment
 from spine_rl.experiments.tables import Estimate, Group, estimate
@@ -38,13 +39,13 @@ def measure_curve(curve: Sequence[Mapping[str, Any]], problem_set: str) -> Area:
     return Area(above, collapsed)
 
 
-def measure_areas(groups: Sequence[Group], problem_set: str) -> dict[str, dict[int, Area]]:
-    """Arm → seed → mean over the learning rates, of the seeds that have every rate; groups of one task."""
-    rates = sorted({rate for group in groups for rate in _rate(group)})
+def measure_areas(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> dict[str, dict[int, Area]]:
+    """Arm → seed → mean over the learning rates, of the arms and seeds that have every rate; groups of one task."""
+    rates = sorted({float(show(rate)) for rate in experiment.axes[AXIS]})
     areas: dict[str, dict[int, Area]] = {}
     for arm in dict.fromkeys(group.arm for group in groups):
-        by_rate = {rate: group.records for group in groups if group.arm == arm for rate in _rate(group)}
-        if set(by_rate) != set(rates):
+        by_rate = {get_rate(group): group.records for group in groups if group.arm == arm}
+        if not set(rates) <= by_rate.keys():
             continue
         seeds = set.intersection(*(set(records) for records in by_rate.values()))
         areas[arm] = {seed: _average([by_rate[rate][seed] for rate in rates], problem_set) for seed in sorted(seeds)}
@@ -67,9 +68,9 @@ def compare_areas(
     return rows
 
 
-def _rate(group: Group) -> list[float]:
+def get_rate(group: Group) -> float | None:
     """Its learning rate, where that is all that its point varies."""
-    return [float(value) for name, value in group.point if name == AXIS] if len(group.point) == 1 else []
+    return float(group.point[0][1]) if [name for name, _ in group.point] == [AXIS] else None
 
 
 def _average(records: Sequence[Record], problem_set: str) -> Area:

@@ -11,7 +11,7 @@ from typing import Any
 from scipy import stats
 
 from spine_rl.experiments.cells import show
-from spine_rl.experiments.fields import get_default
+from spine_rl.experiments.fields import get_value
 from spine_rl.experiments.records import Record
 from spine_rl.experiments.spec import Experiment
 
@@ -106,7 +106,7 @@ def list_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def value_of(record: Record, name: str) -> Any:
     """A field of a cell's run, given or left as it is."""
-    return record["settings"]["fields"].get(name, get_default(name))
+    return get_value(record["settings"]["fields"], name)
 
 
 def tabulate(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

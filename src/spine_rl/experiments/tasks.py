@@ -24,10 +24,11 @@ _COLUMNS = ("split", "prompt_column", "id_column", "limit", "max_image_pixels", 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Labelled problems, and the longest response to them."""
+    """Labelled problems, the longest response to them, and what is put around them."""
 
     problem_set: ProblemSet
     max_new_tokens: int
+    style: PromptStyle
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LoadedTask:
         processing_class: Its tokenizer or processor.
         problem_set: To adapt to; its gold answers are for diagnosis, and for `oracle`.
         evaluation_sets: By name.
-        style: What is put around prompts.
+        style: What is put around the prompts that are adapted to.
     """
 
     model: PreTrainedModel
@@ -55,13 +56,14 @@ def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRe
         raise ConfigError(f"{place}: task {task.name!r}: unknown; {suggest_nearest(task.name, TASKS)}")
     if task.own and task.name in TASKS:
         raise ConfigError(f"{place}: task {task.name!r}: the lab has one of that name; give yours another")
-    others = [*TASKS, *(other.name for other in tasks)]
+    others = {name: TaskRef(name) for name in TASKS} | {other.name: other for other in tasks}
     for name in evaluate_on:
         if name not in PROBLEM_SETS and name not in others:
             near = suggest_nearest(name, [*PROBLEM_SETS, *others])
             raise ConfigError(f"{place}: evaluate_on: unknown problem set or task {name!r}; {near}")
-        if name == "held_out" and task.own and "eval_data" not in task.own:
-            raise ConfigError(f"{place}: task {task.name!r}: evaluate_on has held_out, so give it eval_data")
+        held_out = task if name == "held_out" else others.get(name)
+        if held_out is not None and held_out.own and "eval_data" not in held_out.own:
+            raise ConfigError(f"{place}: task {held_out.name!r}: evaluate_on has {name}, so give it eval_data")
 
 
 def get_defaults(task: TaskRef) -> dict[str, Any]:
@@ -99,18 +101,21 @@ def load_task(
     sets = {}
     for name in evaluate_on:
         if name == "adapt":
-            sets[name] = EvaluationSet(problem_set, max_new_tokens)
+            sets[name] = EvaluationSet(problem_set, max_new_tokens, _get_style(task))
         else:
             other = task if name == "held_out" else others.get(name, TaskRef(name))
             limit = max_new_tokens if name == "held_out" or other.own else get_task(name).max_new_tokens
-            sets[name] = EvaluationSet(_load_set(other, "held_out", num_problems, seed), limit)
-    style = PromptStyle(task.own.get("system_prompt"), task.own.get("prompt_suffix", ""))
-    return LoadedTask(model, processing_class, problem_set, sets, style)
+            sets[name] = EvaluationSet(_load_set(other, "held_out", num_problems, seed), limit, _get_style(other))
+    return LoadedTask(model, processing_class, problem_set, sets, _get_style(task))
+
+
+def _get_style(task: TaskRef) -> PromptStyle:
+    return PromptStyle(task.own.get("system_prompt"), task.own.get("prompt_suffix", ""))
 
 
 def _load_set(task: TaskRef, split: Any, num_problems: int, seed: int) -> ProblemSet:
     if not task.own:
         return get_task(task.name).make_problems(split, num_problems, seed=seed)
-    source = task.own["data"] if split == "adapt" else task.own.get("eval_data", task.own["data"])
+    source = task.own["data" if split == "adapt" else "eval_data"]
     columns = {name: task.own[name] for name in _COLUMNS if name in task.own}
     return load_problems(source, gold_column=task.own.get("gold_column", "answer"), **columns)

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from scipy import stats
 
+from spine_rl.errors import DataError
 from spine_rl.evaluation import Decoding
 from spine_rl.evaluation.engines import GenerateEngine, SampledResponse
+from spine_rl.evaluation.engines.base import derive_seed
 from spine_rl.evaluation.statistics import bootstrap_means
 from spine_rl.rollouts import Rollouts, read_key
 
@@ -101,8 +103,15 @@ def validate_forks(
         num_tokens: Tokens tried, over the whole range of entropy.
         num_repeats: k: continuations from before each token, and as many from after it.
         answer_type: As in the rollouts.
+
+    Raises:
+        DataError: No response has an answer that could change.
     """
     places = _choose_tokens(rollouts, num_tokens, decoding.seed)
+    if not places:
+        raise DataError(
+            "no response has a readable answer, so no token can be tried; spine preflight says what to change"
+        )
     prefixes, owners = [], []
     for problem, sample, position in places:
         ids = rollouts.responses[problem][sample].token_ids
@@ -110,14 +119,11 @@ def validate_forks(
             prefixes.append(ids[:stop])
             owners.append(problem)
     prompts = [rollouts.prompts[problem] + prefix for problem, prefix in zip(owners, prefixes, strict=True)]
-    rows = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    room = decoding.max_new_tokens if engine.context is None else engine.context - max(map(len, prompts))
-    limited = replace(decoding, max_new_tokens=max(1, min(decoding.max_new_tokens, room)))
-    drawn = engine.generate([prompts[row] for row in rows for _ in range(num_repeats)], limited)
+    limits = [decoding.max_new_tokens - len(prefix) for prefix in prefixes]
+    drawn = _continue(engine, prompts, limits, decoding, num_repeats)
     changed: dict[int, float] = {}
-    for order, row in enumerate(rows):
+    for row, continuations in drawn.items():
         problem, sample, _ = places[row // 2]
-        continuations = drawn[order * num_repeats : (order + 1) * num_repeats]
         whole = [_join(engine, prefixes[row], continuation, decoding.max_new_tokens) for continuation in continuations]
         keys = [read_key(rollouts.problems[problem], response, answer_type) for response in whole]
         changed[row] = fmean(key != rollouts.ballots[problem].keys[sample] for key in keys)
@@ -168,6 +174,33 @@ def _choose_tokens(rollouts: Rollouts, num_tokens: int, seed: int) -> list[tuple
         picked = torch.randperm(len(part), generator=generator)[:count].tolist()
         chosen += [places[part[index]][1:] for index in sorted(picked)]
     return chosen
+
+
+def _continue(
+    engine: GenerateEngine, prompts: Sequence[Any], limits: Sequence[int], decoding: Decoding, num_repeats: int
+) -> dict[int, list[SampledResponse]]:
+    """Row → continuations, each with room for its limit at least: what the context cannot hold at once is split."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(prompts)), key=lambda row: -len(prompts[row])):
+        together = [*(groups[-1] if groups else []), row]
+        needed = max(len(prompts[each]) for each in together) + max(limits[each] for each in together)
+        if groups and (engine.context is None or needed <= engine.context):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    drawn = {}
+    for number, group in enumerate(groups):
+        longest = max(len(prompts[row]) for row in group)
+        room = decoding.max_new_tokens if engine.context is None else engine.context - longest
+        limited = replace(
+            decoding,
+            max_new_tokens=max(1, min(decoding.max_new_tokens, room)),
+            seed=derive_seed(decoding.seed, number),
+        )
+        responses = engine.generate([prompts[row] for row in group for _ in range(num_repeats)], limited)
+        for order, row in enumerate(group):
+            drawn[row] = responses[order * num_repeats : (order + 1) * num_repeats]
+    return drawn
 
 
 def _join(

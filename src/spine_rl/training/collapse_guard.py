@@ -11,27 +11,33 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict
+from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict, is_as_good
+from spine_rl.training.first_labels import UNADAPTED_STEPS
 
 ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
 KEEP_BEST = ("none", "label-free")
 BEST_FOLDER = "best"
 _NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
+_SEEN_ONCE = (
+    "no problem is seen twice, so the collapse monitor cannot compare labels with the first ones and reads lengths, "
+    "agreement and entropy alone; more steps or fewer problems would let it"
+)
 
 
 class CollapseGuard(TrainerCallback):
     """Judges every logged step and acts on an alarm.
 
     With `keep_best`, and where `on_collapse` needs it, the run's folder has the best weights as `best`: those of the
-    highest first-label share before an alarm, looked at every `save_steps` steps. They are the checkpoint that can be
-    chosen without labels. A resumed run goes on with the signals that its checkpoint has logged, and with `best`; an
-    alarm that was raised before the checkpoint still counts.
+    highest first-label share before an alarm, looked at every `save_steps` steps and after the last. They are the
+    checkpoint that can be chosen without labels. A resumed run goes on with the signals that its checkpoint has logged,
+    and with `best`; an alarm that was raised before the checkpoint still counts.
 
     Args:
         trainer: Whose run it is; it saves, so that sharded weights are whole.
         folder: The run's.
         on_collapse: `warn`: one warning; `stop`: and training ends; `rollback`: and `best` becomes the model; `retry`:
-            at every alarm, `best` becomes the model, the learning rate is halved and training goes on.
+            at every alarm, `best` becomes the model, the learning rate is halved and training goes on; at the end it
+            becomes the model, too.
         keep_best: Keep `best` even if nothing needs it.
     """
 
@@ -51,6 +57,8 @@ class CollapseGuard(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._start()
+        if state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS:
+            warnings.warn(_SEEN_ONCE, stacklevel=2)
         kept = self._read_kept_step() if self._keeps and state.global_step > 0 else None
         for row in state.log_history:  # empty but for a resumed run
             self._replay(row, control, kept)
@@ -65,9 +73,9 @@ class CollapseGuard(TrainerCallback):
             return
         if not verdict.healthy:
             self._act(verdict, control)
-        elif self._keeps and state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps):
+        elif self._keeps and self._is_time_to_look(args, state):
             self._looked_at = state.global_step
-            if (verdict.first_label_share or 0.0) >= (self._kept_share or 0.0):
+            if is_as_good(verdict.first_label_share, self._kept_share):
                 self._save(state.global_step, verdict.first_label_share)
 
     def on_step_begin(self, args, state, control, **kwargs):
@@ -78,6 +86,10 @@ class CollapseGuard(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         if (self._on_collapse == "retry" and self._has_judged) or (self._alarmed and self._on_collapse == "rollback"):
             self._go_back()
+
+    def _is_time_to_look(self, args: Any, state: Any) -> bool:
+        due = state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps)
+        return due or state.global_step == state.max_steps
 
     def _judge(self, row: Mapping[str, Any]) -> Verdict | None:
         if "vote/majority_ratio" not in row:

@@ -159,7 +159,7 @@ class SpineConfig(GRPOConfig):
         default="none",
         metadata={
             "help": "label-free keeps in output_dir/best the weights whose responses agree most with the first votes, "
-            "before an alarm, looked at every save_steps steps; or none."
+            "before an alarm, looked at every save_steps steps and after the last; or none."
         },
     )
     sample_steps: int = field(

@@ -1,7 +1,7 @@
 """A run against its first votes: label-free signs of whether it learns what the vote knew or something of its own.
 
-The first votes are the unadapted model's (all of them in the first epoch at a usual learning rate). What contradicts
-clear first votes later comes from the updates, not from the data.
+Votes of a run's first steps are as good as the unadapted model's. What contradicts clear ones later comes from the
+updates, not from the data.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from spine_rl.voting import Ballot, compute_share_and_margin, elect, leave_out
 
 # Problem id → its first pseudo-label, the label's margin, and how many steps the weights had done that voted.
 FirstLabels = dict[str, tuple[str, float, int]]
+# Weights that have done fewer steps stand for the unadapted model; that others agree in a first vote says nothing.
+UNADAPTED_STEPS = 16
 
 
 def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot], step: int) -> dict[str, float]:
@@ -23,8 +25,8 @@ def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot], ste
     Returns:
         `first_label_share`: mean share of a problem's trained responses that give its first label, which stands in for
         the accuracy that cannot be known; in the first vote itself each response is compared with the others' label,
-        because its own vote would make it look right. `label_drift`: share of the problems, of those seen again and
-        labelled now, whose label is another. Each is missing where no problem counts.
+        because its own vote would make it look right, and only in a run's first steps. `label_drift`: share of the
+        problems, of those seen again and labelled now, whose label is another. Each is missing where no problem counts.
     """
     weight = kept = seen_again = moved = 0.0
     for ballot in ballots:
@@ -37,9 +39,10 @@ def compare_with_first_labels(first: FirstLabels, ballots: Sequence[Ballot], ste
                 moved += margin * (label != ballot.pseudo_label)
         elif ballot.pseudo_label is not None:
             first[ballot.problem_id] = ballot.pseudo_label, ballot.margin, step
-            others_weight, others_kept = _compare_with_the_others(ballot)
-            weight += others_weight
-            kept += others_kept
+            if step < UNADAPTED_STEPS:
+                others_weight, others_kept = _compare_with_the_others(ballot)
+                weight += others_weight
+                kept += others_kept
     signals = {"first_label_share": (kept, weight), "label_drift": (moved, seen_again)}
     return {name: total / base for name, (total, base) in signals.items() if base > 0}
 
