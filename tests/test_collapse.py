@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import TrainerControl, TrainerState
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM, TrainerControl, TrainerState
 
-from models import save_qwen2
+from models import QWEN, SMALL, build_architecture, build_qwen2, save_qwen2
 from spine_rl import SpineTrainer
+from spine_rl.errors import ConfigError
 from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_monitor, judge_run
-from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.collapse_guard import CollapseGuard, load_weights
 from spine_rl.training.first_labels import UNADAPTED_STEPS, compare_with_first_labels, forget_later
 from spine_rl.voting import hold_vote
 
@@ -219,6 +221,41 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
 
 
+@pytest.mark.parametrize("name", ["qwen2", "qwen3", "llava", QWEN, "mixture of experts"])
+def test_weights_come_back_whole(tmp_path, name):
+    """Files have other names than the modules, tied weights are saved once, experts are saved one by one."""
+    if name == "mixture of experts":
+        model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SMALL, head_dim=16, num_experts=4, moe_intermediate_size=16))
+    else:
+        model, _ = build_architecture(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(1.0)
+    load_weights(model, tmp_path)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_an_adapters_weights_come_back(tmp_path):
+    model = get_peft_model(build_qwen2()[0], LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    model.save_pretrained(tmp_path)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(1.0)
+    load_weights(model, tmp_path)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_sharded_weights_are_refused_where_whole_ones_are_needed(tmp_path):
+    trainer = SimpleNamespace(is_sharded=True)
+    CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=False)
+    with pytest.raises(ConfigError, match="FSDP and DeepSpeed shard"):
+        CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
+
+
 # ---- over a resume
 
 
@@ -227,11 +264,13 @@ class _Trainer:
 
     def __init__(self, state):
         self.accelerator, self._state = SimpleNamespace(wait_for_everyone=lambda: None), state
+        self.is_sharded = False
 
     def is_world_process_zero(self):
         return True
 
-    def save_model(self, folder):
+    def save_model(self, folder, _internal_call):
+        assert _internal_call  # nothing goes to the hub
         Path(folder).mkdir(parents=True)
         (Path(folder) / "weights.txt").write_text(str(self._state.global_step))
 

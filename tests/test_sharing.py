@@ -75,7 +75,9 @@ def plain_scores(model, prompts, prompt_mask, completions, completion_mask, grou
     return output.log_probs[:, -width:], output.entropy[:, -width:]
 
 
-def shared_scores(model, prompts, prompt_mask, completions, completion_mask, group, further, with_gradient=None):
+def shared_scores(
+    model, prompts, prompt_mask, completions, completion_mask, group, further, with_gradient=None, **options
+):
     images, types = further
     batch = SharedBatch(
         prompt_ids=prompts,
@@ -86,6 +88,7 @@ def shared_scores(model, prompts, prompt_mask, completions, completion_mask, gro
         with_gradient=torch.ones_like(group, dtype=torch.bool) if with_gradient is None else with_gradient,
         prompt_inputs=images,
         token_types=types,
+        **options,
     )
     output = model(shared_batch=batch)
     return output["log_probs"], output["entropy"]
@@ -130,6 +133,26 @@ def test_a_row_without_tokens_leaves_the_graph_whole():
     assert not logps.any()
     (logps.sum() + entropies.sum()).backward()
     assert all(not p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("longest", [14, 1, 0])
+def test_sharded_models_make_the_same_two_calls_whatever_a_process_holds(longest):
+    model, _ = build_architecture("qwen2")
+    prompts, prompt_mask, completions, mask, group, further = make_batch(model.config)
+    mask = mask * (torch.arange(T) < longest)
+    add_shared_forward(model, temperature=1.0)
+    widths = []
+    model.base_model.register_forward_pre_hook(
+        lambda _, args, kwargs: widths.append(kwargs["input_ids"].size(1)), with_kwargs=True
+    )
+    some = torch.tensor([True, False] * 4)
+    rows = (model, prompts, prompt_mask, completions, mask, group, further)
+    found = shared_scores(*rows, with_gradient=some, one_call=True)
+    assert len(widths) == 2
+    torch.testing.assert_close(found, shared_scores(*rows), rtol=1e-5, atol=1e-5)
+    short = [*rows[:3], completions[:, :1], mask[:, :1], group, further]
+    assert shared_scores(*short, one_call=True)[0].shape == (8, 1)
+    sum(map(torch.sum, found)).backward()
 
 
 def test_rows_are_grouped_by_prompt_padding_and_image():

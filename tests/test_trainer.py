@@ -15,7 +15,8 @@ from models import build_qwen2, build_qwen3
 from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
-from spine_rl.training.shared_scoring import SharedScoring
+from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.shared_scoring import SharedScoring, find_obstacle
 from spine_rl.voting import is_decided
 
 NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
@@ -392,6 +393,34 @@ def test_mistakes_in_the_configuration_are_named(tmp_path, fields, message):
         SpineConfig(output_dir=str(tmp_path), use_cpu=True, **fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"steps_per_generation": 3, "gradient_accumulation_steps": 2}, "must be a multiple of gradient_accumulation"),
+        ({"use_transformers_continuous_batching": True, "bf16": True}, "into 16 bits"),
+    ],
+)
+def test_what_trl_would_take_and_spine_does_not(tmp_path, fields, message):
+    with pytest.raises(ConfigError, match=message):
+        SpineConfig(output_dir=str(tmp_path), use_cpu=True, num_generations=4, **fields)
+
+
+def test_weights_in_16_bits_are_warned_of(tmp_path):
+    model, tokenizer = build_qwen2()
+    with pytest.warns(UserWarning, match=r"trained in torch\.bfloat16, which rounds small updates away"):
+        make_trainer(tmp_path, model=(model.to(torch.bfloat16), tokenizer))
+
+
+def test_the_monitor_is_on_in_python_too(tmp_path):
+    trainer = make_trainer(tmp_path, on_collapse="stop", keep_best="label-free")
+    assert sum(isinstance(each, CollapseGuard) for each in trainer.callback_handler.callbacks) == 1
+    trainer.train()
+    assert (tmp_path / "best" / "model.safetensors").exists()
+    trainer._buffered_inputs = ["responses of weights that are left"]
+    trainer.forget_after(0)
+    assert trainer._buffered_inputs is None
+
+
 def test_mistakes_in_the_data_are_named(tmp_path):
     with pytest.raises(DataError, match="has no column 'prompt' but question"):
         make_trainer(tmp_path, data=Dataset.from_dict({"question": ["a"] * 4}))
@@ -497,6 +526,36 @@ def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_pat
     mask = batch["completion_mask"].bool()
     torch.testing.assert_close(logps[mask], expected[0][mask])
     torch.testing.assert_close(entropies[mask], expected[1][mask])
+
+
+@pytest.mark.parametrize("layers", [{"": "cpu"}, {"model.layers.0": 0, "model.layers.1": 1}])
+def test_a_model_on_several_devices_takes_the_plain_path(tmp_path, layers):
+    model, _ = build_qwen2()
+    model.hf_device_map = layers
+    found = find_obstacle(model, SpineConfig(**options(tmp_path)))
+    assert found == (None if len(layers) == 1 else "it is split over several devices")
+
+
+def test_what_else_keeps_a_model_from_sharing(tmp_path):
+    model, _ = build_qwen2()
+    args = SpineConfig(**options(tmp_path))
+    assert "activation_checkpointing" in str(find_obstacle(model, args, checkpoints_layers=True))
+    assert "router_aux_loss_coef to 0" in str(find_obstacle(model, args, balances_router=True))
+
+
+def test_what_rounding_may_differ_by_depends_on_what_computes(tmp_path):
+    """float32 weights under autocast compute in 16 bits."""
+    trainer = make_trainer(tmp_path)
+    sharing, scores = trainer.sharing, torch.zeros(10)
+    with torch.autocast("cpu", torch.bfloat16):
+        sharing.compare(trainer.model, scores + 0.01, scores)
+    assert sharing.serves(trainer.model)
+    with pytest.warns(UserWarning, match=r"differ by 0\.01 nats"):
+        sharing.compare(trainer.model, scores + 0.01, scores)
+    assert not sharing.serves(trainer.model)
+    other = make_trainer(tmp_path)
+    with pytest.warns(UserWarning, match="differ by inf nats"):
+        other.sharing.compare(other.model, scores * torch.nan, scores)
 
 
 def test_an_adapters_gradients_equal_the_plain_forwards(tmp_path, monkeypatch):

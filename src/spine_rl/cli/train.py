@@ -15,7 +15,6 @@ from spine_rl.errors import ConfigError, SpineError
 from spine_rl.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 from spine_rl.training import SpineTrainer
-from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.run_folder import (
@@ -60,8 +59,6 @@ def run_train(tokens: list[str]) -> None:
         samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
         trainer.sample_file = samples
         trainer.add_callback(samples)
-    keep_best = trainer.args.keep_best != "none"
-    trainer.add_callback(CollapseGuard(trainer, folder, on_collapse=trainer.args.on_collapse, keep_best=keep_best))
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
@@ -124,6 +121,10 @@ def _build_trainer(
     processing_class: ProcessingClass,
     dataset: Dataset,
 ) -> SpineTrainer:
+    revision = arguments.model.model_revision
+    if arguments.training.beta > 0 and revision != "main":  # of the KL anchor's reference, which is read again
+        given: Any = arguments.training.model_init_kwargs or {}
+        arguments.training.model_init_kwargs = {"revision": revision, **given}
     try:
         return SpineTrainer(
             model,

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
@@ -22,7 +21,6 @@ from spine_rl.experiments.spec import TaskRef
 from spine_rl.experiments.tasks import LoadedTask, load_task
 from spine_rl.models import get_context_length, get_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
-from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.problem_dataset import build_dataset
 
 EVALUATION_BATCH_SIZE = 128
@@ -52,9 +50,6 @@ def run_cell(tasks: Mapping[str, TaskRef], cell: Cell, on_step: Callable[[int], 
         watch = _Watch(task, config, settings, on_step)
         trainer = _build_trainer(task, config)
         trainer.sample_file = watch.histograms
-        if config.on_collapse == "retry":
-            guard = CollapseGuard(trainer, Path(folder), on_collapse=config.on_collapse, keep_best=True)
-            trainer.add_callback(guard)
         trainer.add_callback(watch)  # after the guard, so that the last evaluation is of the weights that it leaves
         trainer.train()
     logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from spine_rl.sharing.chunks import CALL_COSTS, DEFAULT_CALL_COST, plan_chunks
@@ -75,7 +76,8 @@ def add_shared_forward(model: Any, temperature: float) -> None:
 
 def _score(model: Any, batch: SharedBatch, temperature: float) -> dict[str, Tensor]:
     parts = []
-    for rows, enabled in ((batch.with_gradient, True), (~batch.with_gradient, False)):
+    with_gradient = torch.ones_like(batch.with_gradient) if batch.one_call else batch.with_gradient
+    for rows, enabled in ((with_gradient, True), (~with_gradient, False)):
         rows = rows.nonzero().squeeze(1)
         if len(rows) > 0:
             with torch.set_grad_enabled(enabled and torch.is_grad_enabled()):
@@ -150,6 +152,8 @@ def _score_responses(
     """Of responses `rows` on prompts `place` of `past`: places in the flattened batch, log-probabilities, entropies."""
     width = max(1, int(batch.completion_mask[rows].sum(1).max()))
     ids, mask = batch.completion_ids[rows, :width], batch.completion_mask[rows, :width].bool()
+    if batch.one_call and width == 1:  # other processes' responses are longer
+        ids, mask, width = pad(ids, (0, 1)), pad(mask, (0, 1)), 2
     hidden = past.last_hidden[place].unsqueeze(1)
     if width > 1:
         hidden = torch.cat([hidden, _run_responses(model, batch, ids[:, :-1], mask[:, :-1], past, place)], dim=1)

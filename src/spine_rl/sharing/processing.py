@@ -34,7 +34,8 @@ class OncePerPrompt:
             return self._processor(images=images, text=text, **options)
 
         def process(rows: Sequence[Any]) -> BatchFeature:
-            return self._processor(images=[row[0] for row in rows], text=[row[1] for row in rows], **options)
+            pictures: Any = [row[0] or [] for row in rows]  # processors take no None for a text-only prompt
+            return self._processor(images=pictures, text=[row[1] for row in rows], **options)
 
         return self._process_once([*zip(images, text, strict=True)], process)
 

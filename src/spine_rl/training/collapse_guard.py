@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from spine_rl.errors import ConfigError
 from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict, is_as_good
 from spine_rl.training.first_labels import UNADAPTED_STEPS
 
@@ -39,11 +40,19 @@ class CollapseGuard(TrainerCallback):
             at every alarm, `best` becomes the model, the learning rate is halved and training goes on; at the end it
             becomes the model, too.
         keep_best: Keep `best` even if nothing needs it.
+
+    Raises:
+        ConfigError: `best` is needed, and the weights are sharded.
     """
 
     def __init__(self, trainer: Any, folder: Path, *, on_collapse: str, keep_best: bool):
         self._trainer, self._best = trainer, folder / BEST_FOLDER
         self._on_collapse, self._keeps = on_collapse, keep_best or on_collapse in ("rollback", "retry")
+        if self._keeps and trainer.is_sharded:
+            raise ConfigError(
+                "on_collapse=rollback, retry and keep_best need whole weights, and FSDP and DeepSpeed shard them: give "
+                "on_collapse=warn or stop, and keep checkpoints (save_total_limit)"
+            )
         self._start()
 
     def _start(self) -> None:
@@ -122,7 +131,7 @@ class CollapseGuard(TrainerCallback):
         """Takes up `best`; the step that follows logs it."""
         self._looked_at = self._kept_step
         self._go_back()
-        self._trainer.forget_labels_after(self._kept_step)
+        self._trainer.forget_after(self._kept_step)
         optimizer = self._trainer.optimizer
         getattr(optimizer, "optimizer", optimizer).state.clear()  # its moments are those of the way that was left
         self._halve_learning_rate()
@@ -164,7 +173,7 @@ class CollapseGuard(TrainerCallback):
         if self._trainer.is_world_process_zero():
             shutil.rmtree(new, ignore_errors=True)
         self._trainer.accelerator.wait_for_everyone()
-        self._trainer.save_model(str(new))
+        self._trainer.save_model(str(new), _internal_call=True)  # not for the hub
         if self._trainer.is_world_process_zero():
             (new / _STEP_FILE).write_text(f"{step}\n")
             old = self._best.with_name(_OLD)
@@ -177,19 +186,13 @@ class CollapseGuard(TrainerCallback):
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Puts the weights saved in a folder into a model, or an adapter's into its adapter."""
-    state: dict[str, Any] = {}
-    for path in _list_weights(folder):
-        state |= load_file(path)
+    """Puts the weights saved in a folder into a model, or an adapter's into its adapter; all of them, or it raises."""
     if isinstance(model, PeftModel):
-        set_peft_model_state_dict(model, state)
-    else:
-        model.load_state_dict(state, strict=False)  # tied weights are saved once
-        model.tie_weights()
-
-
-def _list_weights(folder: Path) -> Sequence[Path]:
-    return sorted(folder.glob("*.safetensors"))
+        found = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+        if found.unexpected_keys:
+            raise RuntimeError(f"{folder}: weights that the adapter does not have: {', '.join(found.unexpected_keys)}")
+    else:  # files have the names of the hub, which are not the module's: transformers knows how they correspond
+        model.load_state_dict(type(model).from_pretrained(folder, dtype=model.dtype).state_dict())
 
 
 def _every(save_steps: float, max_steps: int) -> int:

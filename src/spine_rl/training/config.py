@@ -163,7 +163,8 @@ class SpineConfig(GRPOConfig):
         },
     )
     sample_steps: int = field(
-        default=10, metadata={"help": "Record sample responses every so many steps, for spine report; 0: none."}
+        default=10,
+        metadata={"help": "spine train records sample responses every so many steps, for spine report; 0: none."},
     )
     gradient_checkpointing: bool = field(
         default=False,
@@ -185,6 +186,7 @@ class SpineConfig(GRPOConfig):
         _refuse_unused_options(self)
         _check_fields(self)
         super().__post_init__()
+        _check_steps(self)
 
     @property
     def objective(self) -> Objective:
@@ -276,6 +278,21 @@ def _check_fields(config: SpineConfig) -> None:
     if config.reward_source == "none":
         holds_entropy = config.band != "none" and max(config.band_low_coef, config.band_high_coef) > 0
         check("reward_source", holds_entropy or config.beta > 0, "nothing is left to learn; give a band")
+
+
+def _check_steps(config: SpineConfig) -> None:
+    """What is known once TRL has filled its fields."""
+    assert config.steps_per_generation is not None
+    if config.steps_per_generation % config.gradient_accumulation_steps:
+        raise ConfigError(
+            f"steps_per_generation={config.steps_per_generation}: must be a multiple of gradient_accumulation_steps="
+            f"{config.gradient_accumulation_steps}, so that a step's responses are of one generation"
+        )
+    if config.use_transformers_continuous_batching and (config.bf16 or config.fp16):
+        raise ConfigError(
+            "use_transformers_continuous_batching=True turns the trained weights themselves into 16 bits, in which "
+            "small updates are lost; give bf16=False, or use_vllm=True"
+        )
 
 
 def _check_batch(config: SpineConfig) -> None:

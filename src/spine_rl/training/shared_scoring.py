@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from peft import PeftModel
 from torch import Tensor
@@ -26,18 +27,25 @@ class SharedScoring:
 
     Args:
         args: The run's.
-        distributed_type: Of the run: a sharded model makes the same calls on every process.
+        accelerator: The run's: a sharded model makes the same calls on every process.
+        balances_router: There is an auxiliary loss of a mixture of experts.
     """
 
-    def __init__(self, args: SpineConfig, distributed_type: DistributedType):
-        self._args = args
-        self.is_sharded = distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+    def __init__(self, args: SpineConfig, accelerator: Accelerator, *, balances_router: bool = False):
+        self._args, self._accelerator, self._balances_router = args, accelerator, balances_router
+        self.is_sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         self._refused: set[int] = set()
         self._checked: set[int] = set()
 
     def add_to(self, model: Any) -> None:
         """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
-        obstacle = find_obstacle(model, self._args)
+        fsdp = getattr(self._accelerator.state, "fsdp_plugin", None)
+        obstacle = find_obstacle(
+            model,
+            self._args,
+            checkpoints_layers=getattr(fsdp, "activation_checkpointing", None) is True,
+            balances_router=self._balances_router,
+        )
         if obstacle is not None:
             return self.refuse(model, obstacle)
         return add_shared_forward(unwrap_model(model), self._args.temperature)
@@ -53,9 +61,17 @@ class SharedScoring:
         return first
 
     def compare(self, model: Any, shared: Tensor, plain: Tensor) -> None:
-        """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding."""
-        difference = (shared - plain).abs().mean().item() if len(plain) > 0 else 0.0
-        if not difference <= _TOLERANCE.get(next(model.parameters()).dtype, _LOW_PRECISION_TOLERANCE):
+        """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding, on any process.
+
+        To be called as the model is run, within autocast or without.
+        """
+        difference = (shared - plain).abs().mean() if len(plain) > 0 else shared.new_zeros(())
+        everywhere = cast(Tensor, self._accelerator.gather(difference.float().reshape(1)))
+        difference = everywhere.nan_to_num(nan=torch.inf).max().item()
+        device = shared.device.type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        precision = autocast or next(model.parameters()).dtype
+        if difference > _TOLERANCE.get(precision, _LOW_PRECISION_TOLERANCE):
             self.refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
 
     def score(
@@ -108,7 +124,9 @@ class SharedScoring:
         warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
 
 
-def find_obstacle(model: Any, args: SpineConfig) -> str | None:
+def find_obstacle(
+    model: Any, args: SpineConfig, *, checkpoints_layers: bool = False, balances_router: bool = False
+) -> str | None:
     """What keeps the shared forward from being exact for this model and run, or None."""
     config = unwrap_model(model).config
     layer_types = set(getattr(config.get_text_config(), "layer_types", None) or _EXACT_TYPES)
@@ -119,15 +137,20 @@ def find_obstacle(model: Any, args: SpineConfig) -> str | None:
         f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
             not layer_types <= _EXACT_TYPES
         ),
+        "FSDP's activation_checkpointing runs layers twice, and a key-value cache takes them once": checkpoints_layers,
+        "it is split over several devices": is_split(model),
         "it is an encoder-decoder": config.is_encoder_decoder,
         "prompt tuning puts learned tokens before the prompt": isinstance(model, PeftModel)
         and model.active_peft_config.is_prompt_learning,
         "cast_lm_head_to_fp32=True needs TRL's own head; set it to False": args.cast_lm_head_to_fp32,
-        "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef=0 in the model": (
-            getattr(config.get_text_config(), "output_router_logits", False)
-        ),
+        "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef to 0": balances_router,
     }
     return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def is_split(model: Any) -> bool:
+    """Whether a model's layers lie on several devices, as `device_map="auto"` has it."""
+    return len(set((getattr(unwrap_model(model), "hf_device_map", None) or {}).values())) > 1
 
 
 def split_images(images: dict[str, Any]) -> dict[str, list[Tensor]]:

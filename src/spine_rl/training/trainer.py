@@ -16,11 +16,12 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from datasets import Dataset, IterableDataset
-from peft import PeftConfig
+from peft import PeftConfig, PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
@@ -37,6 +38,7 @@ from spine_rl.objective import (
 )
 from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.sharing.processing import OncePerPrompt
+from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import (
     AnswerFormat,
@@ -60,7 +62,7 @@ from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
 from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.samples import TokenRecorder
-from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
+from spine_rl.training.shared_scoring import SharedScoring, eval_mode, is_split, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
@@ -138,16 +140,31 @@ class SpineTrainer(GRPOTrainer):
         )
         if args.freeze_vision:
             freeze_vision_tower(unwrap_model(self.model))
+        if not isinstance(self.model, PeftModel):
+            _warn_of_16_bits(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
-        self.sharing = SharedScoring(args, self.accelerator.distributed_type)
+        self.sharing = SharedScoring(args, self.accelerator, balances_router=self.aux_loss_enabled)
         for scored in (self.model, self.ref_model):
             if scored is not None:
                 if self._is_vlm:
                     allow_no_images(unwrap_model(scored))
                 self.sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
-        if not other_engine and not self.sharing.is_sharded:  # sharded models make as many calls on every process
+        if not other_engine and not self.is_sharded and not is_split(self.model):
             add_shared_generation(unwrap_model(self.model))
+        self.add_callback(
+            CollapseGuard(
+                self,
+                Path(cast(str, args.output_dir)),
+                on_collapse=args.on_collapse,
+                keep_best=args.keep_best != "none",
+            )
+        )
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether processes hold parts of the weights, and so must make the same calls."""
+        return self.sharing.is_sharded
 
     # ---- sample, vote, advantage
 
@@ -224,10 +241,6 @@ class SpineTrainer(GRPOTrainer):
             rule=self.args.vote_rule,
             process_index=self.accelerator.process_index,
         )
-
-    def _tokenize_prompts(self, prompts: list) -> tuple[Any, Any, Any]:
-        ids, images, fields = super()._tokenize_prompts(prompts)
-        return ids, images and [row or [] for row in images], fields  # processors take no None for a text-only prompt
 
     @contextmanager
     def _processing_once(self) -> Iterator[None]:
@@ -414,9 +427,10 @@ class SpineTrainer(GRPOTrainer):
         """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
 
-    def forget_labels_after(self, step: int) -> None:
-        """Of a run that goes back to the weights of a step: first labels that later weights voted are theirs."""
+    def forget_after(self, step: int) -> None:
+        """Of a run that goes back to a step's weights: first labels that later ones voted, responses they gave."""
         forget_later(self._first_labels, step)
+        self._buffered_inputs = None
 
     def log_values(self, values: Mapping[str, float]) -> None:
         """Adds metrics to what the next logged step reports."""
@@ -434,6 +448,16 @@ class SpineTrainer(GRPOTrainer):
     def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None):
         if self.is_world_process_zero():
             write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history)
+
+
+def _warn_of_16_bits(model: Any) -> None:
+    types = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+    if types & {torch.bfloat16, torch.float16}:
+        warnings.warn(
+            f"weights are trained in {', '.join(sorted(map(str, types)))}, which rounds small updates away; load them "
+            "with dtype=float32, autocast computes in 16 bits all the same",
+            stacklevel=3,
+        )
 
 
 class _OptimizerTimer(TrainerCallback):
