@@ -97,6 +97,27 @@ def test_a_lucky_first_step_is_no_best_and_a_noisy_fall_no_alarm():
     assert all(verdict.healthy for verdict in judge_run(noisy))
 
 
+def test_shares_are_compared_over_the_same_problems():
+    """Half of an epoch's problems are easy: windows that hold more of them look better."""
+    rows = make_rows(steps=80)
+    for row in rows:
+        row["vote/first_label_share"] = 0.7 if row["step"] % 16 < 8 else 0.4
+    assert not all(verdict.healthy for verdict in judge_run(rows))
+    epochs = judge_run([{**row, "epoch": row["step"] / 16} for row in rows])
+    assert all(verdict.healthy for verdict in epochs)
+    assert {round(verdict.first_label_share, 3) for verdict in epochs[15:]} == {0.55}
+    long = judge_run([{**row, "epoch": row["step"] / 400} for row in rows])  # the last 32 are enough
+    assert {round(verdict.first_label_share, 3) for verdict in long[31:]} == {0.55}
+
+
+def test_a_signal_must_stand_in_half_of_the_window():
+    rows = make_rows(**{"vote/label_drift": 0.9})
+    for row in rows:
+        if row["step"] < 13:
+            del row["vote/label_drift"]
+    assert next(verdict.step for verdict in judge_run(rows) if verdict.alarms) == 16  # from the fourth on
+
+
 def test_a_checkpoint_must_be_as_good_as_the_start():
     rows = make_rows(steps=40, **{"vote/first_label_share": 0.45})  # a fall too small for an alarm
     verdicts = judge_run(rows)

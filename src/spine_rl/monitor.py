@@ -4,7 +4,8 @@ A run that teaches itself its own errors looks well to the vote: agreement rises
 responses move away from the first votes, that answers grow uniform while responses shorten, or that responses stop
 being readable. Each signal is compared with its own start, the share of responses that give their problem's first label
 with its best, over the last few steps. That share also says which checkpoint to keep: it stands in for the accuracy.
-Steps take up different problems, so nothing is said before there are enough of them.
+Steps take up different problems, so nothing is said before there are enough of them, and shares are compared over whole
+epochs, that is over the same problems.
 """
 
 import itertools
@@ -23,9 +24,12 @@ class Thresholds:
 
     Attributes:
         start_steps: Logged steps whose mean is the start.
-        window: Last logged steps whose median is compared with it.
+        window: Last logged steps whose median is compared with it. The share's mean is over those of an epoch, where
+            that is longer.
+        longest_window: The share's, in a long epoch: by then it has problems enough.
         share_fall: Share of responses with their problem's first label, below its best so far.
-        share_errors: How many standard errors of a window's mean that fall must exceed, too.
+        share_errors: How many standard errors of a difference that fall must exceed, too: the best is one of many
+            windows, so it is above its own mean by about two.
         label_drift: Share of first labels, weighted by their margin, that the vote has left.
         length_low: Response length, as a ratio to the start.
         length_high: The same, upwards.
@@ -38,8 +42,9 @@ class Thresholds:
 
     start_steps: int = 3
     window: int = 8
+    longest_window: int = 32
     share_fall: float = 0.1
-    share_errors: float = 2.0
+    share_errors: float = 3.0
     label_drift: float = 0.6
     length_low: float = 0.5
     length_high: float = 2.0
@@ -94,18 +99,23 @@ class CollapseMonitor:
         self._num_seen += 1
         if self._num_seen <= self.thresholds.start_steps:
             self._start.append(row)
-        limits, shares = self.thresholds, [each[_SHARE] for each in self._window if _SHARE in each]
-        share = fmean(shares) if 2 * len(shares) >= max(1, len(self._window)) else None
+        limits, whole = self.thresholds, self._find_share_window(row)
+        rows = self._rows[-whole:]
+        shares = [each[_SHARE] for each in rows if _SHARE in each]
+        share = fmean(shares) if 2 * len(shares) >= max(1, len(rows)) else None
         if len(self._rows) < limits.window:
             return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
         early = self._num_seen < limits.start_steps + limits.window
         alarms = [] if early else [*(self._judge_share(shares) if share is not None else []), *self._judge_signals()]
-        self._best_share = max(self._best_share, share or 0.0)
+        if len(rows) == whole:
+            self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share, early)
 
-    @property
-    def _window(self) -> list[Row]:
-        return self._rows[-self.thresholds.window :]
+    def _find_share_window(self, row: Row) -> int:
+        """Steps of an epoch, within limits; the least where it is not logged how far into the data the run is."""
+        limits = self.thresholds
+        steps = round(row["step"] / row["epoch"]) if row.get("epoch") else 0
+        return min(max(limits.window, steps), max(limits.window, limits.longest_window))
 
     def _judge_share(self, shares: Sequence[float]) -> list[str]:
         now, error = fmean(shares), stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
@@ -118,12 +128,12 @@ class CollapseMonitor:
         return _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
 
     def _compare(self, name: str) -> tuple[float, float] | None:
-        """A signal's start and its present value; None where one of them was not logged."""
+        """A signal's start and its present value; None where less than half of the steps logged it."""
         start = [row[name] for row in self._start if name in row]
         if name == _DRIFT:
             start = [0.0]  # nothing has moved before the first vote
-        now = [row[name] for row in self._window if name in row]
-        return (fmean(start), median(now)) if start and now else None
+        now = [row[name] for row in self._rows[-self.thresholds.window :] if name in row]
+        return (fmean(start), median(now)) if start and 2 * len(now) >= self.thresholds.window else None
 
 
 def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> list[Verdict]:

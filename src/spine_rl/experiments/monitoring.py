@@ -5,7 +5,9 @@ The monitor reads label-free signals; gold answers, by Pass@1 on the first probl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from spine_rl.experiments.fields import get_value
 from spine_rl.experiments.records import Record, to_rows
 from spine_rl.monitor import Judgement, choose_checkpoint, judge_monitor, judge_run
 
@@ -57,16 +59,24 @@ def list_judged(records: Sequence[Record]) -> list[Record]:
 
 def judge_records(records: Sequence[Record], problem_set: str) -> Judgement:
     """Detections of collapses and false alarms."""
-    return judge_monitor([(to_rows(record["steps"]), _scores(record, problem_set)) for record in records])
+    return judge_monitor([(_list_steps(record), _scores(record, problem_set)) for record in records])
 
 
 def choose_step(record: Record, problem_set: str) -> Choice:
     """The checkpoint that would be kept, among the evaluated steps."""
-    verdicts = judge_run(to_rows(record["steps"]))
+    verdicts = judge_run(_list_steps(record))
     alarm = next((verdict.step for verdict in verdicts if not verdict.healthy), None)
     steps, scores = [row["step"] for row in record["curve"]], _scores(record, problem_set)
     index = steps.index(choose_checkpoint(verdicts, steps))
     return Choice(record, alarm, steps[index], scores[0], scores[index], scores[-1], max(scores))
+
+
+def _list_steps(record: Record) -> list[dict[str, Any]]:
+    """Logged steps; how far into the data each was, where that was not logged, follows from the settings."""
+    settings, fields = record["settings"], record["settings"]["fields"]
+    responses = get_value(fields, "per_device_train_batch_size") * get_value(fields, "gradient_accumulation_steps")
+    epochs_a_step = responses / get_value(fields, "num_generations") / settings["num_problems"]
+    return [{"epoch": row["step"] * epochs_a_step, **row} for row in to_rows(record["steps"])]
 
 
 def _scores(record: Record, problem_set: str) -> list[float]:

@@ -77,7 +77,7 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 # What is kept of every step: what the collapse monitor reads, what gold says of it, and where time went.
 _KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "guard/", "seconds/", "kl")
-_KEPT += ("tokens_generated", "learning_rate")
+_KEPT += ("tokens_generated", "learning_rate", "epoch")
 
 
 def to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
