@@ -35,6 +35,7 @@ from spine_rl.problems import (
 from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts
 from spine_rl.rollouts import draw_rollouts
+from spine_rl.sharing.processing import OncePerPrompt
 from spine_rl.token_scores import score_tokens
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.vision import adapt_language_only, count_pixel_rows
@@ -470,7 +471,7 @@ def test_each_prompt_is_processed_once_and_as_before(model_folder, tmp_path, mon
     batches = []
     for once in (True, False):
         if not once:
-            monkeypatch.setattr("spine_rl.training.trainer.OncePerPrompt", lambda processor, model: processor)
+            monkeypatch.setattr(OncePerPrompt, "_process_once", lambda self, rows, process: process(rows))
         calls.clear()
         torch.manual_seed(0)
         batches.append(trainer._generate_and_score_completions(rows))
