@@ -13,6 +13,7 @@ from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.sharing.forward import SharedBatch, add_shared_forward
 from spine_rl.sharing.groups import group_rows
 from spine_rl.sharing.images import cut_by_row
+from spine_rl.sharing.lm_head import score_tokens
 from spine_rl.training.micro_batches import arrange_rows
 
 P, T = 24, 14
@@ -133,6 +134,22 @@ def test_a_row_without_tokens_leaves_the_graph_whole():
     assert not logps.any()
     (logps.sum() + entropies.sum()).backward()
     assert all(not p.grad.any() for p in model.parameters())
+
+
+def test_logits_are_in_float32_under_autocast_where_asked_for():
+    model, _ = build_architecture("qwen2")
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(20, 32, generator=generator).bfloat16()
+    targets = torch.randint(256, (20,), generator=generator)
+    with torch.no_grad():
+        logps = (hidden.float() @ model.lm_head.weight.T * 20).log_softmax(-1)  # temperature 0.05: large logits
+    expected = logps.gather(1, targets.unsqueeze(1)).squeeze(1), -(logps.exp() * logps).sum(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = score_tokens(model, hidden, targets, temperature=0.05, in_float32=True)
+        rounded = score_tokens(model, hidden, targets, temperature=0.05)
+    for found, wanted in zip(exact, expected, strict=True):
+        torch.testing.assert_close(found.detach(), wanted, rtol=1e-4, atol=1e-4)
+    assert (rounded[0] - expected[0]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("longest", [14, 1, 0])

@@ -536,6 +536,18 @@ def test_a_model_on_several_devices_takes_the_plain_path(tmp_path, layers):
     assert found == (None if len(layers) == 1 else "it is split over several devices")
 
 
+def test_a_head_in_float32_shares_too(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, bf16=True, cast_lm_head_to_fp32=True)
+    batch = scored_batch(trainer)
+    logps, *_ = trainer._score_tokens(trainer.model, batch)
+    assert trainer.sharing.serves(trainer.model)
+    with trainer.accelerator.autocast():
+        expected, *_ = plain_scores(trainer, batch)
+    mask = batch["completion_mask"].bool()
+    torch.testing.assert_close(logps[mask], expected[mask], rtol=0.02, atol=0.02)
+
+
 def test_what_else_keeps_a_model_from_sharing(tmp_path):
     model, _ = build_qwen2()
     args = SpineConfig(**options(tmp_path))

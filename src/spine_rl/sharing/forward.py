@@ -10,6 +10,7 @@ one forward and one backward pass.
 
 import functools
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from spine_rl.sharing.lm_head import score_tokens
 
 # Per-token inputs of multimodal models, as wide as prompt and response together.
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
+
+Score = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # as `score_tokens`, at a temperature
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class SharedBatch:
     one_call: bool = False
 
 
-def add_shared_forward(model: Any, temperature: float) -> None:
+def add_shared_forward(model: Any, temperature: float, *, float32_head: bool = False) -> None:
     """Lets `model(shared_batch=...)` score a `SharedBatch`; other calls are unchanged.
 
     The call returns `log_probs` and `entropy`, each (B, T) float32 and 0 off the mask.
@@ -62,26 +65,28 @@ def add_shared_forward(model: Any, temperature: float) -> None:
     Args:
         model: A causal or image-text-to-text model of transformers, not yet wrapped.
         temperature: Sampling temperature.
+        float32_head: Whether logits are computed in float32 under autocast, too.
     """
+    score = functools.partial(score_tokens, temperature=temperature, in_float32=float32_head)
     original = model.forward
 
     @functools.wraps(original)  # `generate` reads the signature
     def forward(self: Any, *args: Any, shared_batch: SharedBatch | None = None, **kwargs: Any) -> Any:
         if shared_batch is None:
             return original(*args, **kwargs)
-        return _score(self, shared_batch, temperature)
+        return _score(self, shared_batch, score)
 
     model.forward = types.MethodType(forward, model)
 
 
-def _score(model: Any, batch: SharedBatch, temperature: float) -> dict[str, Tensor]:
+def _score(model: Any, batch: SharedBatch, score: Score) -> dict[str, Tensor]:
     parts = []
     with_gradient = torch.ones_like(batch.with_gradient) if batch.one_call else batch.with_gradient
     for rows, enabled in ((with_gradient, True), (~with_gradient, False)):
         rows = rows.nonzero().squeeze(1)
         if len(rows) > 0:
             with torch.set_grad_enabled(enabled and torch.is_grad_enabled()):
-                parts += _score_rows(model, batch, rows, temperature)
+                parts += _score_rows(model, batch, rows, score)
     places, logps, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
     shape = batch.completion_ids.shape
     return {
@@ -90,9 +95,7 @@ def _score(model: Any, batch: SharedBatch, temperature: float) -> dict[str, Tens
     }
 
 
-def _score_rows(
-    model: Any, batch: SharedBatch, rows: Tensor, temperature: float
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _score_rows(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Prompts of similar length together; on them, responses of similar length together."""
     prompts, group_of_row = batch.group_index[rows].unique(return_inverse=True)
     scored = []
@@ -103,7 +106,7 @@ def _score_rows(
         here = (place >= 0).nonzero().squeeze(1)
         for chunk in _plan(batch.completion_mask[rows[here]], batch):
             chosen = here[chunk]
-            scored.append(_score_responses(model, batch, rows[chosen], past, place[chosen], temperature))
+            scored.append(_score_responses(model, batch, rows[chosen], past, place[chosen], score))
     return scored
 
 
@@ -147,7 +150,7 @@ def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:
 
 
 def _score_responses(
-    model: Any, batch: SharedBatch, rows: Tensor, past: _Past, place: Tensor, temperature: float
+    model: Any, batch: SharedBatch, rows: Tensor, past: _Past, place: Tensor, score: Score
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of responses `rows` on prompts `place` of `past`: places in the flattened batch, log-probabilities, entropies."""
     width = max(1, int(batch.completion_mask[rows].sum(1).max()))
@@ -157,7 +160,7 @@ def _score_responses(
     hidden = past.last_hidden[place].unsqueeze(1)
     if width > 1:
         hidden = torch.cat([hidden, _run_responses(model, batch, ids[:, :-1], mask[:, :-1], past, place)], dim=1)
-    logps, entropies = score_tokens(model, hidden[mask], ids[mask], temperature)
+    logps, entropies = score(model, hidden[mask], ids[mask])
     places = rows.unsqueeze(1) * batch.completion_ids.size(1) + torch.arange(width, device=rows.device)
     return places[mask], logps, entropies
 

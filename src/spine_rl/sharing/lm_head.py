@@ -5,6 +5,7 @@ adds nothing to the gradient of the hidden states or of the head. With SPINE a f
 backward pass, which costs three matrix products a token to the forward's one, runs on those.
 """
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,9 @@ from trl.trainer.utils import maybe_gather_lm_head_ctx
 VOCABULARY_CHUNK = 32768  # of the logits that are held at once, in tokens of the vocabulary
 
 
-def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def score_tokens(
+    model: Any, hidden: Tensor, targets: Tensor, *, temperature: float, in_float32: bool = False
+) -> tuple[Tensor, Tensor]:
     """Scores sampled tokens; the logits are never held whole.
 
     Args:
@@ -25,6 +28,7 @@ def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float
         hidden: (N, d) last hidden states, each of the position before its target.
         targets: (N,) token ids.
         temperature: Sampling temperature, > 0.
+        in_float32: Logits too, where autocast would have them in 16 bits.
 
     Returns:
         Log-probabilities and entropies in nats, each (N,) float32.
@@ -35,7 +39,10 @@ def score_tokens(model: Any, hidden: Tensor, targets: Tensor, temperature: float
     scale = getattr(config, "logit_scale", None)
     if scale is None:
         scale = 1 / (getattr(config, "logits_scaling", None) or 1.0)
-    with maybe_gather_lm_head_ctx(weight, bias):  # pyright: ignore[reportArgumentType]
+    if in_float32:
+        hidden = hidden.float()
+    autocast = torch.autocast(hidden.device.type, enabled=False) if in_float32 else nullcontext()
+    with autocast, maybe_gather_lm_head_ctx(weight, bias):  # pyright: ignore[reportArgumentType]
         logps, entropies, *_ = _ForksOnlyBackward.apply(
             hidden.to(weight.device),
             weight,

@@ -48,7 +48,8 @@ class SharedScoring:
         )
         if obstacle is not None:
             return self.refuse(model, obstacle)
-        return add_shared_forward(unwrap_model(model), self._args.temperature)
+        float32_head = self._args.cast_lm_head_to_fp32
+        return add_shared_forward(unwrap_model(model), self._args.temperature, float32_head=float32_head)
 
     def serves(self, model: Any) -> bool:
         """Whether `model`, wrapped or not, is scored by the shared forward."""
@@ -142,7 +143,6 @@ def find_obstacle(
         "it is an encoder-decoder": config.is_encoder_decoder,
         "prompt tuning puts learned tokens before the prompt": isinstance(model, PeftModel)
         and model.active_peft_config.is_prompt_learning,
-        "cast_lm_head_to_fp32=True needs TRL's own head; set it to False": args.cast_lm_head_to_fp32,
         "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef to 0": balances_router,
     }
     return next((reason for reason, found in obstacles.items() if found), None)
