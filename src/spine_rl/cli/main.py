@@ -300,6 +300,13 @@ def grade(
     source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL of id + completion(s), or - for stdin.")],
     gold: Annotated[str, typer.Option(help="Rows of id + answer (+ options), or a benchmark.")],
     answer_type: Annotated[str, typer.Option("--type", help="How answers are read where a row does not say.")] = "auto",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the gold rows. Default, as in eval: id, problem_id, unique_id or pubid, else row numbers."
+        ),
+    ] = None,
+    gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
     out: Annotated[Path | None, typer.Option(help="Write a row per completion here.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the metrics here.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json name.")] = False,
@@ -307,7 +314,16 @@ def grade(
     """Pass@1, pass@k and maj@k of completions of any system."""
     from spine_rl.cli.grade import run_grade
 
-    run_grade(source, gold, answer_type=answer_type, out=out, json_out=json_out, overwrite=overwrite)
+    run_grade(
+        source,
+        gold,
+        answer_type=answer_type,
+        id_column=id_column,
+        gold_column=gold_column,
+        out=out,
+        json_out=json_out,
+        overwrite=overwrite,
+    )
 
 
 @app.command()
