@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -238,6 +239,27 @@ def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder,
     assert_one_line(status, error, "the baseline was evaluated with another decoding.temperature (0.6, the model 1.0)")
     assert evaluate(spine, run_folder, problems_file, "--out", out, "--overwrite")[0] == 0
     assert not (out / "baseline").exists()
+
+
+def test_eval_asks_as_the_run_did(spine, model_folder, run_folder, problems_file, tmp_path):
+    def asked(*more):
+        short = ("--samples=1", "--batch-size=6", "--overwrite", "--out", tmp_path / "out")
+        status, printed, error = spine("eval", "--model", folder, "--data", problems_file, *short, *more)
+        assert status == 0, error
+        settings = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").rglob("settings.json"))]
+        return printed, [(each["prompt"], each["decoding"]["max_new_tokens"]) for each in settings]
+
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    config = json.loads((folder / "spine_config.json").read_text())
+    config["resolved"]["run"] |= {"prompt_suffix": " Go.", "system_prompt": "Be brief."}
+    (folder / "spine_config.json").write_text(json.dumps(config))
+    printed, settings = asked("--baseline", model_folder)
+    assert settings == [({"system_prompt": "Be brief.", "prompt_suffix": " Go."}, 8)] * 2
+    assert f"asked as in the run {folder}, where no option says otherwise: system_prompt 'Be brief.'" in printed
+    printed, settings = asked("--prompt-suffix=", "--system-prompt=", "--max-new-tokens=4")
+    assert settings == [({"system_prompt": None, "prompt_suffix": ""}, 4)]
+    assert "asked as in the run" not in printed
 
 
 def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):
