@@ -454,6 +454,25 @@ def assert_one_line(status, error, message):
     assert "Traceback" not in error
 
 
+def test_what_the_system_refuses_gets_one_line(spine, tmp_path, monkeypatch):
+    row = tmp_path / "c.jsonl"
+    row.write_text('{"id": "a", "prompt": "1?", "answer": "1", "completion": "so 1"}\n')
+    status, _, error = spine("data", "export", row, tmp_path, "--overwrite")
+    assert_one_line(status, error, f"spine: {tmp_path}: Is a directory")
+    status, _, error = spine("data", "show", row, "--html", row / "page.html")
+    assert_one_line(status, error, "c.jsonl")
+    if Path("/dev/full").exists():
+        status, _, error = spine("vote", row, "--out", "/dev/full", "--overwrite")
+        assert_one_line(status, error, "spine: No space left on device")
+
+    def fail(*arguments, **options):
+        raise OSError("a library's\n  own words")
+
+    monkeypatch.setattr("spine_rl.cli.vote.run_vote", fail)
+    status, _, error = spine("vote", row)
+    assert_one_line(status, error, "spine: a library's own words")
+
+
 def test_help_names_every_group(spine):
     status, printed, _ = spine("train", "--help")
     assert status == 0

@@ -1,4 +1,4 @@
-"""Entry point: the commands, and how a user's mistake is reported: one line, exit status 2, no traceback."""
+"""Entry point: the commands, and how a mistake, or what the system refuses, is reported: one line and exit status 2."""
 
 import sys
 from pathlib import Path
@@ -24,12 +24,22 @@ def main() -> None:
     except SpineError as error:
         print(f"spine: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, no permission, a folder in a file's place
+        print(f"spine: {_describe_os_error(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print(
             "spine: interrupted; train goes on with --resume, eval, transfer and experiment with the same command",
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def _describe_os_error(error: OSError) -> str:
+    """`PATH: reason`; the system names no path where writing fails half-way."""
+    if error.strerror is None:  # a library's own
+        return " ".join(str(error).split()) or type(error).__name__
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _print_version(asked: bool) -> None:
