@@ -87,6 +87,16 @@ def test_medical_pictures_are_found_and_options_stand_once(tmp_path):
     assert tags["3"] == {"kind": "closed", "content": "Organ"}
 
 
+@pytest.mark.parametrize("options", [["x", "y"], []])
+def test_a_letter_is_asked_for_only_where_there_are_options(tmp_path, options):
+    row = HUB_ROWS["mathvision"] | {"options": options, "answer": "B" if options else "6"}
+    path = write_copy(tmp_path, "mathvision", [row])
+    problem = load(replace(BENCHMARKS["mathvision"], num_rows=1), str(path), with_gold=True).problems[0]
+    assert ("the letter of the correct option" in problem.prompt) == bool(options)
+    assert problem.prompt.endswith("within \\boxed{}.")
+    assert problem.answer_type == ("choice" if options else "math")
+
+
 def test_all_of_the_paper_are_known():
     assert list(BENCHMARKS) == list(HUB_ROWS)
 
@@ -163,18 +173,22 @@ def test_real_copies(monkeypatch, name, rows):
     problem_set = load_problems(name, gold_column="answer")
     assert len(problem_set.problems) == len(problem_set.gold_answers) == rows
     for problem in problem_set.problems:
+        assert ("letter" in problem.prompt.splitlines()[-1]) == (problem.answer_type == "choice")
         assert gold_key(problem_set.gold_answers[problem.id], problem.answer_type, problem.options) is not None
 
 
 # ---- commands
 
 
-def test_data_list_and_show_and_export(spine, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_data_list_never_cuts_a_name_that_is_typed(spine, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
     status, printed, _ = spine("data", "list")
     assert status == 0
-    assert all(name in printed for name in BENCHMARKS)
+    assert all(f" {name} " in printed for name in BENCHMARKS)
 
+
+def test_data_show_and_export(spine, tmp_path, monkeypatch):
     row = HUB_ROWS["mathvision"] | {"question": "[bold]See[/bold] \x1b[31m<image1>?"}
     monkeypatch.setitem(BENCHMARKS, "mathvision", replace(BENCHMARKS["mathvision"], num_rows=1))
     path = write_copy(tmp_path, "mathvision", [row])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -240,6 +241,27 @@ def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder,
     assert not (out / "baseline").exists()
 
 
+def test_eval_asks_as_the_run_did(spine, model_folder, run_folder, problems_file, tmp_path):
+    def asked(*more):
+        short = ("--samples=1", "--batch-size=6", "--overwrite", "--out", tmp_path / "out")
+        status, printed, error = spine("eval", "--model", folder, "--data", problems_file, *short, *more)
+        assert status == 0, error
+        settings = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").rglob("settings.json"))]
+        return printed, [(each["prompt"], each["decoding"]["max_new_tokens"]) for each in settings]
+
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    config = json.loads((folder / "spine_config.json").read_text())
+    config["resolved"]["run"] |= {"prompt_suffix": " Go.", "system_prompt": "Be brief."}
+    (folder / "spine_config.json").write_text(json.dumps(config))
+    printed, settings = asked("--baseline", model_folder)
+    assert settings == [({"system_prompt": "Be brief.", "prompt_suffix": " Go."}, 8)] * 2
+    assert f"asked as in the run {folder}, where no option says otherwise: system_prompt 'Be brief.'" in printed
+    printed, settings = asked("--prompt-suffix=", "--system-prompt=", "--max-new-tokens=4")
+    assert settings == [({"system_prompt": None, "prompt_suffix": ""}, 4)]
+    assert "asked as in the run" not in printed
+
+
 def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):
     problem_set = ARITHMETIC.make_problems("held_out", 24)
     data = tmp_path / "chains.jsonl"
@@ -430,6 +452,25 @@ def assert_one_line(status, error, message):
     assert len(lines) == 1
     assert message in lines[0]
     assert "Traceback" not in error
+
+
+def test_what_the_system_refuses_gets_one_line(spine, tmp_path, monkeypatch):
+    row = tmp_path / "c.jsonl"
+    row.write_text('{"id": "a", "prompt": "1?", "answer": "1", "completion": "so 1"}\n')
+    status, _, error = spine("data", "export", row, tmp_path, "--overwrite")
+    assert_one_line(status, error, f"spine: {tmp_path}: Is a directory")
+    status, _, error = spine("data", "show", row, "--html", row / "page.html")
+    assert_one_line(status, error, "c.jsonl")
+    if Path("/dev/full").exists():
+        status, _, error = spine("vote", row, "--out", "/dev/full", "--overwrite")
+        assert_one_line(status, error, "spine: No space left on device")
+
+    def fail(*arguments, **options):
+        raise OSError("a library's\n  own words")
+
+    monkeypatch.setattr("spine_rl.cli.vote.run_vote", fail)
+    status, _, error = spine("vote", row)
+    assert_one_line(status, error, "spine: a library's own words")
 
 
 def test_help_names_every_group(spine):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pytest
 
@@ -87,6 +88,26 @@ def test_options_types_and_truncation_of_the_rows(spine, tmp_path):
     assert labels == {"o": "B", "t": "lung", "cut": None, "full": "3"}
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [{"truncated": [True, False, None]}, {"finish_reason": ["length", "stop", None]}],
+)
+def test_a_list_beside_completions_has_an_entry_for_each(spine, tmp_path, beside):
+    rows = [{"id": "a", "completions": ["1 + 2 = 3"] * 3, **beside}]
+    row = read(spine("vote", write(tmp_path / "x.jsonl", rows))[1])[0]
+    assert (row["votes"], row["abstentions"]) == ({"3": 2}, 1)
+
+
+def test_pipes_are_read(spine, completions):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as file:
+        file.write(completions.read_text())
+    try:
+        assert spine("vote", f"/dev/fd/{reader}")[1] == spine("vote", completions)[1]
+    finally:
+        os.close(reader)
+
+
 # ---- grade
 
 
@@ -129,6 +150,26 @@ def test_evaluations_samples_can_be_graded(spine, gold, tmp_path):
     assert (metrics["pass@1"], metrics["truncated"]) == (0, 1)  # a final line that was cut off is no answer
 
 
+@pytest.mark.parametrize(
+    ("columns", "ids", "more"),
+    [
+        ({"id": "a", "answer": "1/2"}, ["a"], []),
+        ({"unique_id": "a", "answer": "1/2"}, ["a"], []),
+        ({"question": "?", "answer": "1/2"}, ["0"], []),
+        ({"qid": 7, "target": 0.5}, ["7"], ["--id-column=qid", "--gold-column=target"]),
+    ],
+)
+def test_gold_is_found_where_eval_looks_for_it(spine, tmp_path, columns, ids, more):
+    files = (
+        write(tmp_path / "c.jsonl", [{"id": ids[0], "completion": "so 1/2"}]),
+        write(tmp_path / "g.jsonl", [columns]),
+    )
+    summary = tmp_path / "s.json"
+    status, _, error = spine("grade", files[0], "--gold", files[1], "--json", summary, *more)
+    assert status == 0, error
+    assert json.loads(summary.read_text())["pass@1"] == 1
+
+
 # ---- what is wrong
 
 
@@ -142,6 +183,15 @@ def test_evaluations_samples_can_be_graded(spine, gold, tmp_path):
         ('{"id": 1, "completion": 3}', "completion must be text"),
         ('{"id": 1, "completions": ["1"], "weights": [1, 2]}', "1 completions, but a list of 2 beside them"),
         ('{"id": 1, "completion": "1", "weight": -1}', "a weight must be a number of at least 0"),
+        ('{"id": 1, "completion": "1", "weight": true}', "a weight must be a number of at least 0"),
+        ('{"id": 1, "completion": "1", "truncated": "False"}', "line 1: truncated must be true, false or null"),
+        ('{"id": 1, "completions": ["1"], "truncated": ["no"]}', "line 1: truncated must be true, false or null"),
+        ('{"id": 1, "completions": ["1"], "finish_reason": ["stop", "stop"]}', "a list of 2 beside them"),
+        ('{"id": 1, "completion": "1", "finish_reason": 3}', "line 1: finish_reason must be text or null"),
+        ('{"id": null, "completion": "1"}', "line 1: id must be text or a number, got null"),
+        ('{"id": ["a"], "completion": "1"}', "line 1: id must be text or a number, got a list"),
+        ('{"id": 1, "completions": []}', "line 1: completions is empty; give at least one"),
+        ('{"id": 1, "completion": "1", "options": "AB"}', "line 1: options must be a list of texts"),
         ('{"id": 1, "completion": "1", "answer_type": "maths"}', "answer_type 'maths' must be one of"),
         ("", "no rows; give lines with id and completion"),
     ],
@@ -158,16 +208,57 @@ def test_ids_without_gold_and_files_that_exist_are_refused(spine, completions, g
     other = write(tmp_path / "other.jsonl", [{"id": "z", "completion": "1"}])
     for arguments, message in (
         (("grade", other, "--gold", gold), "id 'z' is not in"),
-        (("grade", completions, "--gold", completions), "a gold row needs id and answer"),
-        (("grade", completions, "--gold", gold, "--out", gold), "exists; give another name or --overwrite"),
+        (("grade", completions, "--gold", completions), "no column 'answer' (gold_column); it has id, completion"),
+        (("grade", completions, "--gold", gold, "--id-column=qid"), "no column 'qid' (id_column)"),
+        (("grade", completions, "--gold", gold, "--out", other), "exists; give another name or --overwrite"),
         (("vote", completions, "--json", gold), "exists; give another name or --overwrite"),
         (("vote", tmp_path / "none.jsonl"), "no such file"),
+        (("vote", tmp_path), "is a folder; give a file of completions in it"),
+        (("vote", completions, "--out", tmp_path, "--overwrite"), "is a folder; give the name of a file"),
         (("vote", completions, "--type", "maths"), "answer_type='maths': must be one of"),
         (("vote", completions, "--weighted"), "a row has no weight"),
     ):
         status, _, error = spine(*arguments)
         assert (status, error.count("\n")) == (2, 1), error
         assert message in error
+
+
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_what_is_read_is_never_replaced(spine, completions, gold, option):
+    before = completions.read_bytes(), gold.read_bytes()
+    for command in (
+        ("vote", completions, option, completions),
+        ("grade", completions, "--gold", gold, option, completions.parent / "." / completions.name),
+        ("grade", completions, "--gold", gold, option, gold),
+    ):
+        status, _, error = spine(*command, "--overwrite")
+        assert (status, error.count("\n")) == (2, 1), error
+        assert "is what is read, and would be lost" in error
+    assert before == (completions.read_bytes(), gold.read_bytes())
+
+
+def test_weights_that_no_number_holds_are_refused(spine, tmp_path):
+    path = write(tmp_path / "w.jsonl", [{"id": "a", "completions": ["so 1", "so 2"], "weights": [1e308, 1e308]}])
+    assert spine("vote", path)[0] == 0
+    status, _, error = spine("vote", path, "--weighted")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "problem 'a': its weights add up to more than" in error
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": "a", "answer": ["1/2", "0.5"]}, "line 1: answer must be one gold answer, got a list"),
+        ({"id": "a", "answer": {"value": 3}}, "line 1: answer must be one gold answer, got an object"),
+        ({"id": "a", "answer": " "}, "line 1: problem 'a' has no gold answer; fill it"),
+        ({"id": "a", "answer": None}, "line 1: problem 'a' has no gold answer; fill it"),
+        ({"id": None, "answer": "3"}, "line 1: id must be text or a number, got null"),
+    ],
+)
+def test_gold_that_could_never_be_right_is_refused(spine, completions, tmp_path, row, message):
+    status, _, error = spine("grade", completions, "--gold", write(tmp_path / "g.jsonl", [row]))
+    assert (status, error.count("\n")) == (2, 1)
+    assert message in error
 
 
 def test_hostile_completions_are_text(spine, tmp_path):

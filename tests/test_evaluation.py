@@ -23,6 +23,7 @@ from spine_rl.evaluation.engines import entropy as entropy_module
 from spine_rl.evaluation.engines import pick_batch_size
 from spine_rl.evaluation.engines.continuous import ContinuousEngine
 from spine_rl.evaluation.grading import list_pass_ks, make_answer_sheet, score_responses, score_votes
+from spine_rl.evaluation.question import Question, settle_question
 from spine_rl.evaluation.records import Record, Recorded, first_difference, keep_whole_batches, load_recorded
 from spine_rl.evaluation.report import build_report
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
@@ -490,6 +491,55 @@ def test_budget_of_a_run(tmp_path):
     file.write_text("{}")
     with pytest.raises(ConfigError, match="give --budget N"):
         read_budget(str(tmp_path))
+
+
+# ---- how a run asked
+
+
+def write_run(folder, suffix="", limit=256, system=None, pixels=None):
+    folder.mkdir(parents=True)
+    run = {"system_prompt": system, "prompt_suffix": suffix, "max_image_pixels": pixels}
+    resolved = {"run": run, "training": {"max_completion_length": limit}}
+    (folder / "spine_config.json").write_text(json.dumps({"resolved": resolved}))
+    return str(folder)
+
+
+def test_a_question_comes_from_options_then_the_run_then_defaults(tmp_path):
+    plain = settle_question({"prompt_suffix": "!"}, "no/run")
+    assert (plain.question, plain.run, plain.taken) == (Question(None, "!", 1024, None), None, {})
+    run = write_run(tmp_path / "run", " Go.", 3072, "Be brief.", 4096)
+    settled = settle_question({"max_new_tokens": 10, "system_prompt": ""}, run, "no/run")
+    assert settled.question == Question(None, " Go.", 10, 4096)
+    assert (settled.run, settled.taken) == (run, {"prompt_suffix": " Go.", "max_image_pixels": 4096})
+    for model in (f"{run}/best", f"{run}/checkpoint-20"):
+        assert settle_question({}, model).question == Question("Be brief.", " Go.", 3072, 4096)
+    assert settle_question({}, f"{run}/other").question == Question(None, "", 1024, None)
+
+
+def test_a_baselines_run_counts_too_and_runs_that_differ_are_refused(tmp_path):
+    run, other = write_run(tmp_path / "run", " Go."), write_run(tmp_path / "other", limit=512)
+    assert settle_question({}, "no/run", run).question.prompt_suffix == " Go."
+    with pytest.raises(ConfigError, match=r"prompt_suffix ' Go.', .*other with ''; give --prompt-suffix"):
+        settle_question({}, run, other)
+    with pytest.raises(ConfigError, match=r"max_completion_length 256, .*other with 512; give --max-new-tokens"):
+        settle_question({"prompt_suffix": ""}, run, other)
+    assert settle_question({"prompt_suffix": "", "max_new_tokens": 8}, run, other).question == Question(
+        None, "", 8, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "spine_config.json: not valid JSON"),
+        ("[]", "spine_config.json: expected an object"),
+        ("{}", "does not say the run's system_prompt; give --system-prompt"),
+    ],
+)
+def test_a_run_that_does_not_say_is_refused(tmp_path, content, message):
+    (tmp_path / "spine_config.json").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        settle_question({}, str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import DataError, RunFolderError
+from spine_rl.problems.cells import read_answer_type, read_id, read_options
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Completion:
 
 
 def read_completions(source: str) -> Iterator[Completion]:
-    """Completions of a JSONL file, or of standard input for `-`, one line in memory at a time.
+    """Completions of a JSONL file or pipe, or of standard input for `-`, one line in memory at a time.
 
     A row has `id` and `completion` (text), or `id` and `completions` (a list of texts); further `options`,
-    `answer_type`, `truncated` or `finish_reason` ("length"), and `weight` or `weights`.
+    `answer_type`, `truncated` or `finish_reason` ("length"), and `weight` or `weights`. A list of one of the last four
+    has an entry a completion; anything else holds for each.
 
     Raises:
         DataError: Naming file, line and remedy.
@@ -45,20 +46,31 @@ def read_completions(source: str) -> Iterator[Completion]:
         yield from _read_lines("standard input", sys.stdin)
         return
     path = Path(source)
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{source}: no such file; check the path, or give - for standard input")
+    if path.is_dir():
+        raise DataError(f"{source} is a folder; give a file of completions in it")
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         yield from _read_lines(source, lines)
 
 
-def check_writable(path: Path | None, *, overwrite: bool) -> None:
+def check_writable(path: Path | None, *, overwrite: bool, inputs: Iterable[str] = ()) -> None:
     """Makes the file's folder, before there is work to lose.
+
+    Args:
+        path: What is to be written; None is nothing.
+        overwrite: Whether a file that is there may be replaced.
+        inputs: What is read, which must not be replaced in any case.
 
     Raises:
         RunFolderError: There is something that must not be overwritten, or the folder cannot be made.
     """
     if path is None:
         return
+    if path.is_dir():
+        raise RunFolderError(f"{path} is a folder; give the name of a file")
+    if path.exists() and any(Path(source).exists() and path.samefile(source) for source in inputs):
+        raise RunFolderError(f"{path} is what is read, and would be lost; give another name")
     if path.exists() and not overwrite:
         raise RunFolderError(f"{path} exists; give another name or --overwrite")
     try:
@@ -70,22 +82,6 @@ def check_writable(path: Path | None, *, overwrite: bool) -> None:
 def dump(row: dict[str, Any]) -> str:
     """A line of JSON; ASCII, so that no byte of a completion can harm a terminal or a file."""
     return json.dumps(row) + "\n"
-
-
-def read_format(place: str, row: dict[str, Any]) -> tuple[tuple[str, ...], str | None]:
-    """A row's options, in the order of their letters, and its answer type.
-
-    Raises:
-        DataError: They are not what they should be.
-    """
-    options, answer_type = row.get("options"), row.get("answer_type")
-    if isinstance(options, dict):
-        options = [text for _, text in sorted(options.items())]
-    if options is not None and not isinstance(options, list | tuple):
-        raise DataError(f"{place}: options must be a list of texts, or an object from letters to texts")
-    if answer_type is not None and answer_type not in ANSWER_TYPES:
-        raise DataError(f"{place}: answer_type {answer_type!r} must be one of {', '.join(ANSWER_TYPES)}")
-    return tuple(map(str, options or ())), answer_type
 
 
 def _read_lines(name: str, lines: TextIO) -> Iterator[Completion]:
@@ -108,17 +104,34 @@ def _read_row(place: str, line: str) -> Iterator[Completion]:
     texts = row["completions"] if "completions" in row else [row["completion"]]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{place}: completion must be text, completions a list of texts")
-    options, answer_type = read_format(place, row)
-    truncated = row.get("truncated", row["finish_reason"] == "length" if "finish_reason" in row else None)
-    weights = _read_weights(place, row, len(texts))
-    for text, weight, cut in zip(texts, weights, _spread(place, truncated, len(texts)), strict=True):
-        yield Completion(str(row["id"]), text, options, answer_type, None if cut is None else bool(cut), weight)
+    if not texts:
+        raise DataError(f"{place}: completions is empty; give at least one, or remove the line")
+    problem_id, options, answer_type = read_id(place, row, "id"), read_options(place, row), read_answer_type(place, row)
+    cuts, weights = _read_truncated(place, row, len(texts)), _read_weights(place, row, len(texts))
+    for text, cut, weight in zip(texts, cuts, weights, strict=True):
+        yield Completion(problem_id, text, options, answer_type, cut, weight)
+
+
+def _read_truncated(place: str, row: dict[str, Any], count: int) -> list[bool | None]:
+    if row.get("truncated") is not None:
+        truncated = _spread(place, row["truncated"], count)
+        for cut in truncated:
+            if cut is not None and not isinstance(cut, bool):
+                raise DataError(f"{place}: truncated must be true, false or null, got {cut!r}")
+        return truncated
+    reasons = _spread(place, row.get("finish_reason"), count)
+    for reason in reasons:
+        if reason is not None and not isinstance(reason, str):
+            raise DataError(f"{place}: finish_reason must be text or null, got {reason!r}")
+    return [None if reason is None else reason == "length" for reason in reasons]
 
 
 def _read_weights(place: str, row: dict[str, Any], count: int) -> list[float | None]:
     weights = _spread(place, row.get("weights", row.get("weight")), count)
     for weight in weights:
-        if weight is not None and (not isinstance(weight, int | float) or not 0 <= weight < float("inf")):
+        if weight is None:
+            continue
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
             raise DataError(f"{place}: a weight must be a number of at least 0, got {weight!r}")
     return weights
 

@@ -15,7 +15,10 @@ from spine_rl.problems.images import name_image
 
 
 def list_benchmarks() -> None:
-    table = Table("name", "title", "rows", "answers")
+    table = Table()
+    table.add_column("name", no_wrap=True)  # to be typed: on one line where there is room for any
+    for header in ("title", "rows", "answers"):
+        table.add_column(header)
     table.add_column("hub data set (split)", overflow="fold")  # to be copied: never cut short
     table.add_column("licence")
     for benchmark in BENCHMARKS.values():

@@ -19,11 +19,12 @@ from spine_rl.answers import (
     gold_key,
     infer_answer_type,
 )
-from spine_rl.cli.completions import Completion, check_writable, dump, read_completions, read_format
+from spine_rl.cli.completions import Completion, check_writable, dump, read_completions
 from spine_rl.errors import DataError
 from spine_rl.metrics import compute_pass_at_k, is_correct
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
+from spine_rl.problems.cells import find_id_column, read_answer_type, read_gold, read_id, read_options
 from spine_rl.problems.read import read_rows
 from spine_rl.voting import Key, elect
 
@@ -35,6 +36,16 @@ class _Gold:
     answer_type: str
     options: tuple[str, ...]
     key: Key
+
+
+@dataclass(frozen=True)
+class _GoldRow:
+    """A gold answer as its row has it."""
+
+    problem_id: str
+    answer: str
+    options: tuple[str, ...]
+    answer_type: str | None
 
 
 @dataclass
@@ -56,13 +67,21 @@ class _Totals:
 
 
 def run_grade(
-    source: str, gold: str, *, answer_type: str, out: Path | None, json_out: Path | None, overwrite: bool
+    source: str,
+    gold: str,
+    *,
+    answer_type: str,
+    id_column: str | None = None,
+    gold_column: str = "answer",
+    out: Path | None,
+    json_out: Path | None,
+    overwrite: bool,
 ) -> None:
     """Grades every completion as it comes, and prints the metrics; see `spine grade --help`."""
     check_answer_type(answer_type)
     for path in (out, json_out):
-        check_writable(path, overwrite=overwrite)
-    answers = load_gold(gold, answer_type)
+        check_writable(path, overwrite=overwrite, inputs=[source, split_benchmark_source(gold)[1] or gold])
+    answers = load_gold(gold, answer_type, id_column, gold_column)
     tallies: dict[str, _Tally] = {}
     totals = _Totals()
     with ExitStack() as stack:
@@ -71,7 +90,10 @@ def run_grade(
         file = None if out is None else stack.enter_context(out.open("w", encoding="utf-8"))
         for completion in read_completions(source):
             if completion.problem_id not in answers:
-                raise DataError(f"{source}: id {completion.problem_id!r} is not in {gold}; both need the same ids")
+                raise DataError(
+                    f"{source}: id {completion.problem_id!r} is not in {gold}; both need the same ids: name the gold's "
+                    "with --id-column"
+                )
             tally = tallies.setdefault(completion.problem_id, _Tally())
             row = _grade(completion, answers[completion.problem_id], tally, totals)
             if file is not None:
@@ -86,43 +108,50 @@ def run_grade(
         json_out.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
-def load_gold(source: str, answer_type: str) -> dict[str, _Gold]:
-    """A benchmark's, or rows of `id` and `answer`, with `options` and `answer_type` where a problem has them.
+def load_gold(
+    source: str, answer_type: str, id_column: str | None = None, gold_column: str = "answer"
+) -> dict[str, _Gold]:
+    """Gold answers of a benchmark, a file or a hub data set, with `options` and `answer_type` where a problem has them.
+
+    Ids and answers stand where `spine eval` looks for them, so that its samples find their problems.
 
     Raises:
-        DataError: A row lacks one, or an id stands twice.
+        DataError: A row has no answer or several, or an id stands twice.
     """
-    rows: dict[str, tuple[str, tuple[str, ...], str | None]] = {}
-    for place, row in _read_gold_rows(source):
-        if row.get("id") is None or row.get("answer") is None:
-            raise DataError(f"{place}: a gold row needs id and answer; it has {', '.join(map(str, row))}")
-        problem_id = str(row["id"])
-        if problem_id in rows:
-            raise DataError(f"{place}: id {problem_id!r} stands twice; ids must be unique")
-        rows[problem_id] = (str(row["answer"]), *read_format(place, row))
-    plain = [answer for answer, options, kind in rows.values() if kind is None and not options]
+    rows: dict[str, _GoldRow] = {}
+    for place, row in _read_gold_rows(source, id_column, gold_column):
+        if not row.answer.strip():
+            raise DataError(
+                f"{place}: problem {row.problem_id!r} has no gold answer; fill it, remove the row, or name another "
+                "--gold-column"
+            )
+        if row.problem_id in rows:
+            raise DataError(f"{place}: id {row.problem_id!r} stands twice; ids must be unique")
+        rows[row.problem_id] = row
+    plain = [row.answer for row in rows.values() if row.answer_type is None and not row.options]
     inferred = infer_answer_type(plain) if answer_type == "auto" and plain else "math"
 
-    def type_of(options: tuple[str, ...], kind: str | None) -> str:
-        if kind is not None or answer_type != "auto":
-            return kind or answer_type
-        return "choice" if options else inferred
+    def read(row: _GoldRow) -> _Gold:
+        usual = "choice" if row.options else inferred
+        kind = row.answer_type or (usual if answer_type == "auto" else answer_type)
+        return _Gold(kind, row.options, gold_key(row.answer, kind, row.options))
 
-    return {
-        problem_id: _Gold(type_of(options, kind), options, gold_key(answer, type_of(options, kind), options))
-        for problem_id, (answer, options, kind) in rows.items()
-    }
+    return {problem_id: read(row) for problem_id, row in rows.items()}
 
 
-def _read_gold_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    if split_benchmark_source(source)[0] is None:
-        yield from read_rows(source)
+def _read_gold_rows(source: str, id_column: str | None, gold_column: str) -> Iterator[tuple[str, _GoldRow]]:
+    if split_benchmark_source(source)[0] is not None:
+        problem_set = load_problems(source, id_column=id_column, gold_column=gold_column)
+        for problem in problem_set.problems:
+            answer = problem_set.gold_answers[problem.id]
+            yield f"{source}, {problem.id}", _GoldRow(problem.id, answer, problem.options, problem.answer_type)
         return
-    problem_set = load_problems(source, gold_column="answer")
-    for problem in problem_set.problems:
-        answer = problem_set.gold_answers[problem.id]
-        row = {"id": problem.id, "answer": answer, "options": problem.options, "answer_type": problem.answer_type}
-        yield f"{source}, {problem.id}", row
+    for number, (place, row) in enumerate(read_rows(source)):
+        if number == 0:
+            id_column = id_column or find_id_column(row)
+        problem_id = str(number) if id_column is None else read_id(place, row, id_column)
+        answer = read_gold(place, row, gold_column)
+        yield place, _GoldRow(problem_id, answer, read_options(place, row), read_answer_type(place, row))
 
 
 def _grade(completion: Completion, gold: _Gold, tally: _Tally, totals: _Totals) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Entry point: the commands, and how a user's mistake is reported: one line, exit status 2, no traceback."""
+"""Entry point: the commands, and how a mistake, or what the system refuses, is reported: one line and exit status 2."""
 
 import sys
 from pathlib import Path
@@ -24,12 +24,22 @@ def main() -> None:
     except SpineError as error:
         print(f"spine: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, no permission, a folder in a file's place
+        print(f"spine: {_describe_os_error(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print(
             "spine: interrupted; train goes on with --resume, eval, transfer and experiment with the same command",
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def _describe_os_error(error: OSError) -> str:
+    """`PATH: reason`; the system names no path where writing fails half-way."""
+    if error.strerror is None:  # a library's own
+        return " ".join(str(error).split()) or type(error).__name__
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _print_version(asked: bool) -> None:
@@ -165,7 +175,9 @@ def evaluate(
         Path | None, typer.Option(help="Grade the responses in this --out folder anew, without a model.")
     ] = None,
     engine: Annotated[str, typer.Option(help="transformers, continuous or vllm.")] = "transformers",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 1024,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest response. Default: the run's, of a run's folder, else 1024.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=1e-6, help="Of the samples.")] = 0.6,
     top_p: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Of the samples.")] = 0.95,
     batch_size: Annotated[
@@ -181,39 +193,52 @@ def evaluate(
     gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
     max_image_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
+        int | None,
+        typer.Option(
+            min=1, help="Larger images are scaled down to so many pixels. Default: the run's, of a run's folder."
+        ),
     ] = None,
     allow_image_urls: Annotated[
         bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
     ] = False,
-    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
-    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    system_prompt: Annotated[
+        str | None, typer.Option(help="Put before every problem. Default: the run's, of a run's folder, else none.")
+    ] = None,
+    prompt_suffix: Annotated[
+        str | None, typer.Option(help="Put after every problem. Default: the run's, of a run's folder, else nothing.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json hold.")] = False,
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
-    from spine_rl.cli.evaluate import EvalOptions, run_evaluation
+    from spine_rl.cli.evaluate import EvalOptions, ask, run_evaluation
     from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.evaluation import Decoding
     from spine_rl.evaluation.engines import pick_batch_size
-    from spine_rl.problems import PromptStyle
 
     quiet_libraries()
+    given = {
+        "system_prompt": system_prompt,
+        "prompt_suffix": prompt_suffix,
+        "max_new_tokens": max_new_tokens,
+        "max_image_pixels": max_image_pixels,
+    }
+    question = ask(given, *(name for name in (model, baseline) if model is not None and name is not None))
     run_evaluation(
         EvalOptions(
             data,
-            Decoding(max_new_tokens, temperature, top_p, pick_batch_size(engine, batch_size), seed),
+            Decoding(question.max_new_tokens, temperature, top_p, pick_batch_size(engine, batch_size), seed),
             model=model,
             num_samples=samples,
             answer_type=answer_type,
-            style=PromptStyle(system_prompt, prompt_suffix),
+            style=question.style,
             columns={
                 "split": split,
                 "prompt_column": prompt_column,
                 "id_column": id_column,
                 "gold_column": gold_column,
                 "limit": limit,
-                "max_image_pixels": max_image_pixels,
+                "max_image_pixels": question.max_image_pixels,
                 "allow_image_urls": allow_image_urls,
             },
             engine=engine,
@@ -300,6 +325,13 @@ def grade(
     source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL of id + completion(s), or - for stdin.")],
     gold: Annotated[str, typer.Option(help="Rows of id + answer (+ options), or a benchmark.")],
     answer_type: Annotated[str, typer.Option("--type", help="How answers are read where a row does not say.")] = "auto",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the gold rows. Default, as in eval: id, problem_id, unique_id or pubid, else row numbers."
+        ),
+    ] = None,
+    gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
     out: Annotated[Path | None, typer.Option(help="Write a row per completion here.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the metrics here.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json name.")] = False,
@@ -307,7 +339,16 @@ def grade(
     """Pass@1, pass@k and maj@k of completions of any system."""
     from spine_rl.cli.grade import run_grade
 
-    run_grade(source, gold, answer_type=answer_type, out=out, json_out=json_out, overwrite=overwrite)
+    run_grade(
+        source,
+        gold,
+        answer_type=answer_type,
+        id_column=id_column,
+        gold_column=gold_column,
+        out=out,
+        json_out=json_out,
+        overwrite=overwrite,
+    )
 
 
 @app.command()

@@ -13,13 +13,13 @@ from rich.text import Text
 from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.cli.arguments import Arguments, parse_arguments
-from spine_rl.cli.evaluate import EvalOptions, run_evaluation
+from spine_rl.cli.evaluate import EvalOptions, ask, run_evaluation
 from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
 from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
-from spine_rl.evaluation.budget import RUN_FILE, read_budget
+from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.engines import Decoding
-from spine_rl.problems import PromptStyle
+from spine_rl.evaluation.run_file import read_run
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
 _HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")
@@ -85,11 +85,9 @@ def _train(options: TransferOptions) -> Arguments:
     folder = options.out / ADAPTED_FOLDER
     tokens = ["--config", str(options.config), f"--output_dir={folder}"]
     arguments = parse_arguments(tokens)
-    config = folder / RUN_FILE
     if options.overwrite:
         tokens.append("--overwrite")
-    elif config.exists():
-        content = json.loads(config.read_text())
+    elif (content := read_run(folder)) is not None:
         if "sampling" in content:
             if content["given"] != json.loads(json.dumps(arguments.given)):
                 raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
@@ -100,17 +98,17 @@ def _train(options: TransferOptions) -> Arguments:
 
 
 def _evaluation(options: TransferOptions, arguments: Arguments, data: str, out: Path) -> EvalOptions:
-    limit = options.max_new_tokens or arguments.training.max_completion_length
-    assert limit is not None
+    adapted = str(options.out / ADAPTED_FOLDER)
+    question = ask({"max_new_tokens": options.max_new_tokens}, adapted)  # the base model is asked as the adapted one
     return EvalOptions(
         data,
-        Decoding(limit, options.temperature, options.top_p, options.batch_size, options.seed),
-        model=str(options.out / ADAPTED_FOLDER),
+        Decoding(question.max_new_tokens, options.temperature, options.top_p, options.batch_size, options.seed),
+        model=adapted,
         num_samples=options.num_samples,
-        style=PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix),
+        style=question.style,
         columns={
             "gold_column": options.gold_column,
-            "max_image_pixels": arguments.run.max_image_pixels,
+            "max_image_pixels": question.max_image_pixels,
             "allow_image_urls": arguments.run.allow_image_urls,
         },
         engine=options.engine,

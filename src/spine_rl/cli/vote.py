@@ -35,8 +35,10 @@ class _Poll:
         self.texts.setdefault(key, text or "")
 
     def report(self, problem_id: str, rule: VoteRule) -> dict[str, Any]:
-        votes = {key: _tidy(count) for key, count in self.votes.items()}
-        total = float(sum(self.votes.values(), self.abstained))
+        exact = sum(self.votes.values(), self.abstained)
+        if exact > sys.float_info.max:
+            raise DataError(f"problem {problem_id!r}: its weights add up to more than {sys.float_info.max}; scale them")
+        total, votes = float(exact), {key: _tidy(count) for key, count in self.votes.items()}
         share, margin = compute_share_and_margin(votes, total)
         label = decide(problem_id, votes, total, rule)
         return {
@@ -64,7 +66,7 @@ def run_vote(
     """Votes on every problem, in the order of first appearance; see `spine vote --help`."""
     check_answer_type(answer_type)
     for path in (out, json_out):
-        check_writable(path, overwrite=overwrite)
+        check_writable(path, overwrite=overwrite, inputs=[source])
     polls: dict[str, _Poll] = {}
     for completion in read_completions(source):
         key, text = _read(completion, answer_type)

@@ -4,9 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spine_rl.answers import ANSWER_TYPES
-from spine_rl.errors import DataError, suggest_nearest
+from spine_rl.errors import DataError
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
+from spine_rl.problems.cells import (
+    find_id_column,
+    get_cell,
+    list_columns,
+    read_answer_type,
+    read_gold,
+    read_id,
+    read_options,
+)
 from spine_rl.problems.chats import check_chat, fill_images, take_images
 from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
 from spine_rl.problems.placeholders import place_images
@@ -14,7 +22,6 @@ from spine_rl.problems.problem import Messages, Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
 
 PROMPT_COLUMNS = ("prompt", "problem", "question", "messages")
-ID_COLUMNS = ("id", "problem_id", "unique_id", "pubid")
 
 
 def load_problems(
@@ -67,18 +74,17 @@ def load_problems(
     for place, row in read_rows(source, split):
         if not problems:
             prompt_column = _find_column(place, row, prompt_column, PROMPT_COLUMNS, "prompt_column")
-            id_column = id_column or next((name for name in ID_COLUMNS if name in row), None)
+            id_column = id_column or find_id_column(row)
         assert prompt_column is not None
-        problem_id = str(len(problems)) if id_column is None else str(_get(place, row, id_column, "id_column"))
+        problem_id = str(len(problems)) if id_column is None else read_id(place, row, id_column)
         if problem_id in places:
             raise DataError(f"{place}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
         places[problem_id] = place
-        prompt = _check_prompt(place, _get(place, row, prompt_column, "prompt_column"), prompt_column)
+        prompt = _check_prompt(place, get_cell(place, row, prompt_column, "prompt_column"), prompt_column)
         prompt, pictures = _find_images(place, row, prompt, images)
-        problems.append(Problem(problem_id, prompt, _options(place, row), _answer_type(place, row), pictures))
+        problems.append(Problem(problem_id, prompt, read_options(place, row), read_answer_type(place, row), pictures))
         if gold_column is not None:
-            gold = _get(place, row, gold_column, "gold_column")
-            gold_answers[problem_id] = "" if gold is None else str(gold)
+            gold_answers[problem_id] = read_gold(place, row, gold_column)
         if limit is not None and len(problems) == limit:
             break
     return ProblemSet(problems, gold_answers)
@@ -90,28 +96,9 @@ def _find_column(place: str, row: Row, asked: str | None, usual: tuple[str, ...]
     found = next((name for name in usual if name in row), None)
     if found is None:
         raise DataError(
-            f"{place}: none of the columns {', '.join(usual)}; it has {_columns(row)}; name one with {option}"
+            f"{place}: none of the columns {', '.join(usual)}; it has {list_columns(row)}; name one with {option}"
         )
     return found
-
-
-def _get(place: str, row: Row, column: str, option: str) -> Any:
-    if column not in row:
-        raise DataError(
-            f"{place}: no column {column!r} ({option}); it has {_columns(row)}; {suggest_nearest(column, row)}"
-        )
-    return row[column]
-
-
-def _options(place: str, row: Row) -> tuple[str, ...]:
-    options = row.get("options")
-    if isinstance(options, dict):
-        options = [text for _, text in sorted(options.items())]
-    if options is None:
-        return ()
-    if not isinstance(options, list | tuple):
-        raise DataError(f"{place}: column 'options' must be a list of texts, got {type(options).__name__}")
-    return tuple(map(str, options))
 
 
 def _find_images(
@@ -128,17 +115,6 @@ def _find_images(
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
     return prompt, find_images(place, cells, options)
-
-
-def _answer_type(place: str, row: Row) -> str | None:
-    answer_type = row.get("answer_type")
-    if answer_type is not None and answer_type not in ANSWER_TYPES:
-        raise DataError(f"{place}: answer_type {answer_type!r} must be one of {', '.join(ANSWER_TYPES)}")
-    return answer_type
-
-
-def _columns(row: Row) -> str:
-    return ", ".join(map(str, row)) or "no columns"
 
 
 def _check_prompt(place: str, prompt: Any, column: str) -> str | Messages:

@@ -33,6 +33,7 @@ class Item:
         options: Of multiple choice.
         images: Paths relative to the data file, or what a hub data set holds.
         answer_type: Where it is not the benchmark's.
+        instruction: Where it is not the benchmark's.
         tags: What results are broken down by.
     """
 
@@ -41,6 +42,7 @@ class Item:
     options: tuple[str, ...] = ()
     images: tuple[Any, ...] = ()
     answer_type: str | None = None
+    instruction: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +60,7 @@ class Benchmark:
         licence: A note on it.
         local_file: Of a copy, relative to the folder `SPINE_DATA_ROOT`.
         read: A row to its item, or None where the row is not part of the benchmark; a `KeyError` is a missing column.
-        instruction: Put after every question.
+        instruction: Put after every question, unless an item has its own.
         instruction_source: Who uses it.
         revision: Of the hub's data set, where one is known to be good; None takes the newest.
         republish: Whether its texts may be published again.
@@ -139,7 +141,7 @@ def shuffle_options(key: str, correct: str, wrong: Sequence[str]) -> tuple[tuple
 def _make_problem(benchmark: Benchmark, problem_id: str, item: Item, place: str, images: ImageOptions) -> Problem:
     return Problem(
         problem_id,
-        item.question + render_options(item.options) + benchmark.instruction,
+        item.question + render_options(item.options) + (item.instruction or benchmark.instruction),
         item.options,
         item.answer_type or benchmark.answer_type,
         find_images(place, item.images, images),

@@ -1,8 +1,8 @@
-"""MathVision testmini (Wang et al. 2024, arXiv 2402.14804): 304 problems with a picture each."""
+"""MathVision testmini (Wang et al. 2024, arXiv 2402.14804): 304 problems with a picture each, 190 with options."""
 
 import re
 
-from spine_rl.problems.benchmarks.benchmark import Benchmark, Item
+from spine_rl.problems.benchmarks.benchmark import BOXED_LETTER, BOXED_LETTER_SOURCE, BOXED_SOURCE, Benchmark, Item
 from spine_rl.problems.read import Row
 
 # A row has one picture, which holds all that its question and options number: <image2> is a part of it, no other file.
@@ -16,6 +16,7 @@ def read(row: Row) -> Item:
         tuple(_name_parts(str(option)) for option in row["options"]),
         images=(row.get("decoded_image") or row["image"],),
         answer_type="choice" if row["options"] else "math",
+        instruction=BOXED_LETTER if row["options"] else None,
         tags={"subject": str(row["subject"]), "level": str(row["level"])},
     )
 
@@ -35,7 +36,6 @@ BENCHMARKS = (
         licence="MIT",
         local_file="mathvision/testmini.jsonl",
         read=read,
-        instruction="\nPlease reason step by step, and put your final answer (the option's letter) within \\boxed{}.",
-        instruction_source="this project's, after Qwen2.5-Math's",
+        instruction_source=f"{BOXED_SOURCE}; with options, {BOXED_LETTER_SOURCE}",
     ),
 )

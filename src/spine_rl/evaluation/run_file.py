@@ -1,0 +1,29 @@
+"""What `spine train` says of a run in its folder; the names are `spine_rl.training.run_folder`'s."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import ConfigError
+
+RUN_FILE = "spine_config.json"
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The content of a run's `spine_config.json`; None where the folder is no run's.
+
+    Raises:
+        ConfigError: It is one, and cannot be read.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: not valid JSON ({error}); mend it, or remove it to make this a model alone"
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected an object; mend it, or remove it to make this a model alone")
+    return content
