@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz_answers import make_fuzz
-from spine_rl.answers import ANSWER_TYPES, canonical_key, extract_answer, gold_key, infer_answer_type, response_key
+from spine_rl.answers import (
+    ANSWER_TYPES,
+    canonical_key,
+    extract_answer,
+    gold_key,
+    infer_answer_type,
+    response_key,
+    symbolic,
+)
 from spine_rl.answers.symbolic import compute_symbolic_key, stop_workers
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -388,6 +396,42 @@ def test_what_cannot_be_worked_out_in_time_is_no_answer(bomb):
     assert key is None or len(key) < 100
     assert time.perf_counter() - start < 30
     assert response_key(r"\boxed{\sqrt{9}}") == "3"  # the next one has a worker
+
+
+def test_an_answer_that_took_too_long_is_asked_for_again(monkeypatch):
+    replies = iter([{"timeout": "given up"}, {"key": "7"}])
+    monkeypatch.setattr(symbolic._Worker, "ask", lambda *_: next(replies))
+    assert canonical_key(r"\sqrt{49} + 0\cdot 1237") is None
+    assert canonical_key(r"\sqrt{49} + 0\cdot 1237") == "7"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_worker_gives_up_on_cpu_time_alone_and_nothing_swallows_it(monkeypatch):
+    from spine_rl.answers import symbolic_worker
+
+    def wait(*_, **__):
+        time.sleep(0.3)
+        return []
+
+    def swallow(*_, **__):  # as math-verify does
+        try:
+            while time.process_time() < end:
+                pass
+        except Exception:
+            pass
+        return []
+
+    monkeypatch.setattr(symbolic_worker, "SOFT_TIMEOUT", 0.1)
+    monkeypatch.setattr(symbolic_worker, "HARD_TIMEOUT", 60)
+    before = signal.signal(signal.SIGPROF, symbolic_worker._give_up)
+    try:
+        monkeypatch.setattr(symbolic_worker, "parse", wait)
+        assert symbolic_worker._reply('["value", "1"]') == {"key": None}
+        end = time.process_time() + 5
+        monkeypatch.setattr(symbolic_worker, "parse", swallow)
+        assert symbolic_worker._reply('["value", "1"]') == {"timeout": "given up"}
+    finally:
+        signal.signal(signal.SIGPROF, before)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")

@@ -49,25 +49,36 @@ def gold_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()
 def canonical_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()) -> str | None:
     """The key of an answer's text (what `extract_answer` found); None where nothing is left of it."""
     if answer_type in ("math", "number"):
-        key = answer if _INTEGER.fullmatch(answer) else _math_key(answer)
+        key = _number_or_math_key(answer)
         return key if answer_type == "math" or (key and any(map(str.isdigit, key))) else None
     if answer_type == "choice":
         return choice_key(answer, options)
     return yes_no_key(answer) if answer_type == "yes_no" else text_key(answer)
 
 
+def _number_or_math_key(answer: str) -> str | None:
+    if _INTEGER.fullmatch(answer):
+        return answer
+    try:
+        return _math_key(answer)
+    except SymbolicTimeoutError:
+        return None
+
+
 @lru_cache(maxsize=20_000)
 def _math_key(answer: str) -> str | None:
+    """Of any mathematics. What takes too long raises, so that it is not kept.
+
+    Raises:
+        SymbolicTimeoutError: Its value cannot be had in time.
+    """
     text = strip_typography(answer)
     key = number_key(text)
     if key is not None:
         return key
     if len(text) > MAX_EXPRESSION:
         return _words_key(text)
-    try:
-        return structure_key(text, _atom_key, _equation_key)
-    except SymbolicTimeoutError:
-        return None
+    return structure_key(text, _atom_key, _equation_key)
 
 
 def _atom_key(text: str) -> str | None:
