@@ -267,6 +267,12 @@ def test_the_type_follows_from_the_gold_answers(gold, expected):
         [r"x \ne 3", "x != 3", r"x \neq 3"],
         [r"\sin 30^\circ", "1/2"],
         ["7:32", "7 : 32", "7/32"],
+        [r"\sqrt{x^2}", "|x|", r"\left|-x\right|"],
+        ["x", "x+0", r"\frac{2x}{2}"],
+        [r"\binom{n}{2}", r"\frac{n(n-1)}{2}", "n(n-1)/2"],
+        ["2^{100}", "1267650600228229401496703205376", r"\frac{2^{101}}{2}", r"1267650600228229401496703205376.0"],
+        [r"\frac{1}{2^{70}}", "1/1180591620717411303424", r"2^{-70}"],
+        [r"10^{30}", "1" + "0" * 30, r"\left(10^{10}\right)^3"],
     ],
 )
 def test_same_answer_same_key(same):
@@ -287,6 +293,23 @@ def test_same_answer_same_key(same):
         ["52_8", "52", "42"],
         ["7 = 11a + c", "11a + c"],
         ["10^{10}", "10^{11}"],
+        # a letter behind a number is a variable
+        ["2-3t", "2-3", "-1", "2-3s", "2-3m"],
+        ["2t", "2m", "2s", "2h", "2"],
+        [r"\pi h", r"\pi", r"\pi r"],
+        [r"\frac12 g", r"\frac12"],
+        ["(1+2t, 3-4t)", "(3, -1)", "(3; -1)t"],
+        # values at one point do not tell these apart
+        [r"\lfloor n/2 \rfloor", r"\lfloor n/3 \rfloor", "0"],
+        ["|x-2|", "2-x", "x-2"],
+        ["|x|", "x", "-x"],
+        ["|xy|", "x*y", "-xy", "|x|y"],
+        ["y=|x|+a", "y=x+a"],
+        ["|x|+y^2=4", "x+y^2=4"],
+        # exact numbers
+        ["2^{100}", "2^{100}-1", "2^{100}+1"],
+        ["2^{9000}", "2^{9000}-1"],
+        [r"\frac{1}{2^{100}}", r"\frac{1}{2^{100}-1}"],
     ],
 )
 def test_different_answers_have_different_keys(texts):

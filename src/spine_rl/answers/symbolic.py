@@ -14,7 +14,7 @@ import threading
 from contextlib import contextmanager
 from functools import lru_cache
 
-# Seconds an answer. The worker counts CPU time itself, so that a busy machine loses no answer; this is for one that hangs.
+# Seconds an answer, for a worker that hangs: it counts CPU time itself, so that a busy machine loses no answer.
 TIMEOUT = 2.0 if sys.platform == "win32" else 60.0
 STARTUP_TIMEOUT = 120.0  # seconds until sympy is imported, on a busy machine
 NUM_WORKERS = 2  # at most; the second is started when two threads ask at once
