@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 
 # Per kind: the unit of its key, and how many of these are in each unit.
@@ -17,13 +18,21 @@ _KINDS: tuple[tuple[str, dict[str, int]], ...] = (
     ("/100", {"dollar": 100, "cent": 1}),
 )
 _UNITS = {unit: (kind, size) for kind, units in _KINDS for unit, size in units.items()}
-_UNIT = rf"(?:{'|'.join(sorted(_UNITS, key=len, reverse=True))})s?\b"
-_AMOUNT = rf"\d{{1,9}}(?:\.\d{{1,9}})?\s?{_UNIT}"
-COMPOUND = rf"{_AMOUNT}(?:\s?,?\s?(?:and\s)?\s?{_AMOUNT}){{1,4}}"
+_SMALLEST = {kind: min(size for other, size in _UNITS.values() if other == kind) for kind, _ in _UNITS.values()}
+_LARGER = [unit for unit, (kind, size) in _UNITS.items() if size > _SMALLEST[kind]]  # without "in": 8 in 3 years
+
+
+def _amount(units: Iterable[str]) -> str:
+    return rf"\d{{1,9}}(?:\.\d{{1,9}})?\s?(?:{'|'.join(sorted(units, key=len, reverse=True))})s?\b"
+
+
+COMPOUND = (
+    rf"{_amount(_LARGER)}(?:\s?,?\s?(?:and\s)?\s?{_amount(_LARGER)}){{0,3}}\s?,?\s?(?:and\s)?\s?{_amount(_UNITS)}"
+)
 CLOCK = r"\d{1,2}(?::\d\d)?\s?[apAP](?:\.\s?[mM]\.|[mM]\b)"
 
 _COMPOUND = re.compile(COMPOUND)
-_PART = re.compile(rf"(\d+(?:\.\d+)?)\s?({_UNIT})")
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s?([a-z]+)")
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s?([apAP])\.?\s?[mM]\.?")
 _HOURS = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _WRAPPER = re.compile(r"\\(?:text(?:rm|bf)?|mbox|mathrm)\s*\{([^{}]*)\}")

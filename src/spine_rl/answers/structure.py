@@ -32,7 +32,9 @@ _ONE_NAME = r"\|?\\?[A-Za-z]+['′]*(?:_(?:\{[\w,]*\}|\w+))?(?:\([\w,\s]*\))?\|?
 _NAME = re.compile(rf"{_ONE_NAME}(?:\s*:\s*{_ONE_NAME})?")
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:_\{?\w+\}?)?\s*(?:,\s*[A-Za-z](?:_\{?\w+\}?)?\s*)+\)")
 _SEGMENT_RATIO = re.compile(r"\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}")
-_NUMERIC = re.compile(r"(?:[\d\s+\-*/^().{}]|\\(?:frac|binom|sqrt|cdot|times|pi|div)(?![a-z]))*")
+_NUMERIC = re.compile(
+    r"(?:[\d\s+\-*/^().{}万亿]|hundred|thousand|[mbtr]{1,2}illion|\\(?:frac|binom|sqrt|cdot|times|pi|div)(?![a-z]))*"
+)
 _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?")
 
 

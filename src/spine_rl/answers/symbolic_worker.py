@@ -72,11 +72,11 @@ def _matrix_key(matrix: sympy.MatrixBase) -> str | None:
 def _value_key(expression: sympy.Expr) -> str | None:
     if expression in (sympy.oo, -sympy.oo):
         return str(expression)
-    if expression.is_Symbol and len(str(expression)) == 1:
-        return str(expression)
-    if expression.free_symbols:
-        values = [_evaluate(expression, point) for point in POINTS]
-        return None if values[0] is None else f"f({','.join(map(_complex_digits, values))})"
+    if names := [str(symbol) for symbol in expression.free_symbols]:
+        values = [_complex_digits(_evaluate(expression, point)) for point in POINTS]
+        if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in POINTS]:
+            return names[0]  # x + 0, as x alone
+        return None if values[0] == "-" else f"f({','.join(values)})"
     value = _evaluate(expression)
     if value is None:
         return None

@@ -1,13 +1,13 @@
 """Drops what stands behind a value and does not change it: percent, degrees, units in words, symbols and Chinese.
 
 A letter that follows a number without a space is a variable (`2t`, `3abc`), unless it begins a unit of the list.
-What carries value is kept: "5 million", "5 dozen", "9:40 pm".
+What carries value is kept: "5 million", "9:40 pm". "5 dozen" is 5: who says so was asked for dozens, as in GSM8K.
 """
 
 import re
 
 _PERCENT = re.compile(r"\s*(?:\\?%|(?:\\(?:text|mbox|mathrm)\{)?\s*(?:percent(?:age)?|pct)\b\s*\}?)\s*$", re.IGNORECASE)
-_KEPT = r"hundred|thousand|million|billion|trillion|dozen|squared|cubed|noon|midnight"
+_KEPT = r"hundred|thousand|million|billion|trillion|squared|cubed|noon|midnight"
 _KEPT_IN_TEXT = rf"(?![^{{}}]*(?:\b(?:{_KEPT})s?\b|\b[apAP]\.?\s?[mM]\b|[万亿]))"
 _TEXT_UNIT = re.compile(
     rf"(?<=[\d}})a-zA-Z\]])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{{{_KEPT_IN_TEXT}"
