@@ -164,6 +164,16 @@ def test_a_response_that_was_cut_off_has_no_final_line():
         ("<answer>\n(C) Paris\n</answer>", "C"),
         ("I would go with C.", "C"),
         ("So it must be B", "B"),
+        ("Answer: A and B", None),
+        ("The answer is A, B, or C.", None),
+        (r"\boxed{A, C}", None),
+        (r"\boxed{A/B}", None),
+        ("Answer: (A) or (B)", None),
+        ("Answer: B, and C is wrong", "B"),
+        ("Answer: A, because B and C are wrong", "A"),
+        ("Answer: I do not know", None),
+        ("Answer: I", "I"),
+        ("The answer is I because it fits", "I"),
         ("The answer is nothing", None),
         ("The answer is a dog", None),
         ("I like B", None),
@@ -205,6 +215,19 @@ def test_choice_by_the_options_texts(text, options, expected):
         ("答案：是", "yes"),
         ("yes and no", "yes"),
         ("It is either yes or no", None),
+        ("There is no doubt that it works.", None),
+        ("No doubt it works.", None),
+        ("No, there is no difference.", "no"),
+        ("The answer is no, there is no evidence.", "no"),
+        ("Yes, and not a maybe.", "yes"),
+        ("The answer is not yes", None),
+        ("There was no difference between the groups.", None),
+        ("So I would say no because of the side effects.", "no"),
+        ("答案：不可能", None),
+        ("答案：是的，因为", "yes"),
+        ("答案：不是。", "no"),
+        ("答案：可能", "maybe"),
+        ("但是这个问题很难", None),
         ("Nobody knows.", None),
     ],
 )
@@ -232,6 +255,10 @@ def test_free_text_is_compared_without_articles_case_order_and_punctuation():
     same = ["The answer is the left lung, heart.", "Heart, Left Lung", r"\boxed{\text{heart and left lung}}"]
     assert {response_key(text, "text") for text in same} == {"heart, left lung"}
     assert canonical_key("two", "text") == canonical_key("2", "text")
+    assert canonical_key("Hepatitis A.", "text") == "hepatitis a" != canonical_key("Hepatitis", "text")
+    assert canonical_key("vitamin A deficiency", "text") == "vitamin a deficiency"
+    assert canonical_key("A dog", "text") == canonical_key("a dog", "text") == canonical_key("The dog", "text") == "dog"
+    assert canonical_key("1,000", "text") == canonical_key("1000", "text") == "1000"
     assert canonical_key("left lung", "text") != canonical_key("right lung", "text")
 
 
