@@ -27,7 +27,8 @@ _CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹])$")
 _SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),])")
 _DECIMAL_COMMA = re.compile(r"^([-+]?(?:0|\d{4,})),(\d+)$")
-_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
+_LISTED = re.compile(r"(?:\d{1,3}(?:,\d{3})+|[^\d,]|,\s|(?<![\d,])\d+(?!,?\d))+")  # (1,000, 2,000), not (12,102)
 _SPACED = re.compile(r"^[-+]?\d{1,3}(?:[ ]\d{3})+(?:\.\d+)?$")
 _THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
@@ -76,7 +77,7 @@ def strip_typography(answer: str) -> str:
     text = _TIMES_TEN.sub(r"\\times ", text)
     if _DOTTED_GROUPS.fullmatch(text):
         text = text.replace(".", "")
-    if "," in text and not any(bracket in text for bracket in "([{"):
+    if "," in text and (not any(bracket in text for bracket in "([{") or (", " in text and _LISTED.fullmatch(text))):
         text = _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     if " " in text and _SPACED.match(text):
