@@ -34,7 +34,7 @@ def number_key(text: str) -> str | None:
         sign, whole, *digits = mixed.groups()
         part = _divide("", *filter(None, digits))
         return None if part is None else str((int(whole) + part) * (-1 if sign == "-" else 1))
-    if scaled := _SCALED.fullmatch(text):  # 5 million
+    if not text[-1:].isdigit() and (scaled := _SCALED.fullmatch(text)):  # 5 million
         amount = number_key(scaled.group(1))
         return None if amount is None else str(Fraction(amount) * _SCALES[scaled.group(2).lower()])
     if _SEPARATE.search(text):

@@ -33,11 +33,14 @@ _CHINESE_UNIT = re.compile(
     r"|个?月|年|岁|人|名|位|只|条|本|张|支|件|块|辆|页|次|倍|度|棵|朵|头|匹|组|种|袋|箱|盒|瓶|杯)$"
 )
 _IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
+_BARE = re.compile(r"[-+\d.,/ ]*")
 _VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
 
 
 def strip_units(text: str) -> str:
     """The text without percent, degrees and units at its end; a text that holds no value is left as it is."""
+    if _BARE.fullmatch(text):
+        return text
     for _ in range(4):  # "5.4 \text{ cents} \text{ per pound}", "12 square units"
         shorter = _PERCENT.sub("", text)
         shorter = _LETTER_UNIT.sub(r"\1", _RATE.sub("", _TEXT_UNIT.sub("", shorter)))
