@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz_answers import make_fuzz
-from spine_rl.answers import ANSWER_TYPES, canonical_key, extract_answer, gold_key, infer_answer_type, response_key
+from spine_rl.answers import (
+    ANSWER_TYPES,
+    canonical_key,
+    extract_answer,
+    gold_key,
+    infer_answer_type,
+    response_key,
+    symbolic,
+)
 from spine_rl.answers.symbolic import compute_symbolic_key, stop_workers
 
 DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -59,9 +67,41 @@ DATA = Path(os.environ.get("SPINE_TEST_DATA", Path(__file__).parents[2] / "share
         ("the answer is Evelyn.", "Evelyn"),
         ("The answer is not 5. It is 7.", "7"),
         ("The answer is $7 a day.", "$7"),
+        # tags
         ("<answer>42</answer>", "42"),
+        ("<think>a</think>\n<answer>\n42\n</answer>", "42"),
+        (r"<answer>-\frac{3}{4}</answer>", r"-\frac{3}{4}"),
+        ("<answer>3, 5</answer> is what I found in 2 steps.", "3, 5"),
+        ("<answer>1</answer> or rather <answer>2</answer>", "2"),
+        ("<answer>The answer is 42.</answer>", "42"),
+        ("<answer>Add 5 and 7.\nThe total is $12$.</answer>", "12"),
+        (r"<answer>\boxed{7}</answer>", "7"),
+        ("<answer></answer> 8", "8"),
         ('{"answer": 42}', "42"),
         ("We need to answer this.", None),
+        ("**Answer** - 42", "42"),
+        ("Answer: 12 (since 3*4 = 12)", "12"),
+        ("The answer is 12 (twelve) apples", "12"),
+        ("Answer: f(x) = (x + 1)", "f(x) = (x + 1)"),
+        ("答：5元。", "5"),
+        ("答案是5个", "5"),
+        ("答：一共有5个苹果。", "5"),
+        # several numbers that are one answer
+        ("The answer is 3 hours and 25 minutes", "3 hours and 25 minutes"),
+        ("It takes 3 hours and 25 minutes to get there.", "3 hours and 25 minutes"),
+        ("The answer is 9:40 pm.", "9:40 pm"),
+        ("It arrives at 13:05.", "13:05"),
+        ("The answer is the interval [2, 5]", "[2, 5]"),
+        ("We get the point (3, 4).", "(3, 4)"),
+        ("The score was 3-2", None),
+        ("The dimensions are 3 by 5.", "3 by 5"),
+        ("So she has 3 apples and 5 pears.", "3 apples and 5 pears"),
+        ("The answer is 5 million people", "5 million"),
+        ("There are 5 million people", "5 million"),
+        ("So he will be 5+3=8 in 3 years", "8"),
+        ("So that is 60/12 = 5 dozen eggs", "5"),
+        ("Light travels 3 x 10^8 metres", "3 x 10^8"),
+        ("So there are 2^10 ways", "2^10"),
         # the final line
         ("no answer here, 42", "42"),
         ("no answer here", None),
@@ -120,8 +160,20 @@ def test_a_response_that_was_cut_off_has_no_final_line():
         ("C. Paris", "C"),
         ("(b)", "B"),
         ("I think option B is right.", "B"),
+        ("<answer>B</answer>", "B"),
+        ("<answer>\n(C) Paris\n</answer>", "C"),
         ("I would go with C.", "C"),
         ("So it must be B", "B"),
+        ("Answer: A and B", None),
+        ("The answer is A, B, or C.", None),
+        (r"\boxed{A, C}", None),
+        (r"\boxed{A/B}", None),
+        ("Answer: (A) or (B)", None),
+        ("Answer: B, and C is wrong", "B"),
+        ("Answer: A, because B and C are wrong", "A"),
+        ("Answer: I do not know", None),
+        ("Answer: I", "I"),
+        ("The answer is I because it fits", "I"),
         ("The answer is nothing", None),
         ("The answer is a dog", None),
         ("I like B", None),
@@ -156,12 +208,26 @@ def test_choice_by_the_options_texts(text, options, expected):
     [
         ("Yes, because", "yes"),
         ("The answer is no.", "no"),
+        ("<answer>no</answer>", "no"),
         (r"\boxed{maybe}", "maybe"),
         ("Based on the study, the answer is **Yes**.", "yes"),
         ("Final decision: no", "no"),
         ("答案：是", "yes"),
         ("yes and no", "yes"),
         ("It is either yes or no", None),
+        ("There is no doubt that it works.", None),
+        ("No doubt it works.", None),
+        ("No, there is no difference.", "no"),
+        ("The answer is no, there is no evidence.", "no"),
+        ("Yes, and not a maybe.", "yes"),
+        ("The answer is not yes", None),
+        ("There was no difference between the groups.", None),
+        ("So I would say no because of the side effects.", "no"),
+        ("答案：不可能", None),
+        ("答案：是的，因为", "yes"),
+        ("答案：不是。", "no"),
+        ("答案：可能", "maybe"),
+        ("但是这个问题很难", None),
         ("Nobody knows.", None),
     ],
 )
@@ -175,6 +241,8 @@ def test_yes_no(text, expected):
         ("She has about 18 apples left", "18"),
         (r"\boxed{18 \text{ apples}}", "18"),
         ("The answer is $1,234.50", "2469/2"),
+        ("The answer is 3 hours and 25 minutes.", "12300 s"),
+        ("So (1,000) people", "1000"),
         ("The answer is Evelyn", None),
         (r"\boxed{x}", None),
     ],
@@ -187,6 +255,10 @@ def test_free_text_is_compared_without_articles_case_order_and_punctuation():
     same = ["The answer is the left lung, heart.", "Heart, Left Lung", r"\boxed{\text{heart and left lung}}"]
     assert {response_key(text, "text") for text in same} == {"heart, left lung"}
     assert canonical_key("two", "text") == canonical_key("2", "text")
+    assert canonical_key("Hepatitis A.", "text") == "hepatitis a" != canonical_key("Hepatitis", "text")
+    assert canonical_key("vitamin A deficiency", "text") == "vitamin a deficiency"
+    assert canonical_key("A dog", "text") == canonical_key("a dog", "text") == canonical_key("The dog", "text") == "dog"
+    assert canonical_key("1,000", "text") == canonical_key("1000", "text") == "1000"
     assert canonical_key("left lung", "text") != canonical_key("right lung", "text")
 
 
@@ -259,6 +331,39 @@ def test_the_type_follows_from_the_gold_answers(gold, expected):
         [r"x \ne 3", "x != 3", r"x \neq 3"],
         [r"\sin 30^\circ", "1/2"],
         ["7:32", "7 : 32", "7/32"],
+        ["5", "5 m/s", "5 L", "5 m", "5 km/h", "5 m^2", r"5 \text{ m}^2", "5cm", "5 miles per hour", "5 kg/m^3", "5 $"],
+        ["5", "5元", r"5\text{个}", "5 公里", "5平方米", "5。"],
+        [
+            "5000000",
+            "5 million",
+            "$5 million",
+            r"5\text{ million people}",
+            "5,000,000",
+            "5.000.000",
+            "500万",
+            "0.005 billion",
+        ],
+        ["5", "5 dozen", "5 dozen eggs", "60/12 = 5 dozen"],
+        ["6000", "2 * 3 thousand = 6 thousand", "6 thousand"],
+        ["9:40 am", "9:40 a.m.", "09:40 AM", r"9:40\text{ a.m.}", r"9:40\,\text{am}."],
+        ["5 pm", "5:00 p.m.", "5pm"],
+        ["3 hours and 25 minutes", "3 hours 25 minutes", r"3 \text{ hours and } 25 \text{ minutes}", "3 hr, 25 min"],
+        ["3 dollars and 25 cents", "$3.25", "13/4"],
+        ["5 feet 3 inches", "5 ft 3 in", r"5\text{ feet }3\text{ inches}"],
+        ["300000000", "3 x 10^8", r"3 \times 10^8", "3x10^8 m/s"],
+        ["(1,000, 2,000)", r"(1{,}000, 2{,}000)", "(1000, 2000)", "x=1000, y=2000"],
+        ["1,000, 2,000", "1000, 2000", r"\{1,000, 2,000\}"],
+        ["(2,3)", r"x>2 \text{ and } x<3", "x<3 and x>2", r"x > 2 \land x < 3", "2<x<3"],
+        ["x<2 and x>3", "x<2 or x>3"],
+        ["2sqrt(3)", "2 sqrt(3)", r"2\sqrt{3}", "2*sqrt 3"],
+        ["pi", r"\pi", "π", "x = pi"],
+        [r"\log_2 3", r"\log_{2} 3", r"\log_2(3)", r"\log_{2}{3}"],
+        [r"\sqrt{x^2}", "|x|", r"\left|-x\right|"],
+        ["x", "x+0", r"\frac{2x}{2}"],
+        [r"\binom{n}{2}", r"\frac{n(n-1)}{2}", "n(n-1)/2"],
+        ["2^{100}", "1267650600228229401496703205376", r"\frac{2^{101}}{2}", r"1267650600228229401496703205376.0"],
+        [r"\frac{1}{2^{70}}", "1/1180591620717411303424", r"2^{-70}"],
+        [r"10^{30}", "1" + "0" * 30, r"\left(10^{10}\right)^3"],
     ],
 )
 def test_same_answer_same_key(same):
@@ -279,6 +384,36 @@ def test_same_answer_same_key(same):
         ["52_8", "52", "42"],
         ["7 = 11a + c", "11a + c"],
         ["10^{10}", "10^{11}"],
+        # a letter behind a number is a variable
+        ["2-3t", "-1", "2-3s", "2-3m"],
+        ["2t", "2m", "2s", "2h", "2"],
+        [r"\pi h", r"\pi", r"\pi r"],
+        [r"\frac12 g", r"\frac12"],
+        ["(1+2t, 3-4t)", "(3, -1)", "(3; -1)t"],
+        ["3abc", "3", "3pqr", "3xyz"],
+        # what carries value is no unit
+        ["5", "5 million", "5 thousand", "5万", "5 squared"],
+        ["9:40", "9:40 am", "9:40 pm", "10:40 am"],
+        ["13:05", "9:05", "5", "5/13"],
+        ["3:15", "1:05", "6:30", "9:45", "1/5"],
+        ["3 hours and 25 minutes", "25 hours and 3 minutes", "3", "25", "3, 25"],
+        ["(1,000, 2,000)", "(1,000)", "(1, 2)", "(1, 0, 2, 0)"],
+        ["(12,102)", "12102", "(12, 10)", "(1, 102,103)"],
+        ["x>2 and x<3", "x>2 or x<3", "x>=2 and x<3", "x>2"],
+        ["x>a and x<b", "x>a or x<b"],
+        ["3 by 5", "5 by 3", "15", "3", "5", "1 by 15"],
+        ["1.000.000", "0", "1.0.0", "1"],
+        # values at one point do not tell these apart
+        [r"\lfloor n/2 \rfloor", r"\lfloor n/3 \rfloor", "0"],
+        ["|x-2|", "2-x", "x-2"],
+        ["|x|", "x", "-x"],
+        ["|xy|", "x*y", "-xy", "|x|y"],
+        ["y=|x|+a", "y=x+a"],
+        ["|x|+y^2=4", "x+y^2=4"],
+        # exact numbers
+        ["2^{100}", "2^{100}-1", "2^{100}+1"],
+        ["2^{9000}", "2^{9000}-1"],
+        [r"\frac{1}{2^{100}}", r"\frac{1}{2^{100}-1}"],
     ],
 )
 def test_different_answers_have_different_keys(texts):
@@ -388,6 +523,42 @@ def test_what_cannot_be_worked_out_in_time_is_no_answer(bomb):
     assert key is None or len(key) < 100
     assert time.perf_counter() - start < 30
     assert response_key(r"\boxed{\sqrt{9}}") == "3"  # the next one has a worker
+
+
+def test_an_answer_that_took_too_long_is_asked_for_again(monkeypatch):
+    replies = iter([{"timeout": "given up"}, {"key": "7"}])
+    monkeypatch.setattr(symbolic._Worker, "ask", lambda *_: next(replies))
+    assert canonical_key(r"\sqrt{49} + 0\cdot 1237") is None
+    assert canonical_key(r"\sqrt{49} + 0\cdot 1237") == "7"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_worker_gives_up_on_cpu_time_alone_and_nothing_swallows_it(monkeypatch):
+    from spine_rl.answers import symbolic_worker
+
+    def wait(*_, **__):
+        time.sleep(0.3)
+        return []
+
+    def swallow(*_, **__):  # as math-verify does
+        try:
+            while time.process_time() < end:
+                pass
+        except Exception:
+            pass
+        return []
+
+    monkeypatch.setattr(symbolic_worker, "SOFT_TIMEOUT", 0.1)
+    monkeypatch.setattr(symbolic_worker, "HARD_TIMEOUT", 60)
+    before = signal.signal(signal.SIGPROF, symbolic_worker._give_up)
+    try:
+        monkeypatch.setattr(symbolic_worker, "parse", wait)
+        assert symbolic_worker._reply('["value", "1"]') == {"key": None}
+        end = time.process_time() + 5
+        monkeypatch.setattr(symbolic_worker, "parse", swallow)
+        assert symbolic_worker._reply('["value", "1"]') == {"timeout": "given up"}
+    finally:
+        signal.signal(signal.SIGPROF, before)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")

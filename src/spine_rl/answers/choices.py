@@ -17,6 +17,11 @@ _LEADING = re.compile(
     r"[(\[（]?([A-J])(?:[)\]）]|(?=$|[.:：,;\s、。，]))",
     re.IGNORECASE,
 )
+_SEVERAL = re.compile(
+    r"\s*(?:(?:,\s*)?(?:and|or|&|和|或)\s*[(\[（]?[A-J][)\]）]?(?!\w|\s+is\b)"
+    r"|[,、/]\s*[(\[（]?[A-J][)\]）]?\s*(?:$|[,.;、]|and\b|or\b|both\b))"
+)
+_PRONOUN = re.compile(r"(?!because|since|as|is\b)[a-z']")
 _BRACKETED = re.compile(r"[(（\[]([A-J])[)）\]]")
 _CHOSEN = re.compile(r"\b(?:be|is|with|choose|pick|select|chose)\s+([A-J])$")
 _NAMED = re.compile(r"\b(?:option|choice|answer)\s*(?:is\s*)?[:：]?\s*\(?([A-J])\b(?![a-z'])")
@@ -26,6 +31,9 @@ def read_choice(place: Place, options: Sequence[str] = ()) -> str | None:
     """The letter that a place names; None where it names none, or several."""
     phrase = _WRAPPER.sub(r"\1", place.text)
     phrase = _DECORATION.sub(" ", phrase).strip(" .,;:。")
+    leading = _LEADING.match(phrase)
+    if leading and leading.group(1).isupper() and _SEVERAL.match(phrase, leading.end()):
+        return None
     letter = _leading_letter(phrase, place) or _letter_of_text(phrase, options) or _only_letter(phrase)
     return letter or (None if place.kind == "boxed" else _letter_within(phrase, options))
 
@@ -41,6 +49,8 @@ def _leading_letter(phrase: str, place: Place) -> str | None:
         return None
     letter, rest = match.group(1), phrase[match.end() :].strip()
     bracketed = match.group()[-1] in ")]）"
+    if letter == "I" and phrase[match.end() - 1] == letter and _PRONOUN.match(rest):
+        return None  # I do not know
     if letter.islower() and (rest or (place.kind == "final" and not bracketed)):
         return None  # the article, or a word of its own
     is_word = letter in "AI" and phrase[match.end() - 1] == letter and rest[:1].islower()

@@ -5,18 +5,33 @@ from collections.abc import Callable, Sequence
 
 from spine_rl.answers.choices import read_choice
 from spine_rl.answers.places import MAX_ANSWER, Place, find_places
+from spine_rl.answers.quantities import CLOCK, COMPOUND, quantity_key
 from spine_rl.answers.words import read_text, read_yes_no
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _LISTING = re.compile(r"(?:[\s,;.]|\band\b|\bor\b|和|或)*")
-_BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈:]|为|是)\s*(?=\S)")
+_BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈]|(?<!\d):|:(?!\d)|为|是)\s*(?=\S)")
 _PROSE = re.compile(
-    r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text)\b)"
-    r"(?:[A-Za-z]{2,}|a(?=\s[a-z]{2}))"
+    r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text"
+    r"|hundred|thousand|[mb]illion|trillion)\b)"
+    r"(?:[A-Za-z]{2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u4e00-\u9fff]"
 )
-_NUMERAL = r"[-+−]?(?:\\?[$€£¥])?\s?(?:\d[\d,]*\.?\d*|\.\d+)(?:\s?/\s?\d+)?\s?(?:\\?%)?"
-_STARTS_WITH_NUMERAL = re.compile(_NUMERAL)
-_LAST_NUMERAL = re.compile(rf"(?<![\w.]){_NUMERAL}")
+_DIGITS = r"(?:\d[\d,]*\.?\d*|\.\d+)"
+_SCALE = r"(?:\s?[万亿]|\s(?:hundred|thousand|[mb]illion|trillion)\b)"
+_POWER = r"(?:\s?(?:[x×*]|\\times)\s?10)?\^\{?-?\d{1,9}\}?"
+_NUMERAL = rf"(?:\\?[$€£¥]\s?)?{_DIGITS}(?:{_POWER}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
+_STARTS_WITH_NUMERAL = re.compile(rf"[-+−]?\s?{_NUMERAL}")
+_SIDE = r"\d{1,9}(?:\.\d{1,9})?(?:\s?(?:feet|ft|inches|in|cm|mm|m|meters|metres|units))?"
+_THINGS = r"\d{1,9} [a-z]{2,20},? and \d{1,9} [a-z]{2,20}(?=\s?(?:[.,;]|$))"
+_COORDINATES = r"[(\[](?=[^()\[\]]{1,80}[)\]])(?:[-+−\d./∞^{}\s]|\\[a-z]+|,(?!\d{3}\b)){3,80}[)\]]"
+# Several numbers that are one answer: 3 hours and 25 minutes, 9:40 pm, 3 by 5, 3 apples and 5 pears.
+_WHOLE = rf"{COMPOUND}|{CLOCK}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
+_STARTS_WITH_WHOLE = re.compile(_WHOLE)
+_LAST_NUMERAL = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?:{_WHOLE}|{_COORDINATES}|(?P<score>\d+(?:[-–]\d+)+)|[-+−]?{_NUMERAL})"
+)
+_ASIDE = re.compile(r"(?<=\s)\([^()]{1,200}\)")
+_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{[^{}]*\}")
 _TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
@@ -42,11 +57,12 @@ def extract_answer(
 
 
 def _read_math(place: Place, _: Sequence[str] = ()) -> str | None:
-    if place.kind == "boxed":
+    if place.kind == "boxed" or (place.kind == "tagged" and not _PROSE.search(_TEXT.sub("", place.text))):
         return place.text.strip()
     if "\\boxed" in place.text:
         return None  # an unfinished box
     phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
+    phrase = _drop_asides(phrase) if "(" in phrase else phrase
     answer = _read_formulas(phrase) or _read_value(phrase)
     if answer:
         return answer
@@ -78,8 +94,10 @@ def _read_value(phrase: str) -> str | None:
             phrase = phrase[lead.end() :]
             break
     phrase = phrase.strip()
+    if whole := _STARTS_WITH_WHOLE.match(phrase):
+        return whole.group()
     prose = _PROSE.search(phrase)
-    value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;")
+    value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;。")
     if value.count("}") > value.count("{"):
         value = value.rstrip('}" ')  # of JSON around it
     starts = _STARTS_WITH_NUMERAL.match(value)
@@ -88,16 +106,25 @@ def _read_value(phrase: str) -> str | None:
     return value if starts else None
 
 
+def _drop_asides(phrase: str) -> str:
+    """Without what stands in parentheses in words, unless nothing is left: `12 (since 3*4 = 12)` is 12."""
+    shorter = _ASIDE.sub(lambda aside: "" if _PROSE.search(aside.group()) else aside.group(), phrase)
+    return shorter if re.search(r"\d", shorter) else phrase
+
+
 def _last_numeral(phrase: str) -> str | None:
-    numerals = _LAST_NUMERAL.findall(phrase)
-    return numerals[-1].strip(" ,") if numerals else None
+    """The last number, or the last numbers that are one answer; None for a score or a span of years (`3-2`)."""
+    numerals = list(_LAST_NUMERAL.finditer(phrase))
+    return numerals[-1].group().strip(" ,") if numerals and not numerals[-1]["score"] else None
 
 
 def _read_number(place: Place, _: Sequence[str] = ()) -> str | None:
     answer = _read_math(place)
     if answer is None or not re.search(r"\d", answer):
         return None
-    if _PROSE.search(re.sub(r"\\(?:text|mbox|mathrm)\{[^{}]*\}", "", answer)):
+    if quantity_key(answer):
+        return answer
+    if _PROSE.search(_TEXT.sub("", answer)):
         return _last_numeral(answer) or answer
     return answer
 

@@ -11,22 +11,25 @@ from functools import lru_cache
 from spine_rl.answers.choices import choice_key
 from spine_rl.answers.extract import extract_answer
 from spine_rl.answers.numbers import number_key
+from spine_rl.answers.quantities import quantity_key
 from spine_rl.answers.structure import structure_key
 from spine_rl.answers.symbolic import SymbolicTimeoutError, compute_equation_key, compute_symbolic_key
-from spine_rl.answers.typography import strip_typography, strip_units
+from spine_rl.answers.typography import strip_typography
+from spine_rl.answers.units import strip_units
 from spine_rl.answers.words import text_key, yes_no_key
 
 MAX_EXPRESSION = 300  # characters; longer answers are compared as text
 
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
-_MATHEMATICS = re.compile(r"[\d^+*/|!]|\\[a-zA-Z]|[a-zA-Z]\s*-")
+_MATHEMATICS = re.compile(r"[\d^+*/|!]|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$")
 _FUNCTIONS = "sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan"
-_COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|\b(?:sqrt|pi|{_FUNCTIONS})(?![a-z])")
-_WORD = re.compile(r"[A-Za-z]{4,}|[^\W\d_a-zA-Z]")
+_COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|pi|{_FUNCTIONS})(?![a-z])")
+_WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
 _NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{_FUNCTIONS})(?![A-Za-z])")
 _ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|(\d+))")
 _POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-?\d{2,}))")
-_SEPARATE_NUMBERS = re.compile(r"\d\s+\d")
+_LOG_BASE = re.compile(r"\\log_\s?(\w)(?!\w)")
+_SEPARATE_NUMBERS = re.compile(r"\d\s+\d|\d\.\d+\.\d")
 _INFINITY = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
 _BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
@@ -49,25 +52,36 @@ def gold_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()
 def canonical_key(answer: str, answer_type: str = "math", options: Sequence[str] = ()) -> str | None:
     """The key of an answer's text (what `extract_answer` found); None where nothing is left of it."""
     if answer_type in ("math", "number"):
-        key = answer if _INTEGER.fullmatch(answer) else _math_key(answer)
+        key = _number_or_math_key(answer)
         return key if answer_type == "math" or (key and any(map(str.isdigit, key))) else None
     if answer_type == "choice":
         return choice_key(answer, options)
     return yes_no_key(answer) if answer_type == "yes_no" else text_key(answer)
 
 
+def _number_or_math_key(answer: str) -> str | None:
+    if _INTEGER.fullmatch(answer):
+        return answer
+    try:
+        return _math_key(answer)
+    except SymbolicTimeoutError:
+        return None
+
+
 @lru_cache(maxsize=20_000)
 def _math_key(answer: str) -> str | None:
+    """Of any mathematics. What takes too long raises, so that it is not kept.
+
+    Raises:
+        SymbolicTimeoutError: Its value cannot be had in time.
+    """
     text = strip_typography(answer)
-    key = number_key(text)
+    key = number_key(text) or quantity_key(answer)
     if key is not None:
         return key
     if len(text) > MAX_EXPRESSION:
         return _words_key(text)
-    try:
-        return structure_key(text, _atom_key, _equation_key)
-    except SymbolicTimeoutError:
-        return None
+    return structure_key(text, _atom_key, _equation_key)
 
 
 def _atom_key(text: str) -> str | None:
@@ -101,7 +115,7 @@ def _equation_key(text: str) -> str | None:
 
 def _is_expression(text: str) -> bool:
     """Whether mathematics may stand here, not words."""
-    if not text.isascii() or _SEPARATE_NUMBERS.search(text):
+    if not text.isascii() or _SEPARATE_NUMBERS.search(_LOG_BASE.sub("log", text)):
         return False
     return bool(_MATHEMATICS.search(text)) and not _WORD.search(_COMMAND.sub(" ", text))
 
@@ -110,6 +124,7 @@ def _to_latex(text: str) -> str:
     """What is written in plain text the LaTeX parser would read letter by letter."""
     text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text.replace("**", "^"))
     text = re.sub(r"(?<=\{)\s+|\s+(?=\})", "", text)
+    text = _LOG_BASE.sub(r"\\log_{\1}", text)
     text = _POWER.sub(lambda match: f"^{{{match.group(1) or match.group(2)}}}", text)
     return _NAMED.sub(r"\\\1 ", text).replace("*", "\\cdot ")
 

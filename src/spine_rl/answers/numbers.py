@@ -1,4 +1,4 @@
-"""Numerals to exact fractions: `0.5`, `1/2`, `\\frac12`, `1\\frac{1}{2}`, `0.\\overline{3}`, `2.5e3`."""
+"""Numerals to exact fractions: `0.5`, `1/2`, `\\frac12`, `1\\frac{1}{2}`, `0.\\overline{3}`, `2.5e3`, `5 million`."""
 
 import re
 from fractions import Fraction
@@ -13,6 +13,9 @@ _RATIO = re.compile(r"([+-]?)\(?([+-]?\d+)\)?/\(?([+-]?\d+)\)?")
 _FRACTION = re.compile(r"([+-]?)\\frac(?:\{([+-]?\d+)\}|(\d))(?:\{([+-]?\d+)\}|(\d))")
 _MIXED = re.compile(r"([+-]?)(\d+)(?:\s*\\frac(?:\{(\d+)\}|\s?(\d))(?:\{(\d+)\}|\s?(\d))|\s+(\d+)\s?/\s?(\d+))")
 _SEPARATE = re.compile(r"[\d.]\s+[\d.]")
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES |= {"万": 10**4, "亿": 10**8}
+_SCALED = re.compile(rf"(.*\d)\s?({'|'.join(_SCALES)})s?", re.IGNORECASE)
 _REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\{?(\d+)\}?")
 
 
@@ -31,6 +34,9 @@ def number_key(text: str) -> str | None:
         sign, whole, *digits = mixed.groups()
         part = _divide("", *filter(None, digits))
         return None if part is None else str((int(whole) + part) * (-1 if sign == "-" else 1))
+    if not text[-1:].isdigit() and (scaled := _SCALED.fullmatch(text)):  # 5 million
+        amount = number_key(scaled.group(1))
+        return None if amount is None else str(Fraction(amount) * _SCALES[scaled.group(2).lower()])
     if _SEPARATE.search(text):
         return None
     text = text.replace(" ", "")

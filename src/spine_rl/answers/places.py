@@ -1,9 +1,10 @@
 """Where in a response an answer stands, in order of trust. Only plain scans, over a bounded tail of the text.
 
 1. the last balanced `\\boxed{...}` (several, if only commas or "and" stand between them);
-2. what follows the last `####`;
-3. the sentence after the last "answer is", "Answer:" or "答案";
-4. the final line, of a response that was not cut off and has no box, not even an empty or unfinished one.
+2. the last `<answer>...</answer>`: the sentence after an "answer is" in it, else its final line;
+3. what follows the last `####`;
+4. the sentence after the last "answer is", "Answer:" or "答案";
+5. the final line, of a response that was not cut off and has no box, not even an empty or unfinished one.
 """
 
 import re
@@ -23,6 +24,7 @@ _BETWEEN_BOXES = re.compile(r"(?:[\s$;,]|\\[()\[\]]|\\q?quad|\\text\{\s*,?\s*(?:
 _AND_BEFORE_BOX = re.compile(r"[^.\n]{0,40}\b(?:and|or)\b(?:[\s$}]|\\[()\[\]])*(?:[\w(){}\\]{1,20}\s*=\s*)?")
 _MARKER = re.compile(
     r"\b(?:answer|choice|option)\b[*_\s]{0,9}(?:(?:is|are|would be|should be)\b(?!\s*(?:not|to)\b)|[:：=]|\*\*\s*\n)"
+    r"|\banswer\b[*_ ]{0,4}[-–—](?=\s)|(?<![\u4e00-\u9fff])答[:：]"
     r"|(?:答案|结果)(?:应该|应)?(?:是|为|[:：])|故?选择?[:：]?(?=\s{0,3}[(（]?[A-J])",
     re.IGNORECASE,
 )
@@ -34,7 +36,7 @@ _LAST_DISPLAY = re.compile(
 )
 _SKIP = re.compile(r"[\s*_:：>#`]{0,20}")
 
-Kind = Literal["boxed", "hashes", "marked", "final"]
+Kind = Literal["boxed", "tagged", "hashes", "marked", "final"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         text = _first_turn(text)
     if "box" in text and (boxed := _last_boxes(text)) is not None:
         yield Place("boxed", boxed)
+    if "</answer>" in text and (tagged := _last_tagged(text)):
+        yield from _find_marked(tagged)
+        yield Place("tagged", _final_line(tagged))
     if "####" in text:
         yield Place("hashes", text.rpartition("####")[2].strip().partition("\n")[0])
     yield from _find_marked(text)
@@ -113,6 +118,12 @@ def _closing_brace(text: str, start: int) -> int | None:
         if depth == 0:
             return brace.start()
     return None
+
+
+def _last_tagged(text: str) -> str:
+    """What stands in the last `<answer>...</answer>`; nothing if no tag opens it."""
+    before, _, tagged = text[: text.rindex("</answer>")].rpartition("<answer>")
+    return tagged.strip() if before or text.startswith("<answer>") else ""
 
 
 def _find_marked(text: str) -> Iterator[Place]:

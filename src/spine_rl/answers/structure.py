@@ -4,6 +4,7 @@ A structure's key is made of its parts' keys, in an order of its own where the o
 
 - `3, 5` = `5, 3` = `\\{3, 5\\}` = `x = 3 or x = 5`: a set; of one element, the element;
 - `(3, 5)` is a tuple and an open interval alike, and equals `3 < x < 5` and `(x, y) = (3, 5)`;
+- `x > 2 and x < 3` is `2 < x < 3`, and `x < 2 or x > 3` a union;
 - `x = 3` is `3`, `y = 2x + 1` is `2x + 1`; an equation that is not solved is compared up to a factor;
 - `1 \\pm \\sqrt 2` is the set of its two values.
 
@@ -12,13 +13,14 @@ Atoms are left to the caller.
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 Key = str | None
 MAX_DEPTH = 8
 
 _CONNECTOR = re.compile(
     r"\s*(?:[,;]\s*(?:and\b|or\b)?|\band\b|\bor\b|(?<=[\d)}])(?:and|or)(?=[A-Z(\\])"
-    r"|\\(?:land|lor|wedge|vee)(?![a-z])|和|或)\s*"
+    r"|\\(?:land|lor|wedge|vee)(?![a-z])|和|或|且)\s*"
 )
 _OPEN, _CLOSE = "([{", ")]}"
 _MATRIX = re.compile(
@@ -27,12 +29,15 @@ _MATRIX = re.compile(
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MEMBERSHIP = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?\s*\\in(?![A-Za-z])\s*")
 _UNION = re.compile(r"\s*\\cup(?![A-Za-z])\s*")
+_BOTH = re.compile(r"(?<![A-Za-z\\])and\b|\\(?:land|wedge)(?![a-z])|且")
 _RELATION = re.compile(r"\s*(\\(?:leq?slant|geq?slant|leq?|geq?|lt|gt)(?![A-Za-z])|<=|>=|<|>)\s*")
 _ONE_NAME = r"\|?\\?[A-Za-z]+['′]*(?:_(?:\{[\w,]*\}|\w+))?(?:\([\w,\s]*\))?\|?"
 _NAME = re.compile(rf"{_ONE_NAME}(?:\s*:\s*{_ONE_NAME})?")
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:_\{?\w+\}?)?\s*(?:,\s*[A-Za-z](?:_\{?\w+\}?)?\s*)+\)")
 _SEGMENT_RATIO = re.compile(r"\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}")
-_NUMERIC = re.compile(r"(?:[\d\s+\-*/^().{}]|\\(?:frac|binom|sqrt|cdot|times|pi|div)(?![a-z]))*")
+_NUMERIC = re.compile(
+    r"(?:[\d\s+\-*/^().{}万亿]|hundred|thousand|[mbtr]{1,2}illion|\\(?:frac|binom|sqrt|cdot|times|pi|div)(?![a-z]))*"
+)
 _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?")
 
 
@@ -63,7 +68,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
     if len(parts) == 1:
         parts = [part for part in _split(text, _CONNECTOR) if part]
     if len(parts) > 1:
-        return _list_key(parts, key)
+        return _both_key(text, parts, key) or _list_key(parts, key)
     if _PLUS_MINUS.search(text):
         return _set_key([key(_choose_sign(text, upper)) for upper in (True, False)])
     if (membership := _MEMBERSHIP.match(text)) is not None:
@@ -79,7 +84,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
 
 
 _EQUALS = re.compile(r"\s*(?<![<>!\\])=\s*")
-_MARKS = re.compile(r"[,;=<>()\[\]]|\\(?:\{|begin|pm|mp|in|cup|le|ge|lt|gt)|and|or|和|或")
+_MARKS = re.compile(r"[,;=<>()\[\]]|\\(?:\{|begin|pm|mp|in|cup|le|ge|lt|gt)|and|or|和|或|且")
 
 
 def _split(text: str, separator: re.Pattern[str]) -> list[str]:
@@ -111,6 +116,36 @@ def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
     if all(map(_RELATION.search, parts)) and all(part and part[0] in "([" for part in keys):
         return "∪".join(sorted(filter(None, keys)))  # x < 2 or x > 3
     return _set_key(keys)
+
+
+def _both_key(text: str, parts: list[str], key: Callable[[str], Key]) -> Key:
+    """`x > 2 and x < 3` as the interval between; None for anything else, and where nothing is between (2 and 1)."""
+    if len(parts) != 2 or not _BOTH.search(text) or not all(map(_RELATION.search, parts)):
+        return None
+    variables = {next(filter(_VARIABLE.fullmatch, _split(part, _RELATION)), part) for part in parts}
+    if len(variables) != 1:
+        return None
+    keys = [_relation_key(part, key) or "" for part in parts]
+    low, high = (next((k for k in keys if fits(k)), None) for fits in (_is_above, _is_below))
+    if low is None or high is None or _is_less(high[5:-1], low[1:-4]):
+        return None
+    return f"{low[:-4]};{high[5:]}"
+
+
+def _is_above(key: str) -> bool:
+    return key.endswith(";oo)") and not key.startswith("(-oo;")
+
+
+def _is_below(key: str) -> bool:
+    return key.startswith("(-oo;") and not key.endswith(";oo)")
+
+
+def _is_less(first: str, second: str) -> bool:
+    """Whether one number's key is below another's; False where it cannot be told."""
+    try:
+        return Fraction(first) <= Fraction(second)
+    except ValueError:
+        return False
 
 
 def _set_key(keys: list[Key]) -> Key:

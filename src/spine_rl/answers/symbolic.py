@@ -14,13 +14,14 @@ import threading
 from contextlib import contextmanager
 from functools import lru_cache
 
-TIMEOUT = 2.0  # seconds an answer
+# Seconds an answer, for a worker that hangs: it counts CPU time itself, so that a busy machine loses no answer.
+TIMEOUT = 2.0 if sys.platform == "win32" else 60.0
 STARTUP_TIMEOUT = 120.0  # seconds until sympy is imported, on a busy machine
 NUM_WORKERS = 2  # at most; the second is started when two threads ask at once
 
 
 class SymbolicTimeoutError(Exception):
-    """The worker did not answer in time or memory; the answer is unparseable."""
+    """The worker did not answer in time or memory: that is no answer, and no cache keeps it."""
 
 
 @lru_cache(maxsize=10_000)

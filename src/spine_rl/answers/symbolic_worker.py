@@ -1,7 +1,9 @@
 """The process behind `spine_rl.answers.symbolic`: a line of JSON in (kind, LaTeX), a line of JSON out.
 
-An expression's key is its value: exact for rational numbers, to 12 significant digits for others, with each variable
-set to a fixed number that depends on its name. Equal expressions have equal values; unequal ones only by accident.
+An expression's key is its value: exact for rational numbers, to 12 significant digits for others. One with variables
+is keyed by its values at four points, where each variable is a fixed number that depends on its name: near 1, negative,
+large, and of either sign. So `|x|` is not `x`, and `|x - 2|` not `2 - x`; equal expressions have equal values, as
+functions of real variables.
 """
 
 import hashlib
@@ -9,19 +11,39 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import sympy
 from math_verify import LatexExtractionConfig, parse
 
 MEMORY_LIMIT = 2 << 30  # bytes
-SOFT_TIMEOUT = 1.5  # seconds: given up here, without losing the process, where Python can be interrupted
-SELF_DESTRUCT = 10  # seconds of computing for an answer: should the parent be gone, nothing is left behind
+SOFT_TIMEOUT = 1.5  # CPU seconds: given up here, without losing the process, where Python can be interrupted
+HARD_TIMEOUT = 2.5  # CPU seconds: the process ends where it cannot be, be its parent there or gone
+WARM_UP = r"\frac{\sqrt{2}}{3} + \log x^2"  # the first expression takes many times as long as any later one
+MAX_EXACT_BITS = 3_300  # of a numerator or denominator that is written out, about a thousand digits
+EXACT_FROM = 10**12  # the 30 digits of a value tell all of a smaller number
+# Units are dropped before, by what they are called; math-verify drops letters, and the t of `2 - 3t` with them.
+READING = LatexExtractionConfig(normalization_config=replace(LatexExtractionConfig().normalization_config, units=False))
+
+# Where variables are: the least number, how wide the range is, and the sign for a name's first letter.
+Point = tuple[int, int, Callable[[int], int]]
+POINTS: tuple[Point, ...] = (
+    (1, 1, lambda _: 1),
+    (2, 1, lambda _: -1),
+    (100, 9, lambda _: 1),
+    (3, 2, lambda letter: 1 if letter % 2 else -1),
+)
+
+
+class _GiveUpError(BaseException):
+    """No `Exception`: math-verify swallows those, and what took too long would look like what is no mathematics."""
 
 
 def compute_key(kind: str, latex: str) -> str | None:
     """The key of what math-verify reads in the text; None if that is nothing, or has no value."""
-    found = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=0)
+    found = parse(f"${latex}$", [READING], fallback_mode="no_fallback", parsing_timeout=0)
     if not found or not isinstance(found[0], sympy.Expr | sympy.MatrixBase):
         return None
     expression = _make_exact(found[0].doit() if found[0].is_Matrix else found[0])
@@ -50,45 +72,70 @@ def _matrix_key(matrix: sympy.MatrixBase) -> str | None:
 def _value_key(expression: sympy.Expr) -> str | None:
     if expression in (sympy.oo, -sympy.oo):
         return str(expression)
+    if names := [str(symbol) for symbol in expression.free_symbols]:
+        values = [_complex_digits(_evaluate(expression, point)) for point in POINTS]
+        if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in POINTS]:
+            return names[0]  # x + 0, as x alone
+        return None if values[0] == "-" else f"f({','.join(values)})"
     value = _evaluate(expression)
     if value is None:
         return None
     real, imaginary = value.as_real_imag()
-    if expression.free_symbols:
-        return f"f({_digits(real)},{_digits(imaginary)})"
-    return _number(real) if abs(imaginary) < 1e-20 else f"{_number(real)}+{_number(imaginary)}i"
+    if abs(imaginary) < 1e-20:
+        return _number(real, expression)
+    return f"{_number(real)}+{_number(imaginary)}i"
 
 
 def _equation_key(difference: sympy.Expr) -> str | None:
-    """The ratio of the difference's values at two points: a factor cancels."""
-    first, second = _evaluate(difference), _evaluate(difference, salt="second")
-    if first is None or second is None or abs(second) < 1e-20:
+    """The ratios of the difference's values to the first of them: a factor cancels."""
+    first, *others = (_evaluate(difference, point) for point in POINTS)
+    if first is None or abs(first) < 1e-20 or others[0] is None:
         return None
-    real, imaginary = sympy.N(first / second, 30).as_real_imag()
-    return f"eq({_digits(real)},{_digits(imaginary)})"
+    ratios = [None if other is None else sympy.N(other / first, 30) for other in others]
+    return f"eq({','.join(map(_complex_digits, ratios))})"
 
 
-def _evaluate(expression: sympy.Expr, salt: str = "") -> sympy.Expr | None:
+def _evaluate(expression: sympy.Expr, point: Point = POINTS[0]) -> sympy.Expr | None:
     """Its value to 30 digits, the variables set; None if there is none."""
-    variables = {symbol: _number_for(f"{salt}{symbol}") for symbol in expression.free_symbols}
+    variables = {symbol: _number_for(str(symbol), point) for symbol in expression.free_symbols}
     value = sympy.N(expression, 30, subs=variables)
     return value if value.is_number and value.is_finite else None
 
 
-def _number_for(name: str) -> sympy.Expr:
-    """A fixed number between 1 and 2 for a variable."""
-    digits = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=12).digest(), "big")
-    return 1 + sympy.Float(digits, 30) / sympy.Float(2**96, 30)
+def _number_for(name: str, point: Point) -> sympy.Expr:
+    """A fixed number for a variable."""
+    least, width, sign = point
+    digits = int.from_bytes(hashlib.blake2b(f"{name}{least}".encode(), digest_size=12).digest(), "big")
+    return sign(ord(name[0])) * (least + width * sympy.Float(digits, 30) / sympy.Float(2**96, 30))
 
 
-def _number(value: sympy.Expr) -> str:
+def _number(value: sympy.Expr, expression: sympy.Expr | None = None) -> str:
+    """An exact fraction where it is one: by its digits, or, where these do not tell, worked out exactly."""
     exact = Fraction(str(value)).limit_denominator(10**6)
     near = abs(value - sympy.Rational(exact.numerator, exact.denominator)) < 1e-18 * max(1, abs(value))
-    return str(exact) if near else _digits(value)
+    if near and exact and abs(exact) < EXACT_FROM:
+        return str(exact)
+    whole = None if expression is None else expression.doit()
+    if not isinstance(whole, sympy.Rational):
+        return str(exact) if near and abs(exact) < EXACT_FROM else _digits(value)
+    if max(int(whole.p).bit_length(), int(whole.q).bit_length()) <= MAX_EXACT_BITS:
+        return str(Fraction(int(whole.p), int(whole.q)))
+    digest = hashlib.blake2b(f"{int(whole.p):x}/{int(whole.q):x}".encode(), digest_size=8).hexdigest()
+    return f"{_digits(value)}#{digest}"
+
+
+def _complex_digits(value: sympy.Expr | None) -> str:
+    """Of a value without its rounding errors; a dash where there is none."""
+    if value is None:
+        return "-"
+    real, imaginary = (part if abs(part) > 1e-18 * abs(value) else sympy.Integer(0) for part in value.as_real_imag())
+    return _digits(real) if imaginary == 0 else f"{_digits(real)}+{_digits(imaginary)}i"
 
 
 def _digits(value: sympy.Expr) -> str:
-    return f"{float(value):.12g}"
+    if value == 0 or 1e-300 < abs(value) < 1e300:
+        return f"{float(value):.12g}"
+    return str(sympy.Float(value, 12))  # beyond the range of a float
 
 
 def _limit_resources() -> None:
@@ -97,25 +144,26 @@ def _limit_resources() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    signal.signal(signal.SIGALRM, _give_up)
+    signal.signal(signal.SIGPROF, _give_up)
     signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
 
 
 def _set_timers(soft: float, hard: float) -> None:
+    """CPU time, not wall time: what has a key must not depend on what else the machine does."""
     if sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_REAL, soft)
+        signal.setitimer(signal.ITIMER_PROF, soft, soft and 0.2)  # again: what a finalizer raises is lost
         signal.setitimer(signal.ITIMER_VIRTUAL, hard)
 
 
 def _give_up(*_) -> None:
-    raise TimeoutError
+    raise _GiveUpError
 
 
 def _reply(question: str) -> dict[str, str | None]:
     try:
-        _set_timers(SOFT_TIMEOUT, SELF_DESTRUCT)
+        _set_timers(SOFT_TIMEOUT, HARD_TIMEOUT)
         return {"key": compute_key(*json.loads(question))}
-    except (TimeoutError, MemoryError):
+    except (_GiveUpError, MemoryError):
         return {"timeout": "given up"}
     except Exception:  # sympy raises of every kind on what it cannot read; that is no answer
         return {"key": None}
@@ -127,6 +175,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not look like a reply
     _limit_resources()
+    compute_key("value", WARM_UP)
     replies.write("ready\n")
     replies.flush()
     for line in sys.stdin:

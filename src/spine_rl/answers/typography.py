@@ -2,6 +2,8 @@
 
 import re
 
+from spine_rl.answers.units import strip_units
+
 _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "﹣": "-", "－": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
@@ -9,7 +11,7 @@ _SYMBOLS = str.maketrans(
         "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "°": "", "º": "", "％": "%", "，": ", ",
         "；": "; ", "、": ", ", "（": "(", "）": ")", "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4",
         "¾": " 3/4", "√": r"\sqrt ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
-        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "≈": "",
+        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "≈": "", "。": ".",
     }
 )  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -25,28 +27,19 @@ _CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹])$")
 _SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),])")
 _DECIMAL_COMMA = re.compile(r"^([-+]?(?:0|\d{4,})),(\d+)$")
-_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
+_LISTED = re.compile(r"(?:\d{1,3}(?:,\d{3})+|[^\d,]|,\s|(?<![\d,])\d+(?!,?\d))+")  # (1,000, 2,000), not (12,102)
 _SPACED = re.compile(r"^[-+]?\d{1,3}(?:[ ]\d{3})+(?:\.\d+)?$")
 _THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!\d))")
-_PERCENT = re.compile(r"\s*(?:\\?%|(?:\\(?:text|mbox|mathrm)\{)?\s*(?:percent(?:age)?|pct)\b\s*\}?)\s*$", re.IGNORECASE)
 _INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
+_TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
+_DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 _DEGREE = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))")
 _TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|boldsymbol|hbox|bm|rm|bf)"
-_TEXT_UNIT = re.compile(
-    r"(?<=[\d})a-zA-Z\]])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{(?!\s*(?:,?\s*(?:and|or)|[deiC])\s*\})[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?\s*\.?$"
-)
 _UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
-_SHORT_UNITS = r"cm|mm|km|dm|kg|mg|ml|mL|in|ft|yd|mi|lb|lbs|oz|hr|hrs|Hz|pm|am|mph|cc|sq|MB|GB"
-_WORD_UNIT = re.compile(
-    rf"(?<=[\d)}}a-z])\s*(?<![A-Za-z\\])(?!(?:and|or|pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|mod|inf|infty|infinity"
-    rf"|factorial|choose|if|for|where|to)\b)"
-    rf"(?:(?:{_SHORT_UNITS})|[A-Za-z]{{3,}})(?:\s*\^\s*\{{?[23]\}}?|/[a-z]{{1,6}}(?:\^\{{?\d\}}?)?)?\.?$"
-)
-_IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
 _LEADING_WORDS = re.compile(
     r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx)\s*(?=[\d.$\\-])", re.IGNORECASE
 )
-_VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
 _TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?")
 
@@ -81,21 +74,12 @@ def strip_typography(answer: str) -> str:
     if "\\" in text:
         text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
     text = " ".join(text.split()).replace("!=", "\\ne ").replace("==", "=")
-    if "," in text and not any(bracket in text for bracket in "([{"):
+    text = _TIMES_TEN.sub(r"\\times ", text)
+    if _DOTTED_GROUPS.fullmatch(text):
+        text = text.replace(".", "")
+    if "," in text and (not any(bracket in text for bracket in "([{") or (", " in text and _LISTED.fullmatch(text))):
         text = _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     if " " in text and _SPACED.match(text):
         text = text.replace(" ", "")
-    return text
-
-
-def strip_units(text: str) -> str:
-    """Drops what stands behind a value: percent, degrees, units in words."""
-    for _ in range(4):  # "5.4 \text{ cents} \text{ per pound}", "12 square units"
-        shorter = _PERCENT.sub("", text)
-        shorter = _TEXT_UNIT.sub("", shorter)
-        shorter = _WORD_UNIT.sub("", _IN_WORDS.sub("", shorter)).rstrip(" ,;")
-        if shorter in (text, "") or not _VALUE_ENDS.search(shorter):
-            break
-        text = shorter
     return text

@@ -8,9 +8,18 @@ from spine_rl.answers.places import Place
 MAX_TEXT = 200  # characters of a free-text answer that is not boxed
 
 _YES_NO = {"yes": "yes", "no": "no", "maybe": "maybe", "是": "yes", "否": "no", "不是": "no", "可能": "maybe"}
-_YES_NO_WORD = re.compile(r"\b(?:yes|no|maybe)\b|不是|是|否|可能", re.IGNORECASE)
+_YES_NO_WORD = re.compile(
+    r"\b(?:yes|no|maybe)\b|(?<![\u4e00-\u9fff])(?:不是|是|否|可能)(?=的?(?:$|[\s.,;:!，。；：！]))", re.IGNORECASE
+)
+# "No" as a word before another one (no doubt, no difference), or a yes or no that is denied, is no answer.
+_NO_ANSWER = re.compile(
+    r"(?i:(?:\bnot|n't|\bneither|\bnever|\bnor)\s+(?:an?\s+|just\s+)?(?:simple\s+)?(?:yes|no|maybe)\b)"
+    r"|(?<=[\w,] )no\s+(?!(?:because|since|as|for|it|there|this|the|they|he|she|and|or)\b)[a-z]"
+)
+_NO_DOUBT = re.compile(r"no\s+(?:doubt|one|matter)\b", re.IGNORECASE)
 _DECORATION = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s{0,3}(?=\{)|[*_`$\"“”{}]|\\[()\[\]]")
-_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLE = re.compile(r"\b(?:[Aa]n|[Tt]he|AN|THE)\b|(?:^A|\ba)(?=\s+\w)")  # but not the A of "hepatitis A"
+_GROUPED = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _PUNCTUATION = re.compile(r"[^\w\s.%/+-]|(?<!\d)\.|\.(?!\d)")
 _SEPARATOR = re.compile(r"\s*[,;、，；]\s*(?:and\s+)?|\s+and\s+|\s*和\s*")
 _NUMBER_WORDS = dict(
@@ -28,8 +37,8 @@ def read_yes_no(place: Place) -> str | None:
     words = [_YES_NO[word.lower()] for word in _YES_NO_WORD.findall(phrase)]
     leading = _YES_NO_WORD.match(phrase)
     if leading:
-        return words[0]
-    if place.kind == "final" and len(phrase) > MAX_TEXT:
+        return None if _NO_DOUBT.match(phrase) else words[0]
+    if _NO_ANSWER.search(phrase) or (place.kind == "final" and len(phrase) > MAX_TEXT):
         return None
     return words[0] if len(set(words)) == 1 else None
 
@@ -46,12 +55,13 @@ def read_text(place: Place) -> str | None:
 
 def text_key(answer: str) -> str | None:
     """Words without case, articles, punctuation and order of a list: "The left lung, heart." is "heart, left lung"."""
-    parts = {normalize_words(part) for part in _SEPARATOR.split(_DECORATION.sub("", answer))}
+    text = _GROUPED.sub(lambda number: number.group().replace(",", ""), _DECORATION.sub("", answer))
+    parts = {normalize_words(part) for part in _SEPARATOR.split(text)}
     return ", ".join(sorted(parts - {""})) or None
 
 
 def normalize_words(text: str) -> str:
     """Lower case; no articles and punctuation; numbers up to ten as digits; single spaces."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = _ARTICLE.sub(" ", _PUNCTUATION.sub(" ", text))
+    text = _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    text = _ARTICLE.sub(" ", text).casefold()
     return " ".join(_NUMBER_WORDS.get(word, word) for word in text.split())

@@ -1,0 +1,74 @@
+"""Answers of several numbers that are one quantity: "3 hours and 25 minutes", "5 feet 3 inches", "9:40 pm", "13:05"."""
+
+import math
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+
+# Per kind: the unit of its key, and how many of these are in each unit.
+_KINDS: tuple[tuple[str, dict[str, int]], ...] = (
+    (" s", {"week": 604_800, "day": 86_400, "hour": 3600, "hr": 3600, "h": 3600, "minute": 60, "min": 60}),
+    (" s", {"second": 1, "sec": 1, "s": 1}),
+    (" months", {"year": 12, "month": 1}),
+    (" in", {"mile": 63_360, "yard": 36, "feet": 12, "foot": 12, "ft": 12, "inche": 1, "inch": 1, "in": 1}),
+    (" oz", {"pound": 16, "lb": 16, "ounce": 1, "oz": 1}),
+    (" mm", {"kilometer": 10**6, "kilometre": 10**6, "km": 10**6, "meter": 1000, "metre": 1000, "m": 1000}),
+    (" mm", {"centimeter": 10, "centimetre": 10, "cm": 10, "millimeter": 1, "millimetre": 1, "mm": 1}),
+    (" g", {"kilogram": 1000, "kg": 1000, "gram": 1, "g": 1}),
+    ("/100", {"dollar": 100, "cent": 1}),
+)
+_UNITS = {unit: (kind, size) for kind, units in _KINDS for unit, size in units.items()}
+_SMALLEST = {kind: min(size for other, size in _UNITS.values() if other == kind) for kind, _ in _UNITS.values()}
+_LARGER = [unit for unit, (kind, size) in _UNITS.items() if size > _SMALLEST[kind]]  # without "in": 8 in 3 years
+
+
+def _amount(units: Iterable[str]) -> str:
+    return rf"\d{{1,9}}(?:\.\d{{1,9}})?\s?(?:{'|'.join(sorted(units, key=len, reverse=True))})s?\b"
+
+
+COMPOUND = (
+    rf"{_amount(_LARGER)}(?:\s?,?\s?(?:and\s)?\s?{_amount(_LARGER)}){{0,3}}\s?,?\s?(?:and\s)?\s?{_amount(_UNITS)}"
+)
+CLOCK = r"\d{1,2}(?::\d\d)?\s?[apAP](?:\.\s?[mM]\.|[mM]\b)"
+
+_COMPOUND = re.compile(COMPOUND)
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s?([a-z]+)")
+_CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s?([apAP])\.?\s?[mM]\.?")
+_HOURS = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
+_WRAPPER = re.compile(r"\\(?:text(?:rm|bf)?|mbox|mathrm)\s*\{([^{}]*)\}")
+_SPACING = re.compile(r"\\[,;:! ]|\\?\$|\*\*|~|\\[()]")
+
+
+def quantity_key(answer: str) -> str | None:
+    """The key of a compound amount or a time of day; None for anything else.
+
+    `7:32` without am and pm is left to be a ratio, in lowest terms; `9:05` and `6:30`, which are none, are times.
+    """
+    text = " ".join(_SPACING.sub(" ", _WRAPPER.sub(r" \1 ", answer)).split()).strip(" .,;")
+    if clock := _CLOCK.fullmatch(text):
+        hour, minute, half = clock.groups()
+        return f"{int(hour)}:{minute or '00'} {half.lower()}m"
+    if hours := _HOURS.fullmatch(text):
+        return _time_key(*hours.groups())
+    return _compound_key(text) if _COMPOUND.fullmatch(text) else None
+
+
+def _time_key(hour: str, minute: str, second: str | None) -> str | None:
+    if second is None and minute[0] != "0" and math.gcd(int(hour), int(minute)) == 1:
+        return None
+    return ":".join([str(int(hour)), minute, *filter(None, [second])])
+
+
+def _compound_key(text: str) -> str | None:
+    """The amounts together, in the smallest unit of their kind; None where they are not of one kind."""
+    parts = [(Fraction(number), _UNITS[_singular(unit)]) for number, unit in _PART.findall(text)]
+    kinds, sizes = {kind for _, (kind, _) in parts}, [size for _, (_, size) in parts]
+    if len(kinds) != 1 or sizes != sorted(set(sizes), reverse=True):
+        return None
+    total = sum((number * size for number, (_, size) in parts), Fraction(0))
+    kind = kinds.pop()
+    return str(total / 100) if kind == "/100" else f"{total}{kind}"
+
+
+def _singular(unit: str) -> str:
+    return unit if unit in _UNITS else unit.removesuffix("s")
