@@ -70,7 +70,7 @@ def _number_or_math_key(answer: str) -> str | None:
 
 @lru_cache(maxsize=20_000)
 def _math_key(answer: str) -> str | None:
-    """Of any mathematics. What takes too long raises, so that it is not kept.
+    """Of any mathematics.
 
     Raises:
         SymbolicTimeoutError: Its value cannot be had in time.

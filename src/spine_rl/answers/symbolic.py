@@ -21,40 +21,45 @@ NUM_WORKERS = 2  # at most; the second is started when two threads ask at once
 
 
 class SymbolicTimeoutError(Exception):
-    """The worker did not answer in time or memory: that is no answer, and no cache keeps it."""
+    """The worker did not answer in time or memory: that is no answer."""
 
 
-@lru_cache(maxsize=10_000)
 def compute_symbolic_key(latex: str) -> str | None:
     """The key of an expression, the same for equal ones (`\\sqrt{12}` and `2\\sqrt{3}`); None if it is not mathematics.
 
     Raises:
         SymbolicTimeoutError: It takes too long or too much memory.
     """
-    return _ask("value", latex)
+    return _get_key("value", latex)
 
 
-@lru_cache(maxsize=10_000)
 def compute_equation_key(latex: str) -> str | None:
     """The key of `expression = 0`, the same for its multiples; None if it is not mathematics.
 
     Raises:
         SymbolicTimeoutError: It takes too long or too much memory.
     """
-    return _ask("equation", latex)
+    return _get_key("equation", latex)
 
 
 def stop_workers() -> None:
-    """Ends the processes; the next question starts new ones."""
+    """Ends the processes and forgets their answers; the next question starts new ones."""
     _POOL.stop()
+    _ask.cache_clear()
 
 
-def _ask(kind: str, latex: str) -> str | None:
-    with _POOL.worker() as worker:
-        reply = worker.ask(json.dumps([kind, latex]))
-    if "timeout" in reply:
-        raise SymbolicTimeoutError("no answer in time or memory")
+def _get_key(kind: str, latex: str) -> str | None:
+    reply = _ask(kind, latex)
+    if "key" not in reply:
+        raise SymbolicTimeoutError(f"no answer in time or memory: {reply['no_answer']}")
     return reply["key"]
+
+
+@lru_cache(maxsize=20_000)
+def _ask(kind: str, latex: str) -> dict[str, str | None]:
+    """A worker's reply, kept; also that time or memory did not suffice, so that copies of a response do not pay anew."""
+    with _POOL.worker() as worker:
+        return worker.ask(json.dumps([kind, latex]))
 
 
 class _Pool:
@@ -97,9 +102,12 @@ class _Worker:
             process.stdin.write(question + "\n")
             process.stdin.flush()
             return json.loads(self._replies.get(timeout=TIMEOUT))
-        except (queue.Empty, OSError, ValueError):
+        except ValueError:  # it ended at its limits, without a reply
             self.stop()
-            return {"timeout": "killed"}
+            return {"no_answer": "ended"}
+        except (queue.Empty, OSError) as error:  # not the question's doing: it may be asked again
+            self.stop()
+            raise SymbolicTimeoutError("the worker hangs, or was ended from outside") from error
         except BaseException:  # interrupted between question and reply: the reply must not serve the next question
             self.stop()
             raise

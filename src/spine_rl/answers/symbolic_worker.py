@@ -164,7 +164,7 @@ def _reply(question: str) -> dict[str, str | None]:
         _set_timers(SOFT_TIMEOUT, HARD_TIMEOUT)
         return {"key": compute_key(*json.loads(question))}
     except (_GiveUpError, MemoryError):
-        return {"timeout": "given up"}
+        return {"no_answer": "given up"}
     except Exception:  # sympy raises of every kind on what it cannot read; that is no answer
         return {"key": None}
     finally:
