@@ -57,7 +57,7 @@ def _get_key(kind: str, latex: str) -> str | None:
 
 @lru_cache(maxsize=20_000)
 def _ask(kind: str, latex: str) -> dict[str, str | None]:
-    """A worker's reply, kept; also that time or memory did not suffice, so that copies of a response do not pay anew."""
+    """A worker's reply, kept; that time or memory did not suffice is one, so that copies of a response are quick."""
     with _POOL.worker() as worker:
         return worker.ask(json.dumps([kind, latex]))
 
