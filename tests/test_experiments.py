@@ -562,7 +562,7 @@ def test_area_of_the_map_is_paired_by_seed_and_needs_every_rate():
 
 def make_run(scores, drift_from=None, steps=40):
     """Pass@1 every 10 steps; from some step on the vote has left its first labels."""
-    cell = Cell(TaskRef("arithmetic"), "ttrl", {}, 0, {"fields": {}, "evaluate_on": ["adapt"]})
+    cell = Cell(TaskRef("arithmetic"), "ttrl", {}, 0, {"fields": {}, "evaluate_on": ["adapt"], "num_problems": 64})
     drift = [0.9 if drift_from is not None and step >= drift_from else 0.0 for step in range(1, steps + 1)]
     columns = {
         "step": [*range(1, steps + 1)],
