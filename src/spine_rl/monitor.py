@@ -102,11 +102,11 @@ class CollapseMonitor:
         limits, whole = self.thresholds, self._find_share_window(row)
         rows = self._rows[-whole:]
         shares = [each[_SHARE] for each in rows if _SHARE in each]
-        share = fmean(shares) if 2 * len(shares) >= max(1, len(rows)) else None
+        share = fmean(shares) if 2 * len(shares) >= len(rows) else None
         if len(self._rows) < limits.window:
             return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
         early = self._num_seen < limits.start_steps + limits.window
-        alarms = [] if early else [*(self._judge_share(shares) if share is not None else []), *self._judge_signals()]
+        alarms = [] if early else [*self._judge_share(share, shares), *self._judge_signals()]
         if len(rows) == whole:
             self._best_share = max(self._best_share, share or 0.0)
         return Verdict(row["step"], tuple(alarms), share, early)
@@ -115,10 +115,12 @@ class CollapseMonitor:
         """Steps of an epoch, within limits; the least where it is not logged how far into the data the run is."""
         limits = self.thresholds
         steps = round(row["step"] / row["epoch"]) if row.get("epoch") else 0
-        return min(max(limits.window, steps), max(limits.window, limits.longest_window))
+        return max(limits.window, min(steps, limits.longest_window))
 
-    def _judge_share(self, shares: Sequence[float]) -> list[str]:
-        now, error = fmean(shares), stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
+    def _judge_share(self, now: float | None, shares: Sequence[float]) -> list[str]:
+        if now is None:
+            return []
+        error = stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
         needed = max(self.thresholds.share_fall, self.thresholds.share_errors * math.sqrt(2) * error)  # of a difference
         if self._best_share - now < needed:
             return []

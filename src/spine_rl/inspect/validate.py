@@ -183,15 +183,14 @@ def _continue(
     groups: list[list[int]] = []
     for row in sorted(range(len(prompts)), key=lambda row: -len(prompts[row])):
         together = [*(groups[-1] if groups else []), row]
-        needed = max(len(prompts[each]) for each in together) + max(limits[each] for each in together)
+        needed = len(prompts[together[0]]) + max(limits[each] for each in together)  # the first is the longest
         if groups and (engine.context is None or needed <= engine.context):
             groups[-1].append(row)
         else:
             groups.append([row])
     drawn = {}
     for number, group in enumerate(groups):
-        longest = max(len(prompts[row]) for row in group)
-        room = decoding.max_new_tokens if engine.context is None else engine.context - longest
+        room = decoding.max_new_tokens if engine.context is None else engine.context - len(prompts[group[0]])
         limited = replace(
             decoding,
             max_new_tokens=max(1, min(decoding.max_new_tokens, room)),
