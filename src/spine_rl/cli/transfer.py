@@ -19,7 +19,7 @@ from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.engines import Decoding
-from spine_rl.evaluation.run_file import read_run
+from spine_rl.run_file import read_run
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
 _HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import ConfigError
-from spine_rl.evaluation.run_file import RUN_FILE, read_run
 from spine_rl.problems import PromptStyle
+from spine_rl.run_file import RUN_FILE, read_run
 
 # Field → the group and the name of what a run resolved it to, and its value where there is no run.
 _FIELDS: Mapping[str, tuple[str, str, Any]] = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
-from spine_rl.training.run_folder import CONFIG_FILE, METRICS_FILE
+from spine_rl.run_file import RUN_FILE
+from spine_rl.training.run_folder import METRICS_FILE
 from spine_rl.training.samples import SAMPLES_FILE
 
 Row = Mapping[str, Any]
@@ -60,9 +61,9 @@ def load_run(folder: Path) -> Run:
     Raises:
         DataError: It holds no run, no logged step, or a file that cannot be read.
     """
-    if not (folder / CONFIG_FILE).is_file():
-        raise DataError(f"{folder}: no run's folder, it has no {CONFIG_FILE}; give an output_dir of spine train")
-    config = _read_object(folder / CONFIG_FILE)
+    if not (folder / RUN_FILE).is_file():
+        raise DataError(f"{folder}: no run's folder, it has no {RUN_FILE}; give an output_dir of spine train")
+    config = _read_object(folder / RUN_FILE)
     rows = [row for row in _read_rows(folder / METRICS_FILE) if "vote/majority_ratio" in row]
     if not rows:
         raise DataError(f"{folder}: no step is logged yet in {METRICS_FILE}; wait for the first one")

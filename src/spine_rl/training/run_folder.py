@@ -19,8 +19,8 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.errors import RunFolderError
+from spine_rl.run_file import RUN_FILE
 
-CONFIG_FILE = "spine_config.json"
 METRICS_FILE = "metrics.jsonl"
 _VERSIONED = ("spine-rl", "torch", "transformers", "trl", "peft", "accelerate")
 
@@ -46,7 +46,7 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[
         RunFolderError: It holds a run and neither flag is given, holds something else, has nothing to resume, or the
             run to resume was another.
     """
-    holds_run = (folder / CONFIG_FILE).exists()
+    holds_run = (folder / RUN_FILE).exists()
     if overwrite and resume:
         raise RunFolderError(f"{folder}: overwrite and resume contradict each other; give one")
     if resume:
@@ -72,7 +72,7 @@ def open_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _check_same_run(folder: Path, given: Mapping[str, Any]) -> None:
-    before = json.loads((folder / CONFIG_FILE).read_text())["given"]
+    before = json.loads((folder / RUN_FILE).read_text())["given"]
     for name in sorted((before.keys() | given.keys()) - _RESUMABLE):
         if before.get(name) != given.get(name):
             raise RunFolderError(
@@ -88,12 +88,12 @@ def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, 
         "resolved": resolved,
         "versions": {name: version(name) for name in _VERSIONED},
     }
-    write_whole(folder / CONFIG_FILE, json.dumps(content, indent=2, default=str) + "\n")
+    write_whole(folder / RUN_FILE, json.dumps(content, indent=2, default=str) + "\n")
 
 
 def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
     """Adds to `spine_config.json` what a finished run sampled: the budget that other methods may be given."""
-    path = folder / CONFIG_FILE
+    path = folder / RUN_FILE
     content = json.loads(path.read_text())
     content["sampling"] = {"responses": num_responses, "problems": num_problems}
     write_whole(path, json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""What `spine train` says of a run in its folder; the names are `spine_rl.training.run_folder`'s."""
+"""What `spine train` says of a run in its folder, as everything that reads it finds it."""
 
 import json
 from pathlib import Path
