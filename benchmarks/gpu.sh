@@ -1,17 +1,20 @@
 #!/bin/sh
-# Tests, then `spine bench` on random models of real sizes, on a machine with a GPU and no network.
+# What a GPU has of its own: its tests, `spine bench` on random models of real sizes, and the experiment `cost-gpu`.
 #
-#     benchmarks/gpu.sh WHEELS OUT
+#     benchmarks/gpu.sh OUT
 #
-# WHEELS holds wheels of this project's dependencies but torch, which the machine brings (`pip download`); OUT is a new
-# folder. This script has not been run yet: no machine with a GPU was at hand.
-set -eu
-wheels=$1 out=$2
-python -m venv --system-site-packages "$out/venv"
-"$out/venv/bin/pip" install --quiet --no-index --find-links "$wheels" --editable '.[dev]'
-export HF_HUB_OFFLINE=1
+# OUT is a new folder. PYTHON (default python3) has torch with CUDA, this package's dependencies and pytest; the package
+# is taken from this checkout. The sizes are for a GPU with 80 GB; everything takes about five minutes on an H100.
+set -u
+python=${PYTHON:-python3} out=$1
+cd "$(dirname "$0")/.."
+export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+mkdir -p "$out"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/gpu.csv"
-"$out/venv/bin/pytest" tests/test_sharing.py tests/test_objective.py
-for size in qwen2.5-0.5b qwen2.5-1.5b; do
-    "$out/venv/bin/spine" bench --size "$size" --out "$out/$size" | tee "$out/$size.txt"
-done
+failed=0
+"$python" -m pytest tests/test_gpu.py >"$out/tests.txt" 2>&1 || failed=1
+tail -n 15 "$out/tests.txt"
+"$python" -m spine_rl.cli.main bench --size qwen2.5-0.5b --prompts 4 --out "$out/qwen2.5-0.5b" || failed=1
+"$python" -m spine_rl.cli.main bench --size qwen2.5-1.5b --out "$out/qwen2.5-1.5b" || failed=1
+"$python" -m spine_rl.cli.main experiment cost-gpu --out "$out/cost-gpu" || failed=1
+exit $failed

@@ -139,8 +139,11 @@ def test_an_earlier_result_is_kept(tmp_path, spine):
     assert "7m" in error
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, quick):
+@pytest.mark.parametrize(
+    ("options", "prompts", "num_cases"),
+    [({}, 2, 10), ({"quick": True}, 1, 10), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 8)],
+)
+def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, options, prompts, num_cases):
     asked = []
 
     def pretend(name):
@@ -148,14 +151,14 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, quick
 
     for name in ("compare_update", "compare_steps", "compare_memory", "compare_generation", "compare_overhead"):
         monkeypatch.setattr(cases, name, pretend(name))
-    outcomes = run_bench(tmp_path, quick=quick)
+    outcomes = run_bench(tmp_path, **options)
     record = json.loads((tmp_path / "bench.json").read_text())
     assert [outcome["name"] for outcome in record["outcomes"]] == [outcome.name for outcome in outcomes]
-    assert len(outcomes) == 10
-    assert record["quick"] == quick
+    assert len(outcomes) == num_cases  # the lab's whole steps come with the lab's size
+    assert record["quick"] == options.get("quick", False)
     batches = [part for _, given, _ in asked for part in given if isinstance(part, BatchShape)]
-    assert {batch.prompts for batch in batches} == {1 if quick else 2}
-    assert capsys.readouterr().out.count("2.00") >= 20  # as it ends, and in the table
+    assert {batch.prompts for batch in batches} == {prompts}
+    assert capsys.readouterr().out.count("2.00") >= 2 * num_cases  # as it ends, and in the table
 
 
 def test_random_models_are_seeded():

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from spine_rl.bench.measure import StepClock, Timings, alternate, timed
+from spine_rl.bench.measure import StepClock, Timings, alternate, autocast, get_device, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
-from spine_rl.bench.sides import build_trainer, run_update
+from spine_rl.bench.sides import build_trainer, move_batch, run_update
 from spine_rl.lab.tasks import Task
 from spine_rl.models import get_context_length
 from spine_rl.sharing.decode import add_shared_generation
@@ -80,8 +80,7 @@ def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str,
     rows = batch.prompts * batch.group_size
     options = {"per_device_train_batch_size": rows, "num_generations": batch.group_size} | options
     trainer = build_trainer(side, build_model(model), folder, **options)
-    device = trainer.accelerator.device
-    inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
+    inputs = move_batch(build_batch(model, batch), trainer)
     return timed(lambda: run_update(trainer, inputs))
 
 
@@ -113,15 +112,17 @@ def compare_generation(
 ) -> Outcome:
     """16 prompts with 8 samples each, no end token: the same number of tokens on both sides."""
     plain, shared = build_model(model).eval(), build_model(model).eval()
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     add_shared_generation(shared)
     prompts = torch.randint(6, model.vocabulary, (16, prompt_length), generator=torch.Generator().manual_seed(0))
-    rows = prompts.repeat_interleave(8, 0).to(device)
+    rows = prompts.repeat_interleave(8, 0).to(get_device())
     options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
-    runs = {
-        name: timed(partial(side.to(device).generate, rows, attention_mask=torch.ones_like(rows), **options))
-        for name, side in (("generate", plain), ("spine", shared))
-    }
+
+    @autocast()
+    def generate(side: Any) -> None:
+        side.generate(rows, attention_mask=torch.ones_like(rows), **options)
+
+    sides = {"generate": plain.to(get_device()), "spine": shared.to(get_device())}
+    runs = {name: timed(partial(generate, side)) for name, side in sides.items()}
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
     return _outcome(name, alternate(runs, rounds, warmups), ("generate", "spine"), goal)
 

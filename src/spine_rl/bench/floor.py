@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from spine_rl.bench.measure import get_device, synchronize
 from spine_rl.bench.shapes import BatchShape, ModelShape
 
 FORK_SHARE = 0.2  # of the response tokens, whose logits have a gradient
@@ -32,18 +33,15 @@ def count_update_flops(model: ModelShape, batch: BatchShape) -> float:
 
 def measure_matmul_rate(size: int = 2048, repeats: int = 5) -> float:
     """Operations a second of the best of some square products, in the precision that training uses here."""
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    assert device is not None
+    device = get_device()
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
     for _ in range(repeats + 1):
-        if device.type != "cpu":
-            torch.accelerator.synchronize()
+        synchronize()
         started = time.perf_counter()
         for _ in range(5):
             torch.mm(a, b)
-        if device.type != "cpu":
-            torch.accelerator.synchronize()
+        synchronize()
         best = max(best, 5 * 2 * size**3 / (time.perf_counter() - started))
     return best

@@ -74,6 +74,17 @@ class StepClock(TrainerCallback):
         return median(seconds)
 
 
+def get_device() -> torch.device:
+    """The accelerator, where there is one."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def autocast() -> torch.autocast:
+    """The precision that the trainer computes in by default: bf16 on an accelerator, float32 on a CPU."""
+    device = get_device().type
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu")
+
+
 def synchronize() -> None:
     """Waits for an accelerator's queue."""
     if torch.accelerator.is_available():

@@ -1,8 +1,11 @@
-"""Peak memory of an update, above what stood in memory before it: a process of its own for each side.
+"""Peak memory of an update, above what stood in memory before it.
 
-`python -m spine_rl.bench.memory SIDE SHAPES` prints bytes; SHAPES is JSON of the two shapes' fields and of options.
+A GPU's allocator counts tensors. A CPU's process counts all that it ever held at once, so there each side has a process
+of its own: `python -m spine_rl.bench.memory SIDE SHAPES` prints bytes; SHAPES is JSON of the two shapes' fields and of
+options.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -18,7 +21,9 @@ from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_mod
 
 
 def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any) -> int:
-    """Bytes; on an accelerator its own memory, else the process's. Options are of the configuration."""
+    """Bytes; on a GPU its own memory, else the process's. Options are of the configuration."""
+    if torch.cuda.is_available():
+        return _measure_here(side, model, batch, options)
     shapes = json.dumps([asdict(model), asdict(batch), options])
     command = [sys.executable, "-m", "spine_rl.bench.memory", side, shapes]
     done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
@@ -27,43 +32,36 @@ def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any
     return int(done.stdout.split()[-1])
 
 
-def main(side: str, shapes: str) -> None:
-    from spine_rl.bench.sides import build_trainer, run_update  # after the parent's quick imports
+def _measure_here(side: str, model: ModelShape, batch: BatchShape, options: dict[str, Any]) -> int:
+    from spine_rl.bench.sides import build_trainer, move_batch, run_update  # after the parent's quick imports
 
-    model_fields, batch_fields, options = json.loads(shapes)
-    model_shape, batch_shape = ModelShape(**model_fields), BatchShape(**batch_fields)
-    rows = batch_shape.prompts * batch_shape.group_size
-    sizes = {"per_device_train_batch_size": rows, "num_generations": batch_shape.group_size}
+    options = {"per_device_train_batch_size": batch.prompts * batch.group_size, **options}
+    options = {"num_generations": batch.group_size, **options}
+    smallest = BatchShape(batch.prompts, batch.group_size, prompt_length=2 + model.image_tokens, response_length=2)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(side, build_model(model_shape), folder, **{**sizes, **options})
-        smallest = BatchShape(
-            batch_shape.prompts,
-            batch_shape.group_size,
-            prompt_length=2 + model_shape.image_tokens,
-            response_length=2,
-        )
-        device = trainer.accelerator.device
-        run_update(trainer, _move(build_batch(model_shape, smallest), device))  # what is allocated once
-        batch = _move(build_batch(model_shape, batch_shape), device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            run_update(trainer, batch)
-            print(torch.cuda.max_memory_allocated() - before)
-        else:
+        trainer = build_trainer(side, build_model(model), folder, **options)
+        first, second = (move_batch(build_batch(model, shape), trainer) for shape in (smallest, batch))
+        run_update(trainer, first)  # what is allocated once
+        if not torch.cuda.is_available():
             before = _read_memory("VmRSS")
-            run_update(trainer, batch)
-            print(_read_memory("VmHWM") - before)
+            run_update(trainer, second)
+            return _read_memory("VmHWM") - before
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run_update(trainer, second)
+        return torch.cuda.max_memory_allocated() - before
+
+
+def main(side: str, shapes: str) -> None:
+    model, batch, options = json.loads(shapes)
+    print(_measure_here(side, ModelShape(**model), BatchShape(**batch), options))
 
 
 def _read_memory(field: str) -> int:
     """Bytes that Linux reports of this process: what is resident (VmRSS), or was at most (VmHWM)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
-
-
-def _move(batch: dict, device: torch.device) -> dict:
-    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from spine_rl import __version__
 from spine_rl.bench import cases, growth
 from spine_rl.bench.cases import RATIOS, Outcome
 from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
-from spine_rl.bench.shapes import SIZES, BatchShape, ModelShape
+from spine_rl.bench.shapes import DEFAULT_SIZE, SIZES, BatchShape, ModelShape
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.lab.tasks import ARITHMETIC, VQA
 
@@ -27,12 +27,13 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate")
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
 
-def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outcome]:
+def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None, quick: bool = False) -> list[Outcome]:
     """Compares SPINE with its peer, side by side.
 
     Args:
         out: New folder for `bench.json`.
         size: Of the random model, one of `spine_rl.bench.shapes.SIZES`.
+        prompts: Of an update's batch; default 2, or 1 of a quick one.
         quick: Less of everything, about three minutes on two cores.
 
     Raises:
@@ -42,10 +43,11 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
     if size not in SIZES:
         raise ConfigError(f"size={size!r}: must be one of {', '.join(SIZES)}")
     model, effort = SIZES[size], QUICK if quick else FULL
+    effort = replace(effort, prompts=prompts or effort.prompts)
     _claim(out / OUTCOMES_FILE)
     console, rate = Console(width=120), measure_matmul_rate()
     outcomes: list[Outcome] = []
-    for run_case in list_cases(model, effort):
+    for run_case in list_cases(model, effort) + (list_lab_cases(effort) if size == DEFAULT_SIZE else []):
         outcomes.append(run_case())
         console.print(f"{outcomes[-1].name}: {outcomes[-1].ratio:.2f}", highlight=False)
     share = count_update_flops(model, effort.shape("4:1")) / rate / outcomes[0].after
@@ -53,7 +55,7 @@ def run_bench(out: Path, *, size: str = "7m", quick: bool = False) -> list[Outco
     console.print(build_table(outcomes, title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
     record = {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
-    record |= {"size": size, "rounds": effort.rounds, "quick": quick}
+    record |= {"size": size, "prompts": effort.prompts, "rounds": effort.rounds, "quick": quick}
     _write(out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share})
     return outcomes
 
@@ -93,7 +95,6 @@ def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]
     visual = replace(model, image_tokens=64)
     pictures = BatchShape(effort.prompts, prompt_length=100, response_length=40)
     update = partial(cases.compare_update, rounds=rounds)
-    step = partial(cases.compare_steps, rounds=effort.step_rounds, steps=effort.steps)
     return [
         *(
             partial(update, f"update, prompt:response {ratio}", model, effort.shape(ratio), goal=goal, sides=sides)
@@ -109,11 +110,18 @@ def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]
             sides=("unshared", "spine"),
             freeze_vision=True,
         ),
-        partial(step, "whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7),
-        partial(step, "whole step, visual test bed, 16 x 8", VQA, goal=2.5),
         partial(cases.compare_memory, model, effort.shape("4:1"), goal=0.6, rounds=effort.memory_rounds),
         partial(cases.compare_generation, model, goal=1.5, **effort.generation),
         partial(cases.compare_overhead, model, effort.shape("1:1"), goal=1.03, rounds=rounds),
+    ]
+
+
+def list_lab_cases(effort: Effort) -> list[Callable[[], Outcome]]:
+    """Those of the lab's own models, whatever the size."""
+    step = partial(cases.compare_steps, rounds=effort.step_rounds, steps=effort.steps)
+    return [
+        partial(step, "whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7),
+        partial(step, "whole step, visual test bed, 16 x 8", VQA, goal=2.5),
     ]
 
 

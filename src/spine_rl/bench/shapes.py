@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, Qwen3ForCausalLM
 
+from spine_rl.bench.measure import get_device
+
 IMAGE_TOKEN = 5
 _FIRST_TOKEN = 6  # of random text: special tokens come before it
 
@@ -41,8 +43,9 @@ class ModelShape:
         return self.intermediate or 3 * self.hidden
 
 
+DEFAULT_SIZE = "7m"
 SIZES = {
-    "7m": ModelShape(),
+    DEFAULT_SIZE: ModelShape(),
     "qwen2.5-0.5b": ModelShape(hidden=896, layers=24, vocabulary=151936, kv_heads=2, intermediate=4864),
     "qwen2.5-1.5b": ModelShape(hidden=1536, layers=28, vocabulary=151936, head=128, kv_heads=2, intermediate=8960),
 }
@@ -68,8 +71,13 @@ class BatchShape:
 
 
 def build_model(shape: ModelShape, seed: int = 0) -> Any:
-    """The same arguments give the same weights."""
+    """On the accelerator, where there is one; the same arguments give the same weights."""
     torch.manual_seed(seed)
+    with get_device():
+        return _build(shape)
+
+
+def _build(shape: ModelShape) -> Any:
     text = Qwen3Config(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,

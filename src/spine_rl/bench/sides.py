@@ -81,6 +81,12 @@ def _find_answer(completion: Any) -> str | None:
     return boxes[-1] if boxes else None
 
 
+def move_batch(batch: dict[str, Any], trainer: Any) -> dict[str, Any]:
+    """To the trainer's device."""
+    device = trainer.accelerator.device
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
+
 def run_update(trainer: Any, batch: dict[str, Any]) -> float:
     """Loss and gradients of one micro-batch; returns the loss."""
     model = trainer.model

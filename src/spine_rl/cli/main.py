@@ -95,6 +95,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder for bench.json, growth.json and growth.png.")] = Path("runs/bench"),
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: about 3 minutes on 2 cores.")] = False,
     size: Annotated[str, typer.Option(help="Random model: 7m, qwen2.5-0.5b or qwen2.5-1.5b.")] = "7m",
+    prompts: Annotated[int | None, typer.Option(min=1, help="Of an update's batch, 8 responses each.")] = None,
     growth: Annotated[
         bool, typer.Option("--growth", help="Instead: growth with G, lengths, vocabulary, parameters.")
     ] = False,
@@ -107,7 +108,7 @@ def bench(
     if growth:
         run_growth(out)
     else:
-        run_bench(out, size=size, quick=quick)
+        run_bench(out, size=size, prompts=prompts, quick=quick)
 
 
 @app.command()

@@ -155,10 +155,22 @@ def _parse_choice(choice: str, cells: Sequence[Named]) -> dict[str, str]:
     names = list(dict.fromkeys(name for cell in cells for name in cell.labels))
     between = rf",\s*(?=(?:{'|'.join(map(re.escape, names))})=)"  # a value may have commas of its own
     pairs = [part.partition("=") for part in re.split(between, choice)]
+    parsed: dict[str, str] = {}
     for name, _, value in pairs:
         values = list(dict.fromkeys(cell.labels[name] for cell in cells if name in cell.labels))
         if name not in names:
             raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(names)}; write arm=...,seed=...")
         if value not in values:
+            value = _write_as_label(value)
+        if value not in values:
             raise ConfigError(f"--only {choice}: {name} is one of {', '.join(values)}")
-    return {name: value for name, _, value in pairs}
+        parsed[name] = value
+    return parsed
+
+
+def _write_as_label(value: str) -> str:
+    """1e-4 and 1E-04 are the 0.0001 of names and tables."""
+    try:
+        return show(float(value))
+    except ValueError:
+        return value

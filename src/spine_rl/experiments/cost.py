@@ -13,7 +13,7 @@ rounds: 5                                                # in which the arms tak
 
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from trl.kernels import ChunkedLogProbFunction
 
-from spine_rl.bench.measure import alternate, timed
+from spine_rl.bench.measure import alternate, autocast, get_device, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.run import describe_machine
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
-from spine_rl.bench.sides import build_trainer, run_update
+from spine_rl.bench.sides import build_trainer, move_batch, run_update
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.experiments.cells import format_name, show
 from spine_rl.experiments.fields import build_config, resolve_fields
@@ -45,8 +45,14 @@ from spine_rl.experiments.yaml_file import (
 from spine_rl.objective import Objective, compute_band_penalty, compute_band_thresholds, select_forks
 from spine_rl.sharing.lm_head import VOCABULARY_CHUNK
 
-# What torch's own counter leaves out: the LM head's backward pass adds products in place.
-_IN_PLACE: dict[Any, Any] = {torch.ops.aten.addmm_: lambda self, a, b, *_, **__: 2 * a[0] * a[1] * b[1]}
+
+def _count_added_product(_: Any, a: Sequence[int], b: Sequence[int], *__: Any, **___: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
+# The LM head's backward pass adds its products in place, which torch's own counter leaves out, or on a GPU in another
+# type than theirs, which it cannot read.
+_ADDED_PRODUCTS: dict[Any, Any] = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.addmm), _count_added_product)
 NUM_ROUNDS = 5  # of the short measurements
 
 _MODEL = [entry.name for entry in fields(ModelShape)]
@@ -167,7 +173,7 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         for arm, options in cell.settings["arms"].items():
             update = _prepare_update(model, batch, f"{folder}/{len(updates)}", options)
-            with FlopCounterMode(display=False, custom_mapping=_IN_PLACE) as counter:
+            with FlopCounterMode(display=False, custom_mapping=_ADDED_PRODUCTS) as counter:
                 update()
             flops[arm] = counter.get_total_flops()
             updates[arm] = timed(update)
@@ -190,8 +196,7 @@ def _prepare_update(model: ModelShape, batch: BatchShape, folder: str, options: 
     rows = batch.prompts * batch.group_size
     sizes = {"per_device_train_batch_size": rows, "num_generations": batch.group_size}
     trainer = build_trainer("spine", build_model(model), folder, **{**sizes, **options})
-    device = trainer.accelerator.device
-    inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in build_batch(model, batch).items()}
+    inputs = move_batch(build_batch(model, batch), trainer)
     return lambda: run_update(trainer, inputs)
 
 
@@ -201,21 +206,22 @@ def _measure_parts(shape: ModelShape, batch: BatchShape, settings: Mapping[str, 
     `log_probs` and `with_entropies` are the LM head's forward pass over all response tokens without and with entropies.
     """
     generator = torch.Generator().manual_seed(0)
-    rows, width = batch.prompts * batch.group_size, batch.response_length
-    entropies = torch.rand(rows, width, generator=generator)
-    ids, mask = torch.arange(rows * width).reshape(rows, width), torch.ones(rows, width, dtype=torch.bool)
+    rows, width, device = batch.prompts * batch.group_size, batch.response_length, get_device()
+    entropies = torch.rand(rows, width, generator=generator).to(device)
+    ids = torch.arange(rows * width, device=device).reshape(rows, width)
+    mask = torch.ones_like(ids, dtype=torch.bool)
 
     def select(objective: Objective) -> None:
         forks = select_forks(entropies, mask, objective.fork_selector, fraction=objective.fork_fraction, token_ids=ids)
         low, high = compute_band_thresholds(entropies, forks, objective.band)
         compute_band_penalty(entropies, forks, low, high)
 
-    hidden = torch.randn(rows * width, shape.hidden, generator=generator)
-    weight = torch.randn(shape.vocabulary, shape.hidden, generator=generator) / shape.hidden**0.5
-    targets = torch.randint(shape.vocabulary, (rows * width,), generator=generator)
+    hidden = torch.randn(rows * width, shape.hidden, generator=generator).to(device)
+    weight = (torch.randn(shape.vocabulary, shape.hidden, generator=generator) / shape.hidden**0.5).to(device)
+    targets = torch.randint(shape.vocabulary, (rows * width,), generator=generator).to(device)
 
     def score(*outputs: str) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), autocast():
             ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, VOCABULARY_CHUNK, None, 1.0, outputs)
 
     objectives = {
