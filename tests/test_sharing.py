@@ -1,5 +1,7 @@
 """Shared work is exact: the gradients of the plain path on every architecture, and samples as from separate rows."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture
 from spine_rl.objective import Objective, TokenBatch, compute_loss, select_rows_with_gradient
-from spine_rl.sharing.chunks import plan_chunks
+from spine_rl.sharing.chunks import estimate_call_cost, plan_chunks
 from spine_rl.sharing.decode import add_shared_generation
 from spine_rl.sharing.forward import SharedBatch, add_shared_forward
 from spine_rl.sharing.groups import group_rows
@@ -197,6 +199,13 @@ def test_chunks_hold_every_row_once_and_cost_least(lengths, call_cost, max_rows)
         return min(rest[0] * size + call_cost + least(rest[size:]) for size in range(1, len(rest) + 1))
 
     assert sum(max(lengths[row] for row in chunk) * len(chunk) + call_cost for chunk in chunks) == least(ordered)
+
+
+def test_a_call_costs_more_tokens_of_a_smaller_model_on_an_accelerator():
+    small, large = (SimpleNamespace(hidden_size=d, intermediate_size=ff) for d, ff in ((896, 4864), (4096, 12288)))
+    assert estimate_call_cost(small, "cuda") > 10 * estimate_call_cost(large, "cuda") > 5_000
+    assert estimate_call_cost(SimpleNamespace(hidden_size=896), "cuda") > 0  # not every configuration states the other
+    assert estimate_call_cost(small, "cpu") == estimate_call_cost(large, "cpu") > 0
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -528,6 +528,17 @@ def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_pat
     torch.testing.assert_close(entropies[mask], expected[1][mask])
 
 
+def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="prompts are run once")  # it was asked for, so nothing is said
+        trainer = make_trainer(tmp_path, share_prompts=False)
+        assert not trainer.sharing.serves(trainer.model)
+        batch = scored_batch(trainer)
+        logps, _, _ = trainer._score_tokens(trainer.model, batch)
+    torch.testing.assert_close(logps, plain_scores(trainer, batch)[0])
+
+
 @pytest.mark.parametrize("layers", [{"": "cpu"}, {"model.layers.0": 0, "model.layers.1": 1}])
 def test_a_model_on_several_devices_takes_the_plain_path(tmp_path, layers):
     model, _ = build_qwen2()

@@ -1,9 +1,7 @@
 """`spine bench`: runs the cases, prints the table, writes the JSON."""
 
+import gc
 import json
-import os
-import platform
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -22,8 +19,8 @@ from spine_rl.bench.floor import count_update_flops, measure_matmul_rate
 from spine_rl.bench.shapes import DEFAULT_SIZE, SIZES, BatchShape, ModelShape
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.lab.tasks import ARITHMETIC, VQA
+from spine_rl.machine import describe_machine
 
-PACKAGES = ("torch", "transformers", "trl", "accelerate")
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
 
@@ -49,6 +46,7 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
     outcomes: list[Outcome] = []
     for run_case in list_cases(model, effort) + (list_lab_cases(effort) if size == DEFAULT_SIZE else []):
         outcomes.append(run_case())
+        gc.collect()  # trainers are in cycles, and hold a GPU's memory
         console.print(f"{outcomes[-1].name}: {outcomes[-1].ratio:.2f}", highlight=False)
     share = count_update_flops(model, effort.shape("4:1")) / rate / outcomes[0].after
     title = f"SPINE {__version__} beside TRL {version('trl')}, {effort.rounds} rounds in alternation"
@@ -162,19 +160,6 @@ def build_table(outcomes: list[Outcome], title: str) -> Table:
             goal,
         )
     return table
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return {
-        "device": device,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-        "spine-rl": __version__,
-    } | {package: version(package) for package in PACKAGES}
 
 
 def _claim(path: Path) -> None:

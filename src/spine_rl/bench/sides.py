@@ -1,7 +1,6 @@
 """The two sides: TRL's GRPOTrainer with a majority-vote reward, and SPINE's trainer, otherwise configured the same."""
 
 import re
-import warnings
 from collections import Counter
 from typing import Any, cast
 
@@ -55,11 +54,8 @@ def build_trainer(
             reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common
         )
     else:
-        arguments = {"freeze_vision": False, "preset": PRESETS[side]} | arguments
+        arguments = {"freeze_vision": False, "preset": PRESETS[side], "share_prompts": side != "unshared"} | arguments
         trainer = SpineTrainer(args=SpineConfig(**arguments), **common)
-    if side == "unshared":
-        with warnings.catch_warnings(action="ignore"):
-            trainer.sharing.refuse(trainer.model, "it is what sharing is compared with")
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,11 @@ from spine_rl.evaluation.records import (
     to_lines,
 )
 from spine_rl.evaluation.sampling import order_rows, prepare_prompts
+from spine_rl.machine import list_versions
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.problems.images import digest_image
 
-_VERSIONED = ("spine-rl", "torch", "transformers", "vllm")
+_VERSIONED = ("torch", "transformers", "vllm")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class EvaluationPlan:
             "prompt": asdict(self.style),
             "decoding": asdict(self.decoding),
             "num_samples": self.num_samples,
-            "versions": _list_versions(),
+            "versions": list_versions(*_VERSIONED),
         }
 
 
@@ -155,13 +155,3 @@ def _when_modified(model: str) -> float | None:
     """Of a local model's weights, in seconds since 1970: a folder may be trained anew under the same name."""
     times = [path.stat().st_mtime for path in Path(model).glob("*.safetensors")]
     return max(times, default=None)
-
-
-def _list_versions() -> dict[str, str]:
-    versions = {}
-    for name in _VERSIONED:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

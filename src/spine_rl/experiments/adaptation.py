@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from spine_rl.bench.run import describe_machine
 from spine_rl.evaluation import Decoding, evaluate
 from spine_rl.evaluation.evaluate import Evaluation
 from spine_rl.experiments.cells import Cell
@@ -19,6 +18,7 @@ from spine_rl.experiments.histograms import TokenHistograms
 from spine_rl.experiments.records import Record, round_value, to_columns
 from spine_rl.experiments.spec import TaskRef
 from spine_rl.experiments.tasks import LoadedTask, load_task
+from spine_rl.machine import describe_machine
 from spine_rl.models import get_context_length, get_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
 from spine_rl.training.problem_dataset import build_dataset

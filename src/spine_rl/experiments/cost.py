@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from trl.kernels import ChunkedLogProbFunction
 
 from spine_rl.bench.measure import alternate, autocast, get_device, timed
 from spine_rl.bench.memory import measure_peak
-from spine_rl.bench.run import describe_machine
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.bench.sides import build_trainer, move_batch, run_update
 from spine_rl.errors import ConfigError, suggest_nearest
@@ -42,6 +42,7 @@ from spine_rl.experiments.yaml_file import (
     is_text,
     replace_quick,
 )
+from spine_rl.machine import describe_machine
 from spine_rl.objective import Objective, compute_band_penalty, compute_band_thresholds, select_forks
 from spine_rl.sharing.lm_head import VOCABULARY_CHUNK
 
@@ -52,7 +53,7 @@ def _count_added_product(_: Any, a: Sequence[int], b: Sequence[int], *__: Any, *
 
 # The LM head's backward pass adds its products in place, which torch's own counter leaves out, or on a GPU in another
 # type than theirs, which it cannot read.
-_ADDED_PRODUCTS: dict[Any, Any] = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.addmm), _count_added_product)
+_PRODUCTS: dict[Any, Any] = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.addmm), _count_added_product)
 NUM_ROUNDS = 5  # of the short measurements
 
 _MODEL = [entry.name for entry in fields(ModelShape)]
@@ -173,8 +174,8 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         for arm, options in cell.settings["arms"].items():
             update = _prepare_update(model, batch, f"{folder}/{len(updates)}", options)
-            with FlopCounterMode(display=False, custom_mapping=_ADDED_PRODUCTS) as counter:
-                update()
+            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=_PRODUCTS) as counter:
+                update()  # attention is plain products there, which are counted whatever its heads
             flops[arm] = counter.get_total_flops()
             updates[arm] = timed(update)
             mebibytes[arm] = round(measure_peak("spine", model, batch, **options) / 2**20, 1)

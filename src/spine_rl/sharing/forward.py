@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from spine_rl.sharing.chunks import CALL_COSTS, DEFAULT_CALL_COST, plan_chunks
+from spine_rl.sharing.chunks import estimate_call_cost, plan_chunks
 from spine_rl.sharing.lm_head import score_tokens
 
 # Per-token inputs of multimodal models, as wide as prompt and response together.
@@ -99,22 +99,22 @@ def _score_rows(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> l
     """Prompts of similar length together; on them, responses of similar length together."""
     prompts, group_of_row = batch.group_index[rows].unique(return_inverse=True)
     scored = []
-    for prompt_chunk in _plan(batch.prompt_mask[prompts], batch):
+    for prompt_chunk in _plan(model, batch, batch.prompt_mask[prompts]):
         past = _run_prompts(model, batch, prompts[prompt_chunk])
         position = torch.full_like(prompts, -1).index_copy(0, prompt_chunk, torch.arange(len(prompt_chunk)).to(rows))
         place = position[group_of_row]
         here = (place >= 0).nonzero().squeeze(1)
-        for chunk in _plan(batch.completion_mask[rows[here]], batch):
+        for chunk in _plan(model, batch, batch.completion_mask[rows[here]]):
             chosen = here[chunk]
             scored.append(_score_responses(model, batch, rows[chosen], past, place[chosen], score))
     return scored
 
 
-def _plan(mask: Tensor, batch: SharedBatch) -> list[Tensor]:
+def _plan(model: Any, batch: SharedBatch, mask: Tensor) -> list[Tensor]:
     lengths = mask.sum(1).tolist()
     if batch.one_call:
         return [torch.arange(len(lengths), device=mask.device)]
-    cost = CALL_COSTS.get(mask.device.type, DEFAULT_CALL_COST)
+    cost = estimate_call_cost(model.config.get_text_config(), mask.device.type)
     chunks = plan_chunks(lengths, cost, batch.max_rows) or [range(len(lengths))]  # all empty: the graph stays whole
     return [torch.tensor(chunk, device=mask.device) for chunk in chunks]
 

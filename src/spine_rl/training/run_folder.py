@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.errors import RunFolderError
+from spine_rl.machine import list_versions
 from spine_rl.run_file import RUN_FILE
 
 METRICS_FILE = "metrics.jsonl"
-_VERSIONED = ("spine-rl", "torch", "transformers", "trl", "peft", "accelerate")
+_VERSIONED = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 # Fields that a resumed run may change: how long and how it is shown, not what is learned.
@@ -86,7 +86,7 @@ def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, 
     content = {
         "given": given,
         "resolved": resolved,
-        "versions": {name: version(name) for name in _VERSIONED},
+        "versions": list_versions(*_VERSIONED),
     }
     write_whole(folder / RUN_FILE, json.dumps(content, indent=2, default=str) + "\n")
 

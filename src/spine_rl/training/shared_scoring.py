@@ -39,6 +39,9 @@ class SharedScoring:
 
     def add_to(self, model: Any) -> None:
         """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
+        if not self._args.share_prompts:
+            self._refused.add(id(unwrap_model(model)))
+            return None
         fsdp = getattr(self._accelerator.state, "fsdp_plugin", None)
         obstacle = find_obstacle(
             model,
