@@ -260,6 +260,12 @@ def test_eval_asks_as_the_run_did(spine, model_folder, run_folder, problems_file
     printed, settings = asked("--prompt-suffix=", "--system-prompt=", "--max-new-tokens=4")
     assert settings == [({"system_prompt": None, "prompt_suffix": ""}, 4)]
     assert "asked as in the run" not in printed
+    page = tmp_path / "page.html"
+    status, printed, error = spine(
+        "inspect", "--model", folder, "--data", problems_file, "--generations=2", "--out", page
+    )
+    assert status == 0, error
+    assert "system_prompt 'Be brief.', prompt_suffix ' Go.', max_new_tokens 8" in printed
 
 
 def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):

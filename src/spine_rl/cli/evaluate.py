@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.engines import Decoding
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
-from spine_rl.evaluation.question import Question, settle_question
 from spine_rl.evaluation.records import (
     BASELINE_FOLDER,
     COMPARISON,
@@ -58,16 +56,6 @@ class _Comparison:
     recorded: Recorded
     baseline: Recorded | None
     budget: int
-
-
-def ask(given: Mapping[str, Any], *models: str) -> Question:
-    """How the models are asked (`settle_question`), and a line about what comes from a run."""
-    settled = settle_question(given, *models)
-    if settled.taken:
-        taken = ", ".join(f"{name} {value!r}" for name, value in settled.taken.items())
-        line = f"asked as in the run {settled.run}, where no option says otherwise: {taken}"
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
-    return settled.question
 
 
 def run_evaluation(options: EvalOptions) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spine_rl import __version__
+from spine_rl.cli import options
 from spine_rl.errors import SpineError
 
 app = typer.Typer(
@@ -188,31 +189,21 @@ def evaluate(
     answer_type: Annotated[
         str, typer.Option(help="How answers are read where a problem does not say; auto goes by the gold answers.")
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
+    split: options.Split = None,
+    prompt_column: options.PromptColumn = None,
+    id_column: options.IdColumn = None,
     gold_column: Annotated[str, typer.Option(help="Column of the gold answer.")] = "answer",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
-    max_image_pixels: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Larger images are scaled down to so many pixels. Default: the run's, of a run's folder."
-        ),
-    ] = None,
-    allow_image_urls: Annotated[
-        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
-    ] = False,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="Put before every problem. Default: the run's, of a run's folder, else none.")
-    ] = None,
-    prompt_suffix: Annotated[
-        str | None, typer.Option(help="Put after every problem. Default: the run's, of a run's folder, else nothing.")
-    ] = None,
+    max_image_pixels: options.MaxImagePixels = None,
+    allow_image_urls: options.AllowImageUrls = False,
+    system_prompt: options.SystemPrompt = None,
+    prompt_suffix: options.PromptSuffix = None,
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json hold.")] = False,
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
-    from spine_rl.cli.evaluate import EvalOptions, ask, run_evaluation
+    from spine_rl.cli.evaluate import EvalOptions, run_evaluation
+    from spine_rl.cli.question import ask
     from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.evaluation import Decoding
     from spine_rl.evaluation.engines import pick_batch_size
@@ -224,7 +215,8 @@ def evaluate(
         "max_new_tokens": max_new_tokens,
         "max_image_pixels": max_image_pixels,
     }
-    question = ask(given, *(name for name in (model, baseline) if model is not None and name is not None))
+    models = [name for name in (model, baseline) if model is not None and name is not None]
+    question = ask(given, *models)
     run_evaluation(
         EvalOptions(
             data,
@@ -367,124 +359,125 @@ def report(
 
 @app.command()
 def preflight(
-    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
-    data: Annotated[str, typer.Option(help="Problems: .jsonl, .json, .csv, .parquet, a benchmark or a hub data set.")],
-    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = 16,
+    model: options.Model,
+    data: options.Data,
+    limit: options.Limit = 16,
     preset: Annotated[str, typer.Option(help="Of the planned run.")] = "spine",
     problems_per_step: Annotated[int, typer.Option(min=1, help="Of the planned run.")] = 8,
     rows_at_once: Annotated[int, typer.Option(min=1, help="per_device_train_batch_size of the planned run.")] = 8,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write figures and advice here.")] = None,
-    generations: Annotated[int, typer.Option(min=2, help="G: responses a problem.")] = 8,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 512,
-    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the responses.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the responses.")] = 0,
-    answer_type: Annotated[str, typer.Option(help="How answers are read where a problem does not say.")] = "auto",
-    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
-    max_image_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
-    ] = None,
-    allow_image_urls: Annotated[
-        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
-    ] = False,
-    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
-    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    json_out: options.Json = None,
+    generations: options.Generations = 8,
+    max_new_tokens: options.MaxNewTokens = None,
+    temperature: options.Temperature = 1.0,
+    batch_size: options.BatchSize = 64,
+    seed: options.Seed = 0,
+    answer_type: options.AnswerType = "auto",
+    split: options.Split = None,
+    prompt_column: options.PromptColumn = None,
+    id_column: options.IdColumn = None,
+    max_image_pixels: options.MaxImagePixels = None,
+    allow_image_urls: options.AllowImageUrls = False,
+    system_prompt: options.SystemPrompt = None,
+    prompt_suffix: options.PromptSuffix = None,
     dtype: Annotated[
         str, typer.Option(help="Of the weights, as of the planned run: float32, bfloat16, auto.")
     ] = "float32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses."""
     from spine_rl.cli.preflight import run_preflight
     from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.cli.rollout_options import RolloutOptions
-    from spine_rl.evaluation import Decoding
+    from spine_rl.cli.rollout_options import make_options
     from spine_rl.preflight import StepPlan
-    from spine_rl.problems import PromptStyle
 
     quiet_libraries()
-    options = RolloutOptions(
+    rollouts = make_options(
+        {
+            "system_prompt": system_prompt,
+            "prompt_suffix": prompt_suffix,
+            "max_new_tokens": max_new_tokens,
+            "max_image_pixels": max_image_pixels,
+        },
         model,
         data,
-        generations,
-        Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
-        PromptStyle(system_prompt, prompt_suffix),
-        answer_type,
-        {
+        num_generations=generations,
+        answer_type=answer_type,
+        dtype=dtype,
+        columns={
             "split": split,
             "prompt_column": prompt_column,
             "id_column": id_column,
             "limit": limit,
-            "max_image_pixels": max_image_pixels,
             "allow_image_urls": allow_image_urls,
         },
-        dtype,
+        temperature=temperature,
+        batch_size=batch_size,
+        seed=seed,
     )
-    plan = StepPlan(preset, generations, problems_per_step, rows_at_once, max_new_tokens, prompt_suffix)
-    run_preflight(options, plan, json_out, overwrite=overwrite)
+    max_new_tokens, style = rollouts.decoding.max_new_tokens, rollouts.style
+    plan = StepPlan(preset, generations, problems_per_step, rows_at_once, max_new_tokens, style.prompt_suffix)
+    run_preflight(rollouts, plan, json_out, overwrite=overwrite)
 
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")],
-    data: Annotated[str, typer.Option(help="Problems: .jsonl, .json, .csv, .parquet, a benchmark or a hub data set.")],
+    model: options.Model,
+    data: options.Data,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("inspect.html"),
-    limit: Annotated[int, typer.Option(min=1, help="Only the first so many problems.")] = 8,
+    limit: options.Limit = 8,
     preset: Annotated[str, typer.Option(help="Whose forks are marked.")] = "spine",
     validate_forks: Annotated[
         bool, typer.Option("--validate-forks", help="Resample tokens and see whether the answer changes.")
     ] = False,
     validate_tokens: Annotated[int, typer.Option(min=10, help="How many tokens, over the range of entropy.")] = 200,
     validate_repeats: Annotated[int, typer.Option(min=1, help="k: continuations of each.")] = 8,
-    generations: Annotated[int, typer.Option(min=2, help="G: responses a problem.")] = 8,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest response.")] = 512,
-    temperature: Annotated[float, typer.Option(min=1e-6, help="Of the responses.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Responses at once.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the responses.")] = 0,
-    answer_type: Annotated[str, typer.Option(help="How answers are read where a problem does not say.")] = "auto",
-    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the id.")] = None,
-    max_image_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images are scaled down to so many pixels.")
-    ] = None,
-    allow_image_urls: Annotated[
-        bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")
-    ] = False,
-    system_prompt: Annotated[str | None, typer.Option(help="Put before every problem.")] = None,
-    prompt_suffix: Annotated[str, typer.Option(help="Put after every problem.")] = "",
+    generations: options.Generations = 8,
+    max_new_tokens: options.MaxNewTokens = None,
+    temperature: options.Temperature = 1.0,
+    batch_size: options.BatchSize = 64,
+    seed: options.Seed = 0,
+    answer_type: options.AnswerType = "auto",
+    split: options.Split = None,
+    prompt_column: options.PromptColumn = None,
+    id_column: options.IdColumn = None,
+    max_image_pixels: options.MaxImagePixels = None,
+    allow_image_urls: options.AllowImageUrls = False,
+    system_prompt: options.SystemPrompt = None,
+    prompt_suffix: options.PromptSuffix = None,
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes."""
     from spine_rl.cli.inspect import Validation, run_inspect
     from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.cli.rollout_options import RolloutOptions
-    from spine_rl.evaluation import Decoding
-    from spine_rl.problems import PromptStyle
+    from spine_rl.cli.rollout_options import make_options
 
     quiet_libraries()
-    options = RolloutOptions(
+    rollouts = make_options(
+        {
+            "system_prompt": system_prompt,
+            "prompt_suffix": prompt_suffix,
+            "max_new_tokens": max_new_tokens,
+            "max_image_pixels": max_image_pixels,
+        },
         model,
         data,
-        generations,
-        Decoding(max_new_tokens, temperature, 1.0, batch_size, seed),
-        PromptStyle(system_prompt, prompt_suffix),
-        answer_type,
-        {
+        num_generations=generations,
+        answer_type=answer_type,
+        dtype=dtype,
+        columns={
             "split": split,
             "prompt_column": prompt_column,
             "id_column": id_column,
             "limit": limit,
-            "max_image_pixels": max_image_pixels,
             "allow_image_urls": allow_image_urls,
         },
-        dtype,
+        temperature=temperature,
+        batch_size=batch_size,
+        seed=seed,
     )
     validation = Validation(validate_tokens, validate_repeats) if validate_forks else None
-    run_inspect(options, out, preset, validation, overwrite=overwrite)
+    run_inspect(rollouts, out, preset, validation, overwrite=overwrite)
 
 
 data_app = typer.Typer(help="Benchmarks: what is known, how a prompt looks, and a copy as JSONL.", no_args_is_help=True)

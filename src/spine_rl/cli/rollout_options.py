@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from spine_rl.answers import check_answer_type
+from spine_rl.cli.question import ask
 from spine_rl.evaluation.engines import Decoding, GenerateEngine
 from spine_rl.models import load_model_and_tokenizer, move_to_accelerator
 from spine_rl.problems import PromptStyle, load_problems
 from spine_rl.rollouts import Rollouts, draw_rollouts
+
+DEFAULT_MAX_NEW_TOKENS = 512  # as of a run
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,31 @@ class RolloutOptions:
     answer_type: str
     columns: Mapping[str, Any]
     dtype: str
+
+
+def make_options(
+    given: Mapping[str, Any],
+    model: str,
+    data: str,
+    *,
+    num_generations: int,
+    answer_type: str,
+    dtype: str,
+    columns: Mapping[str, Any],
+    **decoding: Any,
+) -> RolloutOptions:
+    """From a command's options: what was not `given` of the question is as in the run that made the model."""
+    question = ask(given, model, max_new_tokens=DEFAULT_MAX_NEW_TOKENS)
+    return RolloutOptions(
+        model,
+        data,
+        num_generations,
+        Decoding(question.max_new_tokens, top_p=1.0, **decoding),
+        question.style,
+        answer_type,
+        {**columns, "max_image_pixels": question.max_image_pixels},
+        dtype,
+    )
 
 
 def draw(options: RolloutOptions) -> tuple[GenerateEngine, Rollouts]:

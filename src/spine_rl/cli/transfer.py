@@ -13,8 +13,9 @@ from rich.text import Text
 from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.cli.arguments import Arguments, parse_arguments
-from spine_rl.cli.evaluate import EvalOptions, ask, run_evaluation
+from spine_rl.cli.evaluate import EvalOptions, run_evaluation
 from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
+from spine_rl.cli.question import ask
 from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget

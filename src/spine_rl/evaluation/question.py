@@ -9,12 +9,12 @@ from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
 from spine_rl.run_file import RUN_FILE, read_run
 
-# Field → the group and the name of what a run resolved it to, and its value where there is no run.
-_FIELDS: Mapping[str, tuple[str, str, Any]] = {
-    "system_prompt": ("run", "system_prompt", None),
-    "prompt_suffix": ("run", "prompt_suffix", ""),
-    "max_new_tokens": ("training", "max_completion_length", 1024),
-    "max_image_pixels": ("run", "max_image_pixels", None),
+# Field → the group and the name of what a run resolved it to.
+_FIELDS: Mapping[str, tuple[str, str]] = {
+    "system_prompt": ("run", "system_prompt"),
+    "prompt_suffix": ("run", "prompt_suffix"),
+    "max_new_tokens": ("training", "max_completion_length"),
+    "max_image_pixels": ("run", "max_image_pixels"),
 }
 
 
@@ -54,12 +54,13 @@ class Settled:
     taken: Mapping[str, Any]
 
 
-def settle_question(given: Mapping[str, Any], *models: str) -> Settled:
+def settle_question(given: Mapping[str, Any], *models: str, max_new_tokens: int = 1024) -> Settled:
     """Fills what was not given from the models' runs: all of them are asked the same.
 
     Args:
         given: Fields of `Question`; None, or left out, was not given. An empty system prompt is none.
         models: Folders, of runs or not, and hub ids. A run's `best` and `checkpoint-N` count as the run.
+        max_new_tokens: Where neither says.
 
     Raises:
         ConfigError: Runs differ in a field that was not given, or a run does not say it.
@@ -68,11 +69,10 @@ def settle_question(given: Mapping[str, Any], *models: str) -> Settled:
     missing = [name for name in _FIELDS if given.get(name) is None]
     taken = {name: _agree({model: _look_up(model, runs[model], name) for model in runs}, name) for name in missing}
     taken = {name: value for name, value in taken.items() if value is not None}
-    values = {name: default for name, (_, _, default) in _FIELDS.items()}
+    values = {"system_prompt": None, "prompt_suffix": "", "max_new_tokens": max_new_tokens, "max_image_pixels": None}
     values |= {name: given[name] for name in _FIELDS if name not in missing} | taken
-    return Settled(
-        Question(**{**values, "system_prompt": values["system_prompt"] or None}), next(iter(runs), None), taken
-    )
+    values["system_prompt"] = values["system_prompt"] or None
+    return Settled(Question(**values), next(iter(runs), None), taken)
 
 
 def _read_resolved(model: str) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ def _read_resolved(model: str) -> dict[str, Any] | None:
 
 
 def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:
-    group, field, _ = _FIELDS[name]
+    group, field = _FIELDS[name]
     if field not in resolved.get(group, {}):
         raise ConfigError(f"{RUN_FILE} of {model} does not say the run's {field}; give {_option(name)}")
     return resolved[group][field]
