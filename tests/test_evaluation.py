@@ -165,6 +165,13 @@ def test_every_problem_needs_a_gold_answer(gold):
         make_answer_sheet([Problem("a", "?"), Problem("b", "?")], gold)
 
 
+def test_gold_answers_that_cannot_be_read_are_named():
+    problems = [Problem(name, "?", answer_type="yes_no") for name in "abc"]
+    with pytest.warns(UserWarning, match="gold answer of 'b' and of 1 more cannot be read, so no response is right"):
+        sheet = make_answer_sheet(problems, {"a": "yes", "b": "7", "c": "8"})
+    assert sheet.gold[1:] == [None, None]
+
+
 # ---- the folder
 
 

@@ -5,8 +5,9 @@
 - maj@k: whether the vote of the samples is right, with the vote's tie rule; an abstaining vote is wrong.
 """
 
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import comb
 
 from spine_rl.voting import Key, elect
@@ -30,3 +31,15 @@ def compute_maj_at_k(problem_id: str, keys: Sequence[Key], gold: Key) -> float:
 def is_correct(key: Key, gold: Key) -> bool:
     """No answer is never correct, not even where there is no gold."""
     return key is not None and key == gold
+
+
+def warn_of_unreadable_gold(gold: Mapping[str, Key]) -> None:
+    """Says which problems (id → gold key) no response can be right on."""
+    unreadable = [problem_id for problem_id, key in gold.items() if key is None]
+    if unreadable:
+        more = f" and of {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        warnings.warn(
+            f"the gold answer of {unreadable[0]!r}{more} cannot be read, so no response is right there; correct it, or "
+            "give another --answer-type",
+            stacklevel=3,
+        )

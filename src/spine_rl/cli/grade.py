@@ -21,7 +21,7 @@ from spine_rl.answers import (
 )
 from spine_rl.cli.completions import Completion, check_writable, dump, read_completions
 from spine_rl.errors import DataError
-from spine_rl.metrics import compute_pass_at_k, is_correct
+from spine_rl.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.problems.cells import find_id_column, read_answer_type, read_gold, read_id, read_options
@@ -136,7 +136,9 @@ def load_gold(
         kind = row.answer_type or (usual if answer_type == "auto" else answer_type)
         return _Gold(kind, row.options, gold_key(row.answer, kind, row.options))
 
-    return {problem_id: read(row) for problem_id, row in rows.items()}
+    gold = {problem_id: read(row) for problem_id, row in rows.items()}
+    warn_of_unreadable_gold({problem_id: each.key for problem_id, each in gold.items()})
+    return gold
 
 
 def _read_gold_rows(source: str, id_column: str | None, gold_column: str) -> Iterator[tuple[str, _GoldRow]]:

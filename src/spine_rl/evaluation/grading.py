@@ -9,7 +9,13 @@ import numpy as np
 from spine_rl.answers import check_answer_type, gold_key, infer_answer_type, response_key
 from spine_rl.errors import DataError
 from spine_rl.evaluation.records import Record
-from spine_rl.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
+from spine_rl.metrics import (
+    compute_maj_at_k,
+    compute_mean_at_k,
+    compute_pass_at_k,
+    is_correct,
+    warn_of_unreadable_gold,
+)
 from spine_rl.problems import Problem
 from spine_rl.voting import Key, hold_vote
 
@@ -61,6 +67,7 @@ def make_answer_sheet(
     gold = [
         gold_key(gold_answers[problem.id], kind, problem.options) for problem, kind in zip(problems, types, strict=True)
     ]
+    warn_of_unreadable_gold({problem.id: key for problem, key in zip(problems, gold, strict=True)})
     return AnswerSheet(problems, types, gold)
 
 
