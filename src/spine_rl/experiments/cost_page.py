@@ -14,10 +14,10 @@ from spine_rl.experiments.cost import CostExperiment
 from spine_rl.experiments.findings import CSV_FILE, JSON_FILE, RESULTS_FILE, describe_machines, read_findings
 from spine_rl.experiments.markdown import render_table
 from spine_rl.experiments.records import Record
-from spine_rl.experiments.tables import estimate, tabulate, to_csv
+from spine_rl.experiments.tables import Estimate, estimate, tabulate, to_csv
 from spine_rl.experiments.tables import to_json as estimate_to_json
 
-QUANTITIES = {"seconds": "time of the update (s)", "mebibytes": "peak memory (MiB)", "gflops": "operations (GFLOP)"}
+RATIOS = {"seconds_ratio": "time of the update", "mebibytes_ratio": "peak memory", "flops_ratio": "operations"}
 
 
 def list_cost_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -124,22 +124,29 @@ def _render(rows: Sequence[Mapping[str, Any]]) -> str:
 def _draw(
     experiment: CostExperiment, records: Sequence[Record], rows: Sequence[Mapping[str, Any]], name: str
 ) -> Figure:
-    """Each quantity over one field's values, the middle among them where it is a number: a line an arm."""
-    figure, axes = plots.make_grid(1, len(QUANTITIES))
-    middle = find_middle(records, name)
-    for panel, (quantity, title) in zip(axes[0], QUANTITIES.items(), strict=True):
+    """Each quantity's ratio to the first arm's over one field's values, the middle among them where it is a number.
+
+    Ratios are of one process's rounds in turn; absolute figures of different minutes on a machine may not compare.
+    """
+    figure, axes = plots.make_grid(1, len(RATIOS))
+    middle, first = find_middle(records, name), next(iter(experiment.arms))
+    for panel, (quantity, title) in zip(axes[0], RATIOS.items(), strict=True):
         for index, arm in enumerate(experiment.arms):
             mine = [row for row in rows if row["arm"] == arm]
-            points = [(row["value"], row[quantity]) for row in mine if row["varied"] == name]
+            points = [(row["value"], _get_mean(row[quantity])) for row in mine if row["varied"] == name]
             if middle is not None:
-                points += [(middle, row[quantity]) for row in mine if not row["varied"]]
+                points += [(middle, _get_mean(row[quantity])) for row in mine if not row["varied"]]
             points.sort()
             panel.plot(*zip(*points, strict=True), "o-", ms=3, color=plots.pick_colour(index), label=plots.plain(arm))
-        panel.set(title=title, xlabel=plots.plain(name), ylim=(0, None))
+        panel.set(title=f"{title} ÷ {plots.plain(first)}'s", xlabel=plots.plain(name), ylim=(0, 1.3))
         if name != "fork_fraction":
-            panel.set(xscale="log", yscale="log", ylim=(None, None))
+            panel.set(xscale="log")
     plots.add_legend(figure, axes)
     return figure
+
+
+def _get_mean(ratio: Estimate | float) -> float:
+    return ratio.mean if isinstance(ratio, Estimate) else ratio
 
 
 def find_middle(records: Sequence[Record], name: str) -> float | None:
