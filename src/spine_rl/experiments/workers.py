@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from spine_rl.experiments.records import write_record
 
 OnStep = Callable[[int], None]
+_LEAVE = 20  # seconds that an idle process is given to end by itself
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class _Worker:
                 listener.on_start(self._job)
                 return True
             listener.on_end(self._job, None)
+        self._job = None
         return False
 
     def hear(self, listener: Listener, failures: list[Failure]) -> bool:
@@ -131,11 +133,14 @@ class _Worker:
         if failure is not None:
             failures.append(failure)
         listener.on_end(self._job, failure)
+        self._job = None
         return True
 
     def stop(self) -> None:
-        self.connection.close()  # its process sees the end and leaves; one in the middle of a job is ended
-        self._process.terminate()
+        self.connection.close()
+        if self._job is None:
+            self._process.join(_LEAVE)  # it sees the end, and tidies up
+        self._process.terminate()  # in the middle of a job, or hanging
         self._process.join()
 
 
