@@ -4,7 +4,7 @@
 #     benchmarks/gpu.sh OUT
 #
 # OUT is a new folder. PYTHON (default python3) has torch with CUDA, this package's dependencies and pytest; the package
-# is taken from this checkout. The sizes are for a GPU with 80 GB; everything takes about five minutes on an H100.
+# is taken from this checkout. The sizes are for a GPU with 80 GB. It has not been run to its end (docs/results/gpu).
 set -u
 python=${PYTHON:-python3} out=$1
 cd "$(dirname "$0")/.."

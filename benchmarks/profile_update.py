@@ -10,8 +10,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from spine_rl.bench.measure import timed
-from spine_rl.bench.shapes import SIZES, BatchShape, build_batch, build_model
-from spine_rl.bench.sides import build_trainer, move_batch, run_update
+from spine_rl.bench.shapes import SIZES, BatchShape
+from spine_rl.bench.sides import prepare_update
 
 NUM_RUNS = 6
 
@@ -21,10 +21,7 @@ def main(size: str = "qwen2.5-0.5b", prompts: str = "4") -> None:
     print(f"{size}, {batch}")
     for side in ("trl", "spine", "ttrl"):
         with tempfile.TemporaryDirectory() as folder:
-            rows = batch.prompts * batch.group_size
-            trainer = build_trainer(side, build_model(SIZES[size]), folder, per_device_train_batch_size=rows)
-            inputs = move_batch(build_batch(SIZES[size], batch), trainer)
-            update = timed(lambda trainer=trainer, inputs=inputs: run_update(trainer, inputs))
+            update = timed(prepare_update(side, SIZES[size], batch, folder))
             seconds = [round(update(), 3) for _ in range(NUM_RUNS)]
             with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
                 update()

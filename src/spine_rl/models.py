@@ -69,10 +69,14 @@ def _takes_images(name_or_path: str, options: dict[str, Any]) -> bool:
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
+def get_device() -> torch.device:
+    """The accelerator, where there is one."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def move_to_accelerator(model: Any) -> Any:
     """Moves a model to the GPU, where there is one."""
-    device = torch.accelerator.current_accelerator(check_available=True)
-    return model if device is None else model.to(device)
+    return model if get_device().type == "cpu" else model.to(get_device())
 
 
 def get_vision_tower(model: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from spine_rl.bench.measure import StepClock, Timings, alternate, autocast, get_device, timed
+from spine_rl.bench.measure import StepClock, Timings, alternate, autocast, timed
 from spine_rl.bench.memory import measure_peak
-from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
-from spine_rl.bench.sides import build_trainer, move_batch, run_update
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_model
+from spine_rl.bench.sides import build_trainer, prepare_update
 from spine_rl.lab.tasks import Task
 from spine_rl.models import get_context_length
 from spine_rl.sharing.decode import add_shared_generation
@@ -71,17 +71,8 @@ def compare_update(
 ) -> Outcome:
     """Loss and gradients of one micro-batch on both sides: the same weights, the same tokens."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}", **options) for side in sides}
+        runs = {side: timed(prepare_update(side, model, batch, f"{folder}/{side}", **options)) for side in sides}
         return _outcome(name, alternate(runs, rounds), sides, goal)
-
-
-def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str, **options: Any) -> Callable[[], float]:
-    """A call that runs the update; `options` are of the trainer's configuration."""
-    rows = batch.prompts * batch.group_size
-    options = {"per_device_train_batch_size": rows, "num_generations": batch.group_size} | options
-    trainer = build_trainer(side, build_model(model), folder, **options)
-    inputs = move_batch(build_batch(model, batch), trainer)
-    return timed(lambda: run_update(trainer, inputs))
 
 
 def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
@@ -95,7 +86,7 @@ def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds:
 def compare_overhead(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
     """SPINE's preset against plain TTRL, both on SPINE's trainer: what selection and band cost, less what they save."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in ("ttrl", "spine")}
+        runs = {side: timed(prepare_update(side, model, batch, f"{folder}/{side}")) for side in ("ttrl", "spine")}
         timings = alternate(runs, rounds)
     return Outcome(
         "update of spine over ttrl, 1:1",
@@ -114,15 +105,14 @@ def compare_generation(
     plain, shared = build_model(model).eval(), build_model(model).eval()
     add_shared_generation(shared)
     prompts = torch.randint(6, model.vocabulary, (16, prompt_length), generator=torch.Generator().manual_seed(0))
-    rows = prompts.repeat_interleave(8, 0).to(get_device())
+    rows = prompts.repeat_interleave(8, 0).to(plain.device)
     options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
 
     @autocast()
     def generate(side: Any) -> None:
         side.generate(rows, attention_mask=torch.ones_like(rows), **options)
 
-    sides = {"generate": plain.to(get_device()), "spine": shared.to(get_device())}
-    runs = {name: timed(partial(generate, side)) for name, side in sides.items()}
+    runs = {name: timed(partial(generate, side)) for name, side in (("generate", plain), ("spine", shared))}
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
     return _outcome(name, alternate(runs, rounds, warmups), ("generate", "spine"), goal)
 

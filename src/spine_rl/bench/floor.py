@@ -4,8 +4,9 @@ import time
 
 import torch
 
-from spine_rl.bench.measure import get_device, synchronize
+from spine_rl.bench.measure import synchronize
 from spine_rl.bench.shapes import BatchShape, ModelShape
+from spine_rl.models import get_device
 
 FORK_SHARE = 0.2  # of the response tokens, whose logits have a gradient
 

@@ -13,11 +13,11 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from spine_rl.bench.cases import prepare_update
 from spine_rl.bench.floor import count_update_flops
-from spine_rl.bench.measure import alternate
+from spine_rl.bench.measure import alternate, timed
 from spine_rl.bench.memory import measure_peak
 from spine_rl.bench.shapes import BatchShape, ModelShape, build_model
+from spine_rl.bench.sides import prepare_update
 
 MODEL = ModelShape()
 BATCH = BatchShape(prompts=1, group_size=8, prompt_length=200, response_length=100)
@@ -64,7 +64,7 @@ def measure_point(axis: str, value: float, model: ModelShape, batch: BatchShape,
     """Times both sides in alternation, then takes each one's memory in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         timings = alternate(
-            {side: prepare_update(side, model, batch, f"{folder}/{side}") for side in ("trl", "spine")}, rounds
+            {side: timed(prepare_update(side, model, batch, f"{folder}/{side}")) for side in ("trl", "spine")}, rounds
         )
     parameters = sum(p.numel() for p in build_model(model).parameters())
     return Point(

@@ -8,6 +8,8 @@ from statistics import median
 import torch
 from transformers import TrainerCallback
 
+from spine_rl.models import get_device
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -72,11 +74,6 @@ class StepClock(TrainerCallback):
         """Median of the steps since the last call."""
         seconds, self._seconds = self._seconds, []
         return median(seconds)
-
-
-def get_device() -> torch.device:
-    """The accelerator, where there is one."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def autocast() -> torch.autocast:

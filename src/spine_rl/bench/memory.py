@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch
 
 
 def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any) -> int:
@@ -33,13 +33,11 @@ def measure_peak(side: str, model: ModelShape, batch: BatchShape, **options: Any
 
 
 def _measure_here(side: str, model: ModelShape, batch: BatchShape, options: dict[str, Any]) -> int:
-    from spine_rl.bench.sides import build_trainer, move_batch, run_update  # after the parent's quick imports
+    from spine_rl.bench.sides import build_update_trainer, move_batch, run_update  # after the parent's quick imports
 
-    options = {"per_device_train_batch_size": batch.prompts * batch.group_size, **options}
-    options = {"num_generations": batch.group_size, **options}
     smallest = BatchShape(batch.prompts, batch.group_size, prompt_length=2 + model.image_tokens, response_length=2)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(side, build_model(model), folder, **options)
+        trainer = build_update_trainer(side, model, batch, folder, **options)
         first, second = (move_batch(build_batch(model, shape), trainer) for shape in (smallest, batch))
         run_update(trainer, first)  # what is allocated once
         if not torch.cuda.is_available():

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, Qwen3ForCausalLM
 
-from spine_rl.bench.measure import get_device
+from spine_rl.models import get_device
 
 IMAGE_TOKEN = 5
 _FIRST_TOKEN = 6  # of random text: special tokens come before it

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -9,6 +10,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
 
@@ -75,6 +77,22 @@ def _find_answer(completion: Any) -> str | None:
     text = completion if isinstance(completion, str) else completion[-1]["content"]
     boxes = re.findall(r"\\boxed\{([^{}]{1,40})\}", text)
     return boxes[-1] if boxes else None
+
+
+def build_update_trainer(side: str, model: ModelShape, batch: BatchShape, folder: str, **options: Any) -> Any:
+    """A trainer of a random model that takes `batch` as one micro-batch, unless `options` say otherwise."""
+    sizes: dict[str, Any] = {
+        "per_device_train_batch_size": batch.prompts * batch.group_size,
+        "num_generations": batch.group_size,
+    }
+    return build_trainer(side, build_model(model), folder, **sizes | options)
+
+
+def prepare_update(side: str, model: ModelShape, batch: BatchShape, folder: str, **options: Any) -> Callable[[], float]:
+    """A call that runs the update and returns its loss; `options` are of the trainer's configuration."""
+    trainer = build_update_trainer(side, model, batch, folder, **options)
+    inputs = move_batch(build_batch(model, batch), trainer)
+    return lambda: run_update(trainer, inputs)
 
 
 def move_batch(batch: dict[str, Any], trainer: Any) -> dict[str, Any]:

@@ -365,7 +365,7 @@ def preflight(
     preset: Annotated[str, typer.Option(help="Of the planned run.")] = "spine",
     problems_per_step: Annotated[int, typer.Option(min=1, help="Of the planned run.")] = 8,
     rows_at_once: Annotated[int, typer.Option(min=1, help="per_device_train_batch_size of the planned run.")] = 8,
-    json_out: options.Json = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write figures and advice here.")] = None,
     generations: options.Generations = 8,
     max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 1.0,

@@ -1,6 +1,5 @@
 """Options that several commands have."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ Split = Annotated[str | None, typer.Option(help="Of a hub data set.")]
 PromptColumn = Annotated[str | None, typer.Option(help="Column of the prompt.")]
 IdColumn = Annotated[str | None, typer.Option(help="Column of the id.")]
 AllowImageUrls = Annotated[bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write figures here, too.")]
 
 # How problems are put to a model: by default as in the run that adapted it (`spine_rl.evaluation.question`).
 SystemPrompt = Annotated[

@@ -23,10 +23,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from trl.kernels import ChunkedLogProbFunction
 
-from spine_rl.bench.measure import alternate, autocast, get_device, timed
+from spine_rl.bench.measure import alternate, autocast, timed
 from spine_rl.bench.memory import measure_peak
-from spine_rl.bench.shapes import BatchShape, ModelShape, build_batch, build_model
-from spine_rl.bench.sides import build_trainer, move_batch, run_update
+from spine_rl.bench.shapes import BatchShape, ModelShape, build_model
+from spine_rl.bench.sides import prepare_update
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.experiments.cells import format_name, show
 from spine_rl.experiments.fields import build_config, resolve_fields
@@ -43,6 +43,7 @@ from spine_rl.experiments.yaml_file import (
     replace_quick,
 )
 from spine_rl.machine import describe_machine
+from spine_rl.models import get_device
 from spine_rl.objective import Objective, compute_band_penalty, compute_band_thresholds, select_forks
 from spine_rl.sharing.lm_head import VOCABULARY_CHUNK
 
@@ -173,7 +174,7 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
     updates, flops, mebibytes = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for arm, options in cell.settings["arms"].items():
-            update = _prepare_update(model, batch, f"{folder}/{len(updates)}", options)
+            update = prepare_update("spine", model, batch, f"{folder}/{len(updates)}", **options)
             with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=_PRODUCTS) as counter:
                 update()  # attention is plain products there, which are counted whatever its heads
             flops[arm] = counter.get_total_flops()
@@ -191,14 +192,6 @@ def measure_cell(cell: CostCell, on_step: OnStep) -> Record:
         "parts": _measure_parts(model, batch, cell.settings["arms"]),
         "machine": describe_machine(),
     }
-
-
-def _prepare_update(model: ModelShape, batch: BatchShape, folder: str, options: Mapping[str, Any]) -> Any:
-    rows = batch.prompts * batch.group_size
-    sizes = {"per_device_train_batch_size": rows, "num_generations": batch.group_size}
-    trainer = build_trainer("spine", build_model(model), folder, **{**sizes, **options})
-    inputs = move_batch(build_batch(model, batch), trainer)
-    return lambda: run_update(trainer, inputs)
 
 
 def _measure_parts(shape: ModelShape, batch: BatchShape, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _CPU_COST = 128  # of a call, in tokens
-# On an H100 one more call, forward and backward through 24 layers of 15 million parameters, took 0.16 s of launching
-# kernels, as long as the layers took for 14,000 tokens (docs/results/gpu). Both grow with the number of layers.
+# On an H100 one of two calls, forward and backward through 24 layers of 15 million parameters, took 0.16 s of launching
+# kernels, as long as the kernels took for 14,000 tokens (docs/results/gpu). Both grow with the number of layers.
 _ACCELERATOR_COST = 14_000 * 15_000_000  # of a call, in tokens times a layer's parameters
 
 
