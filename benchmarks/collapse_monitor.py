@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spine_rl.experiments.markdown import render_table
-from spine_rl.experiments.monitoring import choose_step, judge_records, list_judged
-from spine_rl.experiments.records import Record, read_record
-from spine_rl.experiments.reuse import identify
+from spine_rl.lab.experiments.markdown import render_table
+from spine_rl.lab.experiments.monitoring import choose_step, judge_records, list_judged
+from spine_rl.lab.experiments.records import Record, read_record
+from spine_rl.lab.experiments.reuse import identify
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]

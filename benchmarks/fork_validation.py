@@ -17,13 +17,13 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from spine_rl.bench.run import describe_machine
-from spine_rl.evaluation import Decoding, GenerateEngine
-from spine_rl.experiments.markdown import render_table
-from spine_rl.inspect import ForkValidation, validate_forks
+from spine_rl.diagnose.rollouts import draw_rollouts
+from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
+from spine_rl.engine.samplers import Decoding, TransformersSampler
+from spine_rl.lab.bench.run import describe_machine
+from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.tasks import get_task
 from spine_rl.problems import PromptStyle
-from spine_rl.rollouts import draw_rollouts
 
 FAMILIES = ("arithmetic", "words", "choice", "vqa")
 NUM_PROBLEMS, NUM_RESPONSES, NUM_TOKENS, NUM_REPEATS, SEED = 16, 8, 300, 8, 0
@@ -33,7 +33,7 @@ def validate_family(name: str) -> ForkValidation:
     """The outcome for a task's base model."""
     task = get_task(name)
     model, processing_class = task.load_base()
-    engine = GenerateEngine(model, processing_class)
+    engine = TransformersSampler(model, processing_class)
     decoding = Decoding(task.max_new_tokens, 1.0, 1.0, 128, SEED)
     problems = task.make_problems("held_out", NUM_PROBLEMS, seed=SEED).problems
     rollouts = draw_rollouts(engine, problems, PromptStyle(), decoding, NUM_RESPONSES)

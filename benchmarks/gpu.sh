@@ -12,7 +12,7 @@ export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 PYTHONUNBUFF
 mkdir -p "$out"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/gpu.csv"
 failed=0
-"$python" -m pytest tests/test_gpu.py >"$out/tests.txt" 2>&1 || failed=1
+"$python" -m pytest tests/engine/test_gpu.py >"$out/tests.txt" 2>&1 || failed=1
 tail -n 15 "$out/tests.txt"
 "$python" -m spine_rl.cli.main bench --size qwen2.5-0.5b --prompts 4 --out "$out/qwen2.5-0.5b" || failed=1
 "$python" -m spine_rl.cli.main bench --size qwen2.5-1.5b --out "$out/qwen2.5-1.5b" || failed=1

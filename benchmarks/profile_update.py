@@ -9,9 +9,9 @@ import tempfile
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from spine_rl.bench.measure import timed
-from spine_rl.bench.shapes import SIZES, BatchShape
-from spine_rl.bench.sides import prepare_update
+from spine_rl.lab.bench.measure import timed
+from spine_rl.lab.bench.shapes import SIZES, BatchShape
+from spine_rl.lab.bench.sides import prepare_update
 
 NUM_RUNS = 6
 

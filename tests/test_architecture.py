@@ -1,9 +1,19 @@
-"""The arrows between the parts point one way: checked in fresh processes, where nothing was imported before."""
+"""The arrows between the rooms point one way, and the pure rooms stay light, in fresh processes."""
 
+import ast
 import subprocess
 import sys
 
 import pytest
+
+from paths import ROOT
+
+# From the ground up: a room imports those before it, never those after it.
+ROOMS = (
+    "errors", "objective", "voting", "answers", "presets", "problems", "runs", "monitor", "engine", "evaluation",
+    "pages", "diagnose", "training", "lab", "cli",
+)  # fmt: skip
+PACKAGE = ROOT / "src" / "spine_rl"
 
 HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
 
@@ -15,7 +25,7 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.objective", HEAVY),
         ("spine_rl.answers", ("torch", *HEAVY)),
         ("spine_rl.voting", ("torch", *HEAVY)),
-        ("spine_rl.metrics", ("torch", *HEAVY)),
+        ("spine_rl.evaluation.metrics", ("torch", *HEAVY)),
         ("spine_rl.monitor", ("torch", *HEAVY)),
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
@@ -43,3 +53,28 @@ def test_public_names():
     ]  # fmt: skip
     for name in spine_rl.__all__:
         assert getattr(spine_rl, name) is not None
+
+
+def list_imports(path):
+    """Modules of ours that a file imports, those within its functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "spine_rl" else [module]
+        yield from (name for name in names if name.startswith("spine_rl."))
+
+
+def test_every_room_is_known():
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert found - {"__init__", "__pycache__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_point_down(room):
+    files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").exists() else list((PACKAGE / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for module in list_imports(path):
+            used = module.split(".")[1]
+            assert used == "__version__" or ROOMS.index(used) <= ROOMS.index(room), f"{path} imports {module}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from spine_rl.errors import DataError, RunFolderError
-from spine_rl.problems.cells import read_answer_type, read_id, read_options
+from spine_rl.problems.values import read_answer_type, read_id, read_options
 
 
 @dataclass(frozen=True)
@@ -94,52 +94,52 @@ def _read_lines(name: str, lines: TextIO) -> Iterator[Completion]:
         raise DataError(f"{name}: no rows; give lines with id and completion")
 
 
-def _read_row(place: str, line: str) -> Iterator[Completion]:
+def _read_row(where: str, line: str) -> Iterator[Completion]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not valid JSON ({type(error).__name__}); mend or remove the line") from None
+        raise DataError(f"{where}: not valid JSON ({type(error).__name__}); mend or remove the line") from None
     if not isinstance(row, dict) or "id" not in row or not {"completion", "completions"} & row.keys():
-        raise DataError(f"{place}: expected an object with id and completion (or completions); mend or remove the line")
+        raise DataError(f"{where}: expected an object with id and completion (or completions); mend or remove the line")
     texts = row["completions"] if "completions" in row else [row["completion"]]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise DataError(f"{place}: completion must be text, completions a list of texts")
+        raise DataError(f"{where}: completion must be text, completions a list of texts")
     if not texts:
-        raise DataError(f"{place}: completions is empty; give at least one, or remove the line")
-    problem_id, options, answer_type = read_id(place, row, "id"), read_options(place, row), read_answer_type(place, row)
-    cuts, weights = _read_truncated(place, row, len(texts)), _read_weights(place, row, len(texts))
+        raise DataError(f"{where}: completions is empty; give at least one, or remove the line")
+    problem_id, options, answer_type = read_id(where, row, "id"), read_options(where, row), read_answer_type(where, row)
+    cuts, weights = _read_truncated(where, row, len(texts)), _read_weights(where, row, len(texts))
     for text, cut, weight in zip(texts, cuts, weights, strict=True):
         yield Completion(problem_id, text, options, answer_type, cut, weight)
 
 
-def _read_truncated(place: str, row: dict[str, Any], count: int) -> list[bool | None]:
+def _read_truncated(where: str, row: dict[str, Any], count: int) -> list[bool | None]:
     if row.get("truncated") is not None:
-        truncated = _spread(place, row["truncated"], count)
+        truncated = _spread(where, row["truncated"], count)
         for cut in truncated:
             if cut is not None and not isinstance(cut, bool):
-                raise DataError(f"{place}: truncated must be true, false or null, got {cut!r}")
+                raise DataError(f"{where}: truncated must be true, false or null, got {cut!r}")
         return truncated
-    reasons = _spread(place, row.get("finish_reason"), count)
+    reasons = _spread(where, row.get("finish_reason"), count)
     for reason in reasons:
         if reason is not None and not isinstance(reason, str):
-            raise DataError(f"{place}: finish_reason must be text or null, got {reason!r}")
+            raise DataError(f"{where}: finish_reason must be text or null, got {reason!r}")
     return [None if reason is None else reason == "length" for reason in reasons]
 
 
-def _read_weights(place: str, row: dict[str, Any], count: int) -> list[float | None]:
-    weights = _spread(place, row.get("weights", row.get("weight")), count)
+def _read_weights(where: str, row: dict[str, Any], count: int) -> list[float | None]:
+    weights = _spread(where, row.get("weights", row.get("weight")), count)
     for weight in weights:
         if weight is None:
             continue
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            raise DataError(f"{place}: a weight must be a number of at least 0, got {weight!r}")
+            raise DataError(f"{where}: a weight must be a number of at least 0, got {weight!r}")
     return weights
 
 
-def _spread(place: str, value: Any, count: int) -> list[Any]:
+def _spread(where: str, value: Any, count: int) -> list[Any]:
     """One value a completion: a list as it is, anything else for each."""
     if not isinstance(value, list):
         return [value] * count
     if len(value) != count:
-        raise DataError(f"{place}: {count} completions, but a list of {len(value)} beside them")
+        raise DataError(f"{where}: {count} completions, but a list of {len(value)} beside them")
     return value

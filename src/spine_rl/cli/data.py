@@ -45,8 +45,8 @@ def show_problems(source: str, num_problems: int, *, gold: bool, html: Path | No
         raise RunFolderError(f"{html} exists, and is not overwritten; give another --html")
     problem_set = load_problems(source, gold_column="answer" if gold else None, limit=num_problems)
     if html is not None:
-        from spine_rl.cli.data_page import render_problems  # brings the pages' libraries
         from spine_rl.pages import write_page
+        from spine_rl.pages.problems import render_problems  # brings the pages' libraries
 
         write_page(html, render_problems(problem_set, f"Problems of {source}"))
         print(f"{len(problem_set.problems)} problems are in {html}")

@@ -10,11 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from spine_rl.cli.evaluation_table import build_tables
+from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
-from spine_rl.evaluation.engines import Decoding
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
-from spine_rl.evaluation.records import (
+from spine_rl.evaluation.report import build_report, check_comparable
+from spine_rl.evaluation.responses import (
     BASELINE_FOLDER,
     COMPARISON,
     SETTINGS_FILE,
@@ -22,7 +23,6 @@ from spine_rl.evaluation.records import (
     load_recorded,
     read_settings,
 )
-from spine_rl.evaluation.report import build_report, check_comparable
 from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 

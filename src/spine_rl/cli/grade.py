@@ -21,11 +21,11 @@ from spine_rl.answers import (
 )
 from spine_rl.cli.completions import Completion, check_writable, dump, read_completions
 from spine_rl.errors import DataError
-from spine_rl.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
+from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
-from spine_rl.problems.cells import find_id_column, read_answer_type, read_gold, read_id, read_options
 from spine_rl.problems.read import read_rows
+from spine_rl.problems.values import find_id_column, read_answer_type, read_gold, read_id, read_options
 from spine_rl.voting import Key, elect
 
 
@@ -119,14 +119,14 @@ def load_gold(
         DataError: A row has no answer or several, or an id stands twice.
     """
     rows: dict[str, _GoldRow] = {}
-    for place, row in _read_gold_rows(source, id_column, gold_column):
+    for where, row in _read_gold_rows(source, id_column, gold_column):
         if not row.answer.strip():
             raise DataError(
-                f"{place}: problem {row.problem_id!r} has no gold answer; fill it, remove the row, or name another "
+                f"{where}: problem {row.problem_id!r} has no gold answer; fill it, remove the row, or name another "
                 "--gold-column"
             )
         if row.problem_id in rows:
-            raise DataError(f"{place}: id {row.problem_id!r} stands twice; ids must be unique")
+            raise DataError(f"{where}: id {row.problem_id!r} stands twice; ids must be unique")
         rows[row.problem_id] = row
     plain = [row.answer for row in rows.values() if row.answer_type is None and not row.options]
     inferred = infer_answer_type(plain) if answer_type == "auto" and plain else "math"
@@ -148,12 +148,12 @@ def _read_gold_rows(source: str, id_column: str | None, gold_column: str) -> Ite
             answer = problem_set.gold_answers[problem.id]
             yield f"{source}, {problem.id}", _GoldRow(problem.id, answer, problem.options, problem.answer_type)
         return
-    for number, (place, row) in enumerate(read_rows(source)):
+    for number, (where, row) in enumerate(read_rows(source)):
         if number == 0:
             id_column = id_column or find_id_column(row)
-        problem_id = str(number) if id_column is None else read_id(place, row, id_column)
-        answer = read_gold(place, row, gold_column)
-        yield place, _GoldRow(problem_id, answer, read_options(place, row), read_answer_type(place, row))
+        problem_id = str(number) if id_column is None else read_id(where, row, id_column)
+        answer = read_gold(where, row, gold_column)
+        yield where, _GoldRow(problem_id, answer, read_options(where, row), read_answer_type(where, row))
 
 
 def _grade(completion: Completion, gold: _Gold, tally: _Tally, totals: _Totals) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from spine_rl.cli.completions import check_writable
 from spine_rl.cli.rollout_options import RolloutOptions, draw
-from spine_rl.inspect import ForkValidation, build_page, validate_forks
+from spine_rl.diagnose.inspect_page import build_page
+from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
 

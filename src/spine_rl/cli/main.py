@@ -73,7 +73,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
-    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.engine.quiet import quiet_libraries
     from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo
     from spine_rl.lab.tasks import get_task
 
@@ -102,8 +102,8 @@ def bench(
     ] = False,
 ) -> None:
     """Times SPINE's training step and generation beside TRL's, on random models, in alternation."""
-    from spine_rl.bench.run import run_bench, run_growth
-    from spine_rl.cli.quiet import quiet_libraries
+    from spine_rl.engine.quiet import quiet_libraries
+    from spine_rl.lab.bench.run import run_bench, run_growth
 
     quiet_libraries()
     if growth:
@@ -132,8 +132,8 @@ def experiment(
     ] = [],  # noqa: B006
 ) -> None:
     """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
-    from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.experiments.run import ExperimentOptions, print_ready, run_experiment
+    from spine_rl.engine.quiet import quiet_libraries
+    from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment
 
     quiet_libraries()
     if source == "list":
@@ -145,8 +145,8 @@ def experiment(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Adapts a model to unlabelled problems: spine train --config run.yaml [--any_field value]."""
-    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.cli.train import run_train
+    from spine_rl.engine.quiet import quiet_libraries
 
     quiet_libraries()
     run_train(context.args)
@@ -203,10 +203,9 @@ def evaluate(
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
     from spine_rl.cli.evaluate import EvalOptions, run_evaluation
-    from spine_rl.cli.question import ask
-    from spine_rl.cli.quiet import quiet_libraries
-    from spine_rl.evaluation import Decoding
-    from spine_rl.evaluation.engines import pick_batch_size
+    from spine_rl.cli.prompting import ask
+    from spine_rl.engine.quiet import quiet_libraries
+    from spine_rl.engine.samplers import Decoding, pick_batch_size
 
     quiet_libraries()
     given = {
@@ -264,9 +263,9 @@ def transfer(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
 ) -> None:
     """Adapts on one data set and evaluates on others, before and after."""
-    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.cli.transfer import TransferOptions, run_transfer
-    from spine_rl.evaluation.engines import pick_batch_size
+    from spine_rl.engine.quiet import quiet_libraries
+    from spine_rl.engine.samplers import pick_batch_size
 
     quiet_libraries()
     run_transfer(
@@ -386,9 +385,9 @@ def preflight(
 ) -> None:
     """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses."""
     from spine_rl.cli.preflight import run_preflight
-    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.cli.rollout_options import make_options
-    from spine_rl.preflight import StepPlan
+    from spine_rl.diagnose.preflight import StepPlan
+    from spine_rl.engine.quiet import quiet_libraries
 
     quiet_libraries()
     rollouts = make_options(
@@ -449,8 +448,8 @@ def inspect(
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes."""
     from spine_rl.cli.inspect import Validation, run_inspect
-    from spine_rl.cli.quiet import quiet_libraries
     from spine_rl.cli.rollout_options import make_options
+    from spine_rl.engine.quiet import quiet_libraries
 
     quiet_libraries()
     rollouts = make_options(

@@ -11,7 +11,7 @@ PromptColumn = Annotated[str | None, typer.Option(help="Column of the prompt.")]
 IdColumn = Annotated[str | None, typer.Option(help="Column of the id.")]
 AllowImageUrls = Annotated[bool, typer.Option("--allow-image-urls", help="Download images that the data names by URL.")]
 
-# How problems are put to a model: by default as in the run that adapted it (`spine_rl.evaluation.question`).
+# How problems are put to a model: by default as in the run that adapted it (`spine_rl.evaluation.prompting`).
 SystemPrompt = Annotated[
     str | None, typer.Option(help="Put before every problem. Default: the run's, of a run's folder, else none.")
 ]

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from spine_rl.cli.completions import check_writable
 from spine_rl.cli.rollout_options import RolloutOptions, draw
-from spine_rl.preflight import StepPlan, advise, estimate_cost, measure_signal
+from spine_rl.diagnose.preflight import StepPlan, advise, estimate_cost, measure_signal
 from spine_rl.presets import get_preset
 
 

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from spine_rl.cli.completions import check_writable
 from spine_rl.pages import write_page
-from spine_rl.report import build_report, load_run, save_plots
+from spine_rl.pages.report import build_report, save_plots
+from spine_rl.pages.report_runs import load_run
 
 
 def run_report(folders: Sequence[Path], out: Path, plots: Path | None, *, overwrite: bool) -> None:

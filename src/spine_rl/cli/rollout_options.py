@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spine_rl.answers import check_answer_type
-from spine_rl.cli.question import ask
-from spine_rl.evaluation.engines import Decoding, GenerateEngine
-from spine_rl.models import load_model_and_tokenizer, move_to_accelerator
+from spine_rl.cli.prompting import ask
+from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
+from spine_rl.engine.models import load_model_and_tokenizer, move_to_accelerator
+from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.problems import PromptStyle, load_problems
-from spine_rl.rollouts import Rollouts, draw_rollouts
 
 DEFAULT_MAX_NEW_TOKENS = 512  # as of a run
 
@@ -64,12 +64,12 @@ def make_options(
     )
 
 
-def draw(options: RolloutOptions) -> tuple[GenerateEngine, Rollouts]:
+def draw(options: RolloutOptions) -> tuple[TransformersSampler, Rollouts]:
     """Loads problems and model, and samples; the model's engine comes back with the responses."""
     check_answer_type(options.answer_type)
     problems = load_problems(options.data, **options.columns).problems
     model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype)
-    engine = GenerateEngine(move_to_accelerator(model), processing_class)
+    engine = TransformersSampler(move_to_accelerator(model), processing_class)
     rollouts = draw_rollouts(
         engine,
         problems,

@@ -11,13 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
+from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.errors import ConfigError, SpineError
-from spine_rl.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
-from spine_rl.training import SpineTrainer
-from spine_rl.training.problem_dataset import build_dataset
-from spine_rl.training.progress import LiveView, show_live
-from spine_rl.training.run_folder import (
+from spine_rl.runs.run_folder import (
     MetricsFile,
     check_folder,
     count_responses,
@@ -25,6 +22,9 @@ from spine_rl.training.run_folder import (
     write_config,
     write_sampling,
 )
+from spine_rl.training import SpineTrainer
+from spine_rl.training.problem_dataset import build_dataset
+from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.samples import SampleFile
 
 ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
@@ -57,7 +57,7 @@ def run_train(tokens: list[str]) -> None:
     trainer.add_callback(MetricsFile(folder))
     if trainer.args.sample_steps > 0:
         samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
-        trainer.sample_file = samples
+        trainer.token_recorder = samples
         trainer.add_callback(samples)
     show_live(trainer, LiveView())
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -15,12 +15,12 @@ from transformers.trainer_utils import get_last_checkpoint
 from spine_rl.cli.arguments import Arguments, parse_arguments
 from spine_rl.cli.evaluate import EvalOptions, run_evaluation
 from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
-from spine_rl.cli.question import ask
+from spine_rl.cli.prompting import ask
 from spine_rl.cli.train import run_train
+from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
-from spine_rl.evaluation.engines import Decoding
-from spine_rl.run_file import read_run
+from spine_rl.runs.run_file import read_run
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
 _HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")

@@ -1,17 +1,5 @@
-"""Evaluation of a model on labelled problems: the only place, with diagnosis, where gold answers are read."""
+"""Evaluation of a model on labelled problems: the only room, with diagnosis, where gold answers are read.
 
-from spine_rl.evaluation.engines import ENGINES, Decoding, Engine, GenerateEngine, SampledResponse, load_engine
-from spine_rl.evaluation.evaluate import Evaluation, evaluate
-from spine_rl.evaluation.sampling import sample_responses
-
-__all__ = [
-    "ENGINES",
-    "Decoding",
-    "Engine",
-    "Evaluation",
-    "GenerateEngine",
-    "SampledResponse",
-    "evaluate",
-    "load_engine",
-    "sample_responses",
-]
+In the order of use: `prompting` (how a model is asked), `sampling`, `responses` (their folder), `grading`,
+`metrics` and `statistics`, `report`; `run` is a whole evaluation on disk, `evaluate` one in memory.
+"""

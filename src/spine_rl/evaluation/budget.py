@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from spine_rl.errors import ConfigError
-from spine_rl.run_file import RUN_FILE, read_run
+from spine_rl.runs.run_file import RUN_FILE, read_run
 
 
 def read_budget(model: str) -> int | None:

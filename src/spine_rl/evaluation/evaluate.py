@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-from spine_rl.evaluation.engines import Decoding, GenerateEngine, SampledResponse
+from spine_rl.engine.samplers import Decoding, SampledResponse, TransformersSampler
 from spine_rl.evaluation.grading import make_answer_sheet, score_responses
-from spine_rl.evaluation.records import Record
+from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
 from spine_rl.problems import Problem, PromptStyle
 
@@ -58,7 +58,7 @@ def evaluate(
         ConfigError: A prompt leaves no room for a response.
     """
     sheet = make_answer_sheet(problems, gold_answers, answer_type)
-    engine = GenerateEngine(model, processing_class)
+    engine = TransformersSampler(model, processing_class)
     prompts = prepare_prompts(engine, problems, prompt_style, decoding.max_new_tokens)
     greedy = [row[0] for row in draw_responses(engine, prompts, replace(decoding, temperature=0.0))]
     samples = draw_responses(engine, prompts, decoding, num_samples)
@@ -66,17 +66,19 @@ def evaluate(
     entropies = engine.measure_entropies(flat_prompts, [response for row in samples for response in row], decoding)
 
     ids = [problem.id for problem in problems]
-    greedy_records = [to_record(problem_id, 0, response) for problem_id, response in zip(ids, greedy, strict=True)]
-    sample_records = [
+    greedy_rows = [to_response_row(problem_id, 0, response) for problem_id, response in zip(ids, greedy, strict=True)]
+    sample_rows = [
         [
-            to_record(ids[index], number, response, entropies[index * num_samples + number])
+            to_response_row(ids[index], number, response, entropies[index * num_samples + number])
             for number, response in enumerate(row)
         ]
         for index, row in enumerate(samples)
     ]
-    return Evaluation(score_responses(sheet, greedy_records, sample_records).metrics, greedy, samples)
+    return Evaluation(score_responses(sheet, greedy_rows, sample_rows).metrics, greedy, samples)
 
 
-def to_record(problem_id: str, sample: int, response: SampledResponse, entropy: float | None = None) -> Record:
+def to_response_row(
+    problem_id: str, sample: int, response: SampledResponse, entropy: float | None = None
+) -> ResponseRow:
     """A response without its tokens, as it is kept and graded."""
-    return Record(problem_id, sample, response.text, len(response.token_ids), response.truncated, entropy)
+    return ResponseRow(problem_id, sample, response.text, len(response.token_ids), response.truncated, entropy)

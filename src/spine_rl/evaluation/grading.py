@@ -8,14 +8,14 @@ import numpy as np
 
 from spine_rl.answers import check_answer_type, gold_key, infer_answer_type, response_key
 from spine_rl.errors import DataError
-from spine_rl.evaluation.records import Record
-from spine_rl.metrics import (
+from spine_rl.evaluation.metrics import (
     compute_maj_at_k,
     compute_mean_at_k,
     compute_pass_at_k,
     is_correct,
     warn_of_unreadable_gold,
 )
+from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.voting import Key, hold_vote
 
@@ -36,7 +36,7 @@ class AnswerSheet:
     types: Sequence[str]
     gold: Sequence[Key]
 
-    def read(self, index: int, record: Record) -> Key:
+    def read(self, index: int, record: ResponseRow) -> Key:
         """The key of a response to the problem at an index."""
         options = self.problems[index].options
         return response_key(record.completion, self.types[index], options, complete=not record.truncated)
@@ -100,7 +100,9 @@ class Scores:
         return {"n_problems": num_problems, **means, **self.totals}
 
 
-def score_responses(sheet: AnswerSheet, greedy: Sequence[Record], samples: Sequence[Sequence[Record]]) -> Scores:
+def score_responses(
+    sheet: AnswerSheet, greedy: Sequence[ResponseRow], samples: Sequence[Sequence[ResponseRow]]
+) -> Scores:
     """Grades a greedy response and k samples a problem, in the sheet's order."""
     k = len(samples[0])
     greedy_keys = [sheet.read(index, record) for index, record in enumerate(greedy)]
@@ -123,7 +125,7 @@ def score_responses(sheet: AnswerSheet, greedy: Sequence[Record], samples: Seque
     return Scores(columns, _summarize_tokens([record for row in samples for record in row]))
 
 
-def score_votes(sheet: AnswerSheet, samples: Sequence[Sequence[Record]]) -> list[float]:
+def score_votes(sheet: AnswerSheet, samples: Sequence[Sequence[ResponseRow]]) -> list[float]:
     """maj@k a problem, of all its samples."""
     return _vote_column(sheet, [[sheet.read(index, record) for record in row] for index, row in enumerate(samples)])
 
@@ -140,7 +142,7 @@ def _vote_column(sheet: AnswerSheet, keys: Sequence[Sequence[Key]]) -> list[floa
     ]
 
 
-def _summarize_tokens(records: Sequence[Record]) -> dict[str, float]:
+def _summarize_tokens(records: Sequence[ResponseRow]) -> dict[str, float]:
     """Percentiles of the lengths, and the mean entropy a token where it was measured."""
     lengths = np.percentile([record.num_tokens for record in records], PERCENTILES).tolist()
     totals = {f"response_length_p{p}": length for p, length in zip(PERCENTILES, lengths, strict=True)}

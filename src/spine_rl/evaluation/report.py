@@ -7,7 +7,7 @@ from typing import Any
 
 from spine_rl.errors import ConfigError
 from spine_rl.evaluation.grading import AnswerSheet, Scores, score_responses, score_votes
-from spine_rl.evaluation.records import Recorded, first_difference
+from spine_rl.evaluation.responses import Recorded, first_difference
 from spine_rl.evaluation.statistics import bootstrap_means, compare_paired
 
 Tags = Mapping[str, Mapping[str, str]]

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from spine_rl.evaluation.engines import Decoding, Engine, Prompt, load_engine
-from spine_rl.evaluation.engines.base import derive_seed
-from spine_rl.evaluation.evaluate import to_record
-from spine_rl.evaluation.records import (
+from spine_rl.engine.sampler import derive_seed
+from spine_rl.engine.samplers import Decoding, Prompt, Sampler, load_sampler
+from spine_rl.evaluation.evaluate import to_response_row
+from spine_rl.evaluation.responses import (
     COMPARISON,
     GREEDY_FILE,
     REPORT_FILE,
@@ -26,9 +26,9 @@ from spine_rl.evaluation.records import (
     to_lines,
 )
 from spine_rl.evaluation.sampling import order_rows, prepare_prompts
-from spine_rl.machine import list_versions
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.problems.images import digest_image
+from spine_rl.runs.machine import list_versions
 
 _VERSIONED = ("torch", "transformers", "vllm")
 
@@ -111,7 +111,7 @@ def record_responses(
         for path, _, num_samples in parts
     ]
     if any(rows < len(plan.problems) * part[2] for rows, part in zip(done, parts, strict=True)):
-        engine = load_engine(plan.engine, model, plan.dtype)
+        engine = load_sampler(plan.engine, model, plan.dtype)
         prompts = prepare_prompts(engine, plan.problems, plan.style, plan.decoding.max_new_tokens)
         for rows, (path, decoding, num_samples) in zip(done, parts, strict=True):
             _draw(engine, plan.problems, prompts, decoding, num_samples, path, rows)
@@ -119,7 +119,7 @@ def record_responses(
 
 
 def _draw(
-    engine: Engine,
+    engine: Sampler,
     problems: Sequence[Problem],
     prompts: Sequence[Prompt],
     decoding: Decoding,
@@ -137,7 +137,7 @@ def _draw(
             responses = engine.generate(inputs, state)
             entropies = engine.measure_entropies(inputs, responses, state) if state.temperature > 0 else None
             records = [
-                to_record(problems[index].id, sample, response, entropy)
+                to_response_row(problems[index].id, sample, response, entropy)
                 for (index, sample), response, entropy in zip(
                     batch, responses, entropies or [None] * len(batch), strict=True
                 )

@@ -5,8 +5,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
+from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, Sampler, TransformersSampler
 from spine_rl.errors import ConfigError
-from spine_rl.evaluation.engines import Decoding, Engine, GenerateEngine, Prompt, SampledResponse
 from spine_rl.problems import Problem, PromptStyle, build_text_prompts, check_prompt_lengths, encode_prompts
 from spine_rl.problems.visual_prompts import prepare_visual_prompts
 
@@ -14,7 +14,7 @@ Row = tuple[int, int]  # problem's index, sample's index
 
 
 def prepare_prompts(
-    engine: Engine, problems: Sequence[Problem], style: PromptStyle, max_new_tokens: int
+    engine: Sampler, problems: Sequence[Problem], style: PromptStyle, max_new_tokens: int
 ) -> list[Prompt]:
     """Each problem's prompt as the engine takes it.
 
@@ -44,7 +44,7 @@ def order_rows(prompts: Sequence[Prompt], num_samples: int) -> list[Row]:
 
 
 def draw_responses(
-    engine: Engine, prompts: Sequence[Prompt], decoding: Decoding, num_samples: int = 1
+    engine: Sampler, prompts: Sequence[Prompt], decoding: Decoding, num_samples: int = 1
 ) -> list[list[SampledResponse]]:
     """Draws `num_samples` responses to each prompt, from one random state; in the prompts' order."""
     rows = order_rows(prompts, num_samples)
@@ -66,4 +66,4 @@ def sample_responses(
 
     The model's mode and torch's random state are left as they were.
     """
-    return draw_responses(GenerateEngine(model, processing_class), prompts, decoding, num_samples)
+    return draw_responses(TransformersSampler(model, processing_class), prompts, decoding, num_samples)

@@ -6,9 +6,10 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
 
-from spine_rl.evaluation import Decoding, evaluate
+from spine_rl.engine.models import get_context_length
+from spine_rl.engine.samplers import Decoding
+from spine_rl.evaluation.evaluate import evaluate
 from spine_rl.lab.tasks import Task
-from spine_rl.models import get_context_length
 from spine_rl.problems import ProblemSet
 from spine_rl.training import SpineConfig, SpineTrainer
 from spine_rl.training.problem_dataset import build_dataset

@@ -16,8 +16,9 @@ from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
 from spine_rl.lab.plots import plot_runs
 from spine_rl.lab.tasks import Task
 from spine_rl.pages import write_page
+from spine_rl.pages.report import build_report
+from spine_rl.pages.report_runs import Run
 from spine_rl.presets import get_preset
-from spine_rl.report import Run, build_report
 
 DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (60, 2e-4)}  # task → steps and learning rate
 EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task → within docs/results

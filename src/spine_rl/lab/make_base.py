@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, Qwen3Config, Qwen3ForCausalLM
 
-from spine_rl.evaluation import evaluate
+from spine_rl.evaluation.evaluate import evaluate
 from spine_rl.lab.adapt import evaluation_decoding
 from spine_rl.lab.families.arithmetic import draw_chain, write_solution
 from spine_rl.lab.families.family import detect_style, draw_from_split

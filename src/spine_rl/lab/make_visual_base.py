@@ -16,6 +16,7 @@ from torch import nn
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from spine_rl.engine.models import get_tokenizer
 from spine_rl.lab.families.drawing import BACKGROUND, CELL, KINDS
 from spine_rl.lab.families.family import draw_from_split
 from spine_rl.lab.families.shapes import (
@@ -34,7 +35,6 @@ from spine_rl.lab.make_base import Marks, make_base
 from spine_rl.lab.tasks import ARITHMETIC, VQA
 from spine_rl.lab.teach import Example, Recipe, collate, draw_style, fit, join_example, make_batches
 from spine_rl.lab.tokenizer import IMAGE, IMAGE_CHAT_TEMPLATE, build_tokenizer
-from spine_rl.models import get_tokenizer
 
 
 @dataclass(frozen=True)

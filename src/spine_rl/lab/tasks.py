@@ -6,13 +6,13 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
+from spine_rl.engine.models import load_model_and_tokenizer
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.families.choice import generate_choices
 from spine_rl.lab.families.family import LabProblem, Split
 from spine_rl.lab.families.shapes import generate_shapes
 from spine_rl.lab.families.words import generate_stories
-from spine_rl.models import load_model_and_tokenizer
 from spine_rl.problems import Problem, ProblemSet
 
 BASES = Path(__file__).parent / "bases"

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from spine_rl import __version__
@@ -25,18 +25,19 @@ def show_text(text: str) -> str:
     )
 
 
-def render_page(template: str, *, script: str = "", **values: Any) -> str:
+def render_page(template: str, *, package: str = "spine_rl.pages", script: str = "", **values: Any) -> str:
     """Renders a page.
 
     Args:
-        template: `package/name`, such as `report/report.html.jinja`.
+        template: Its name, such as `report.html.jinja`.
+        package: Whose `templates` has it, beside those of `pages`.
         script: JavaScript of the page; by its hash the only one that the browser runs.
         values: What the template shows, escaped there.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"'sha256-{digest}'" if script else "'none'"
     return (
-        _environment()
+        _environment(package)
         .get_template(template)
         .render(version=__version__, script=Markup(script), script_policy=Markup(policy), **values)
     )
@@ -48,9 +49,8 @@ def write_page(path: Path, page: str) -> None:
     path.write_text(page, encoding="utf-8", errors="replace")
 
 
-def _environment() -> Environment:
-    packages = ("pages", "report", "inspect", "cli")
-    loader = PrefixLoader({name: PackageLoader(f"spine_rl.{name}") for name in packages})
+def _environment(package: str) -> Environment:
+    loader = ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, "spine_rl.pages"))])
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -13,7 +13,7 @@ from spine_rl.problems.problem import Messages
 _PAYLOADS = ("image", "image_url", "path", "url", "base64")
 
 
-def check_chat(place: str, prompt: Any, column: str) -> Messages:
+def check_chat(where: str, prompt: Any, column: str) -> Messages:
     """The messages, their parts without the keys that are None, as columns of Arrow have them.
 
     Raises:
@@ -24,10 +24,10 @@ def check_chat(place: str, prompt: Any, column: str) -> Messages:
     )
     if not is_chat or not prompt:
         raise DataError(
-            f"{place}: column {column!r} must be text or a list of chat messages with role and content, "
+            f"{where}: column {column!r} must be text or a list of chat messages with role and content, "
             f"got {type(prompt).__name__}"
         )
-    return [{**message, "content": _check_content(place, message)} for message in prompt]
+    return [{**message, "content": _check_content(where, message)} for message in prompt]
 
 
 def take_images(messages: Messages) -> tuple[Messages, list[Any]]:
@@ -72,23 +72,23 @@ def to_texts(messages: Messages) -> Messages:
     ]
 
 
-def _check_content(place: str, message: dict[str, Any]) -> Any:
+def _check_content(where: str, message: dict[str, Any]) -> Any:
     content = message["content"]
     if isinstance(content, str) or (content is None and message.get("tool_calls")):
         return content
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise DataError(
-            f"{place}: a message's content must be text or a list of parts {{'type': 'text' or 'image', ...}}, got "
+            f"{where}: a message's content must be text or a list of parts {{'type': 'text' or 'image', ...}}, got "
             f"{type(content).__name__}"
         )
     parts = [{name: value for name, value in part.items() if value is not None} for part in content]
     for part in parts:
         if part.get("type") not in ("text", "image", "image_url"):
             raise DataError(
-                f"{place}: a message has a part of type {part.get('type')!r}; text and image parts are read, remove it"
+                f"{where}: a message has a part of type {part.get('type')!r}; text and image parts are read, remove it"
             )
         if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise DataError(f"{place}: a message has a text part without text; fill or remove it")
+            raise DataError(f"{where}: a message has a text part without text; fill or remove it")
     return parts
 
 

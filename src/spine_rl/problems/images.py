@@ -41,13 +41,13 @@ class ProblemImage:
     """A picture that is not yet opened.
 
     Attributes:
-        place: Its row, for messages.
+        where: Its row, for messages.
         source: A file, or the content of one.
         name: For people.
         max_pixels: See `ImageOptions`.
     """
 
-    place: str
+    where: str
     source: Path | bytes = field(repr=False)
     name: str
     max_pixels: int | None = None
@@ -86,19 +86,19 @@ class ProblemImage:
                 picture = Image.open(io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source)
                 picture.load()
         except FileNotFoundError:
-            raise DataError(f"{self.place}: no image {self.name}; copy it there, or mend its path") from None
+            raise DataError(f"{self.where}: no image {self.name}; copy it there, or mend its path") from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise DataError(
-                f"{self.place}: image {self.name} has more than {Image.MAX_IMAGE_PIXELS} pixels, too many to open "
+                f"{self.where}: image {self.name} has more than {Image.MAX_IMAGE_PIXELS} pixels, too many to open "
                 "safely; scale it down"
             ) from None
         except (OSError, ValueError, SyntaxError, OverflowError, MemoryError) as error:  # PIL raises all of these
             reason = " ".join(str(error).split())[:120]
-            raise DataError(f"{self.place}: image {self.name} cannot be opened ({reason}); replace it") from None
+            raise DataError(f"{self.where}: image {self.name} cannot be opened ({reason}); replace it") from None
         return picture
 
 
-def find_images(place: str, value: Any, options: ImageOptions) -> tuple[ProblemImage, ...]:
+def find_images(where: str, value: Any, options: ImageOptions) -> tuple[ProblemImage, ...]:
     """The pictures in a cell of a column `image` or `images`: one or several of a path, `data:` URI, base64, bytes,
     `{"bytes", "path"}`, a PIL image, or, if allowed, a URL.
 
@@ -106,7 +106,7 @@ def find_images(place: str, value: Any, options: ImageOptions) -> tuple[ProblemI
         DataError: One is none of these, or its file is not there.
     """
     return tuple(
-        _find(place, cell, f"number {number}", options) for number, cell in enumerate(to_cells(value), start=1)
+        _find(where, cell, f"number {number}", options) for number, cell in enumerate(to_cells(value), start=1)
     )
 
 
@@ -147,7 +147,7 @@ def check_images(images: Iterable[Any]) -> None:
         open_image(image)
 
 
-def _find(place: str, cell: Any, number: str, options: ImageOptions) -> ProblemImage:
+def _find(where: str, cell: Any, number: str, options: ImageOptions) -> ProblemImage:
     if isinstance(cell, dict):
         cell = cell.get("bytes") or cell.get("path")
     if isinstance(cell, Image.Image):
@@ -155,35 +155,35 @@ def _find(place: str, cell: Any, number: str, options: ImageOptions) -> ProblemI
         _flatten(cell).save(buffer, "PNG")
         cell = buffer.getvalue()
     if isinstance(cell, bytes | bytearray):
-        return ProblemImage(place, bytes(cell), f"{number} ({len(cell)} bytes)", options.max_pixels)
+        return ProblemImage(where, bytes(cell), f"{number} ({len(cell)} bytes)", options.max_pixels)
     if not isinstance(cell, str) or not cell.strip():
         raise DataError(
-            f"{place}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {type(cell).__name__}"
+            f"{where}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {type(cell).__name__}"
         )
-    content = _read_text(place, cell, number, options)
+    content = _read_text(where, cell, number, options)
     if content is not None:
-        return ProblemImage(place, content, f"{number} ({len(content)} bytes)", options.max_pixels)
+        return ProblemImage(where, content, f"{number} ({len(content)} bytes)", options.max_pixels)
     if options.folder is None:
-        raise DataError(f"{place}: image {cell!r} is only a name; get the data set's image files and give a local copy")
+        raise DataError(f"{where}: image {cell!r} is only a name; get the data set's image files and give a local copy")
     path = options.folder / cell.removeprefix("file://")
     if not path.is_file():
-        raise DataError(f"{place}: no image {path}; copy it there, or mend its path")
-    return ProblemImage(place, path, str(path), options.max_pixels)
+        raise DataError(f"{where}: no image {path}; copy it there, or mend its path")
+    return ProblemImage(where, path, str(path), options.max_pixels)
 
 
-def _read_text(place: str, cell: str, number: str, options: ImageOptions) -> bytes | None:
+def _read_text(where: str, cell: str, number: str, options: ImageOptions) -> bytes | None:
     """Content that is written in the cell, or behind its URL; None of a path."""
     if cell.startswith(("http://", "https://")):
         if not options.allow_urls:
-            raise DataError(f"{place}: image {cell[:120]} is a URL; download it, or allow it with --allow-image-urls")
-        return _download(place, cell)
+            raise DataError(f"{where}: image {cell[:120]} is a URL; download it, or allow it with --allow-image-urls")
+        return _download(where, cell)
     prefix = _DATA_URI.match(cell)
     if prefix is None and (not _BASE64.fullmatch(cell) or _is_file(options.folder, cell)):
         return None
     try:
         return base64.b64decode("".join(cell[prefix.end() if prefix else 0 :].split()), validate=True)
     except ValueError:
-        raise DataError(f"{place}: image {number} is neither a file nor valid base64; mend it") from None
+        raise DataError(f"{where}: image {number} is neither a file nor valid base64; mend it") from None
 
 
 def _is_file(folder: Path | None, cell: str) -> bool:
@@ -193,14 +193,14 @@ def _is_file(folder: Path | None, cell: str) -> bool:
         return False
 
 
-def _download(place: str, url: str) -> bytes:
+def _download(where: str, url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             content = answer.read(MAX_DOWNLOAD + 1)
     except (OSError, ValueError) as error:
-        raise DataError(f"{place}: image {url[:120]} cannot be downloaded ({error}); download it yourself") from None
+        raise DataError(f"{where}: image {url[:120]} cannot be downloaded ({error}); download it yourself") from None
     if len(content) > MAX_DOWNLOAD:
-        raise DataError(f"{place}: image {url[:120]} has more than {MAX_DOWNLOAD} bytes; download it yourself")
+        raise DataError(f"{where}: image {url[:120]} has more than {MAX_DOWNLOAD} bytes; download it yourself")
     return content
 
 

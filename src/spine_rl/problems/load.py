@@ -6,7 +6,12 @@ from typing import Any
 
 from spine_rl.errors import DataError
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
-from spine_rl.problems.cells import (
+from spine_rl.problems.chats import check_chat, fill_images, take_images
+from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
+from spine_rl.problems.placeholders import place_images
+from spine_rl.problems.problem import Messages, Problem, ProblemSet
+from spine_rl.problems.read import Row, read_rows
+from spine_rl.problems.values import (
     find_id_column,
     get_cell,
     list_columns,
@@ -15,11 +20,6 @@ from spine_rl.problems.cells import (
     read_id,
     read_options,
 )
-from spine_rl.problems.chats import check_chat, fill_images, take_images
-from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
-from spine_rl.problems.placeholders import place_images
-from spine_rl.problems.problem import Messages, Problem, ProblemSet
-from spine_rl.problems.read import Row, read_rows
 
 PROMPT_COLUMNS = ("prompt", "problem", "question", "messages")
 
@@ -71,38 +71,38 @@ def load_problems(
     problems: list[Problem] = []
     gold_answers: dict[str, str] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(source, split):
+    for where, row in read_rows(source, split):
         if not problems:
-            prompt_column = _find_column(place, row, prompt_column, PROMPT_COLUMNS, "prompt_column")
+            prompt_column = _find_column(where, row, prompt_column, PROMPT_COLUMNS, "prompt_column")
             id_column = id_column or find_id_column(row)
         assert prompt_column is not None
-        problem_id = str(len(problems)) if id_column is None else read_id(place, row, id_column)
+        problem_id = str(len(problems)) if id_column is None else read_id(where, row, id_column)
         if problem_id in places:
-            raise DataError(f"{place}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
-        places[problem_id] = place
-        prompt = _check_prompt(place, get_cell(place, row, prompt_column, "prompt_column"), prompt_column)
-        prompt, pictures = _find_images(place, row, prompt, images)
-        problems.append(Problem(problem_id, prompt, read_options(place, row), read_answer_type(place, row), pictures))
+            raise DataError(f"{where}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
+        places[problem_id] = where
+        prompt = _check_prompt(where, get_cell(where, row, prompt_column, "prompt_column"), prompt_column)
+        prompt, pictures = _find_images(where, row, prompt, images)
+        problems.append(Problem(problem_id, prompt, read_options(where, row), read_answer_type(where, row), pictures))
         if gold_column is not None:
-            gold_answers[problem_id] = read_gold(place, row, gold_column)
+            gold_answers[problem_id] = read_gold(where, row, gold_column)
         if limit is not None and len(problems) == limit:
             break
     return ProblemSet(problems, gold_answers)
 
 
-def _find_column(place: str, row: Row, asked: str | None, usual: tuple[str, ...], option: str) -> str:
+def _find_column(where: str, row: Row, asked: str | None, usual: tuple[str, ...], option: str) -> str:
     if asked is not None:
         return asked
     found = next((name for name in usual if name in row), None)
     if found is None:
         raise DataError(
-            f"{place}: none of the columns {', '.join(usual)}; it has {list_columns(row)}; name one with {option}"
+            f"{where}: none of the columns {', '.join(usual)}; it has {list_columns(row)}; name one with {option}"
         )
     return found
 
 
 def _find_images(
-    place: str, row: Row, prompt: str | Messages, options: ImageOptions
+    where: str, row: Row, prompt: str | Messages, options: ImageOptions
 ) -> tuple[str | Messages, tuple[ProblemImage, ...]]:
     """The prompt, its image parts empty, and the pictures of the row's column and of the parts, in their order."""
     cells = next((to_cells(row[name]) for name in IMAGE_COLUMNS if row.get(name) is not None), [])
@@ -113,13 +113,13 @@ def _find_images(
         if cells:
             place_images(prompt, len(cells))
     except DataError as error:
-        raise DataError(f"{place}: {error}") from None
-    return prompt, find_images(place, cells, options)
+        raise DataError(f"{where}: {error}") from None
+    return prompt, find_images(where, cells, options)
 
 
-def _check_prompt(place: str, prompt: Any, column: str) -> str | Messages:
+def _check_prompt(where: str, prompt: Any, column: str) -> str | Messages:
     if isinstance(prompt, str):
         if not prompt.strip():
-            raise DataError(f"{place}: empty prompt in column {column!r}; remove the row or fill it")
+            raise DataError(f"{where}: empty prompt in column {column!r}; remove the row or fill it")
         return prompt
-    return check_chat(place, prompt, column)
+    return check_chat(where, prompt, column)

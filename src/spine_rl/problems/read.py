@@ -1,4 +1,4 @@
-"""Rows of a data file or a hub data set; what cannot be read is reported with its place."""
+"""Rows of a data file or a hub data set; what cannot be read is reported with its row."""
 
 import csv
 import json
@@ -38,11 +38,11 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
     else:
         rows = _read_hub(source, split, revision)
     empty = True
-    for place, row in rows:
+    for where, row in rows:
         empty = False
         if not isinstance(row, dict):
-            raise DataError(f"{place}: expected an object with columns, got {type(row).__name__}")
-        yield place, row
+            raise DataError(f"{where}: expected an object with columns, got {type(row).__name__}")
+        yield where, row
     if empty:
         raise DataError(f"{source}: no rows; give a file with at least one problem")
 
@@ -74,10 +74,10 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
-            place = f"{path}, line {reader.line_num}"
+            where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
-                raise DataError(f"{place}: {len(reader.fieldnames or ())} columns expected; mend or remove the line")
-            yield place, row
+                raise DataError(f"{where}: {len(reader.fieldnames or ())} columns expected; mend or remove the line")
+            yield where, row
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:

@@ -6,11 +6,9 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
+from spine_rl.diagnose.token_text import split_text
 from spine_rl.objective import ObjectiveOutput, TokenBatch
-from spine_rl.token_text import split_text
-from spine_rl.training.run_folder import drop_rows_after
-
-SAMPLES_FILE = "samples.jsonl"
+from spine_rl.runs.run_folder import SAMPLES_FILE, drop_rows_after
 
 
 class TokenRecorder(Protocol):

@@ -12,8 +12,8 @@ from peft import PeftModel
 from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid
 
-from spine_rl.sharing.forward import TOKEN_TYPES, SharedBatch, add_shared_forward
-from spine_rl.sharing.groups import group_rows
+from spine_rl.engine.forward import TOKEN_TYPES, SharedBatch, add_shared_forward
+from spine_rl.engine.groups import group_rows
 from spine_rl.training.config import SpineConfig
 
 _EXACT_TYPES = {"full_attention", "sliding_attention"}

@@ -5,7 +5,7 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 - the reward callable holds the vote (`majority_vote`);
 - `_generate_and_score_completions` is extended, never copied: the advantages it returns are replaced by SPINE's;
 - `_prepare_inputs` orders the rows of a generation batch, so that a problem's responses stay together;
-- `_get_per_token_logps_and_entropies` runs each prompt once per problem (`spine_rl.sharing`);
+- `_get_per_token_logps_and_entropies` runs each prompt once per problem (`spine_rl.engine`);
 - `compute_loss` is SPINE's objective on per-token log-probabilities and entropies;
 - `training_step` is timed;
 - `_get_train_sampler` is told its epoch, and `_get_dataloader` reads the rows it repeats once.
@@ -28,6 +28,8 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.answers import response_key
+from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.processing import OncePerPrompt
 from spine_rl.objective import (
     TokenBatch,
     compute_group_advantages,
@@ -36,8 +38,6 @@ from spine_rl.objective import (
     select_forks,
     select_rows_with_gradient,
 )
-from spine_rl.sharing.decode import add_shared_generation
-from spine_rl.sharing.processing import OncePerPrompt
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import (
@@ -124,7 +124,7 @@ class SpineTrainer(GRPOTrainer):
         if isinstance(model, PreTrainedModel):
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
-        self.sample_file: TokenRecorder | None = None  # set it, and micro-batches are recorded
+        self.token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
@@ -324,8 +324,8 @@ class SpineTrainer(GRPOTrainer):
                 num_forks=inputs.get("num_forks", 0) * share,
             )
             self._statistics.add(batch, output)
-            if self.sample_file is not None and self.is_world_process_zero():
-                self.sample_file.record(self.state.global_step + 1, inputs, batch, output)
+            if self.token_recorder is not None and self.is_world_process_zero():
+                self.token_recorder.record(self.state.global_step + 1, inputs, batch, output)
             loss = output.loss
             if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
                 loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps

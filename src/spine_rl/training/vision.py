@@ -6,8 +6,8 @@ from typing import Any
 from peft import LoraConfig, PeftConfig
 from torch import nn
 
-from spine_rl.models import get_vision_tower
-from spine_rl.sharing.images import IMAGE_INPUTS
+from spine_rl.engine.images import IMAGE_INPUTS
+from spine_rl.engine.models import get_vision_tower
 
 
 def freeze_vision_tower(model: Any) -> None:

@@ -104,18 +104,18 @@ def load(
     path = _find_copy(benchmark, copy)
     images = replace(images, folder=path.parent if path else None)
     problems, gold_answers, tags = [], {}, {}
-    for place, row in _read_rows(benchmark, path):
+    for where, row in _read_rows(benchmark, path):
         try:
             item = benchmark.read(row)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(
-                f"{place}: not a row of {benchmark.title} ({type(error).__name__}: {error}); it has "
+                f"{where}: not a row of {benchmark.title} ({type(error).__name__}: {error}); it has "
                 f"{', '.join(map(str, row))}; {_where(benchmark)}"
             ) from None
         if item is None:
             continue
         problem_id = next((str(row[name]) for name in ID_COLUMNS if name in row), str(len(problems)))
-        problems.append(_make_problem(benchmark, problem_id, item, place, images))
+        problems.append(_make_problem(benchmark, problem_id, item, where, images))
         gold_answers[problem_id] = item.answer
         tags[problem_id] = item.tags
     if len(problems) != benchmark.num_rows or len(gold_answers) != benchmark.num_rows:
@@ -138,13 +138,13 @@ def shuffle_options(key: str, correct: str, wrong: Sequence[str]) -> tuple[tuple
     return tuple(options), LETTERS[options.index(correct)]
 
 
-def _make_problem(benchmark: Benchmark, problem_id: str, item: Item, place: str, images: ImageOptions) -> Problem:
+def _make_problem(benchmark: Benchmark, problem_id: str, item: Item, where: str, images: ImageOptions) -> Problem:
     return Problem(
         problem_id,
         item.question + render_options(item.options) + (item.instruction or benchmark.instruction),
         item.options,
         item.answer_type or benchmark.answer_type,
-        find_images(place, item.images, images),
+        find_images(where, item.images, images),
     )
 
 

@@ -1,0 +1,116 @@
+"""The page of `spine inspect`: rollouts in, HTML out."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from spine_rl.diagnose.rollouts import Rollouts
+from spine_rl.diagnose.token_scores import TokenScores
+from spine_rl.diagnose.token_text import split_text
+from spine_rl.diagnose.validate_forks import ForkValidation
+from spine_rl.pages import Band, Line, draw_chart, render_page, show_text, to_data_uri, to_inline_svg
+from spine_rl.presets import get_preset
+from spine_rl.problems import open_image, order_images
+from spine_rl.voting import Ballot
+
+_SHOWN = 0.05  # nats: below it a token has no alternatives worth showing, and the page stays small
+_PICTURE_SIDE = 512  # pixels
+
+
+def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: ForkValidation | None = None) -> str:
+    """One self-contained HTML page.
+
+    Args:
+        rollouts: What it shows.
+        tokenizer: Of the model that drew them.
+        preset: Whose forks are marked.
+        validation: Shown above the responses, where there is one.
+    """
+    selector = get_preset(preset)["fork_selector"]
+    problems = [
+        {
+            "id": problem.id,
+            "prompt": prompt,
+            "pictures": [to_data_uri(open_image(image), _PICTURE_SIDE) for image in order_images(problem)],
+            "kind": _classify(ballot),
+            "votes": sorted(ballot.votes.items(), key=lambda vote: -vote[1]),
+            "abstained": ballot.num_abstentions,
+            "label": ballot.pseudo_label,
+            "responses": [
+                {
+                    "key": key,
+                    "reward": reward,
+                    "truncated": response.truncated,
+                    "tokens": _view_tokens(tokenizer, response.token_ids, scores, selector),
+                }
+                for key, reward, response, scores in zip(
+                    ballot.keys, ballot.rewards, responses, all_scores, strict=True
+                )
+            ],
+        }
+        for problem, prompt, ballot, responses, all_scores in zip(
+            rollouts.problems,
+            rollouts.prompt_texts,
+            rollouts.ballots,
+            rollouts.responses,
+            rollouts.scores,
+            strict=True,
+        )
+    ]
+    return render_page(
+        "inspect.html.jinja",
+        package="spine_rl.diagnose",
+        script=(files("spine_rl.diagnose") / "templates" / "inspect.js").read_text(encoding="utf-8"),
+        problems=problems,
+        preset=preset,
+        validation=validation,
+        chart=None if validation is None else _draw_curve(validation),
+    )
+
+
+def _classify(ballot: Ballot) -> str:
+    if ballot.pseudo_label is None:
+        return "none"
+    return "unanimous" if ballot.majority_ratio == 1.0 else "divided"
+
+
+def _view_tokens(tokenizer: Any, ids: Sequence[int], scores: TokenScores, selector: str) -> list[dict[str, Any]]:
+    entropies, forks = scores.entropies.tolist(), scores.select(selector).tolist()
+    return [
+        {
+            "text": text,
+            "entropy": entropy,
+            "shade": min(entropy / 2.0, 1.0),
+            "fork": fork,
+            "details": _describe(tokenizer, scores, index) if fork or entropy >= _SHOWN else "",
+        }
+        for index, (text, entropy, fork) in enumerate(zip(split_text(tokenizer, ids), entropies, forks, strict=True))
+    ]
+
+
+def _describe(tokenizer: Any, scores: TokenScores, index: int) -> str:
+    """JSON for the page's script: entropy, the token's own probability, and the likeliest tokens."""
+    top = zip(scores.top_ids[index].tolist(), scores.top_probabilities[index].tolist(), strict=True)
+    content = {
+        "entropy": round(scores.entropies[index].item(), 3),
+        "probability": round(scores.probabilities[index].item(), 4),
+        "top": [[show_text(tokenizer.decode([token])), round(probability, 4)] for token, probability in top],
+    }
+    return json.dumps(content)
+
+
+def _draw_curve(validation: ForkValidation) -> Any:
+    bins = validation.bins
+    x = [entry.entropy for entry in bins]
+
+    def line(name: str, colour: int) -> Line:
+        points = [getattr(entry, name) for entry in bins]
+        band = Band(x, [low for _, low, _ in points], [high for *_, high in points])
+        return Line(name.replace("_", " "), x, [mean for mean, *_ in points], colour=colour, bands=[band])
+
+    title = "how often the final answer changes"
+    figure = draw_chart(
+        title, [line("resampled", 0), line("kept", 1)], x_label="entropy of the token (nats)", linear_below=0.01
+    )
+    return to_inline_svg(figure, title)

@@ -1,0 +1,93 @@
+"""One round of responses before any training, as a step would draw them: sampled, voted on, scored token by token."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spine_rl.answers import resolve_answer_type, response_key
+from spine_rl.diagnose.token_scores import TokenScores, score_tokens
+from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, TransformersSampler
+from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
+from spine_rl.problems import Problem, PromptStyle
+from spine_rl.voting import Ballot, hold_vote
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Responses of several problems; every list is in the problems' order, a problem's in the order drawn.
+
+    Attributes:
+        problems: The problems.
+        prompts: As the engine takes them.
+        prompt_texts: As the model's template renders them.
+        responses: G of each.
+        ballots: Their votes; `keys` are aligned with the responses.
+        scores: Of each response's tokens.
+        generate_seconds: What sampling took.
+        forward_seconds: What one forward pass over all responses took, a response at a time.
+    """
+
+    problems: Sequence[Problem]
+    prompts: Sequence[Prompt]
+    prompt_texts: Sequence[str]
+    responses: Sequence[Sequence[SampledResponse]]
+    ballots: Sequence[Ballot]
+    scores: Sequence[Sequence[TokenScores]]
+    generate_seconds: float
+    forward_seconds: float
+
+    @property
+    def all_responses(self) -> list[SampledResponse]:
+        return [response for group in self.responses for response in group]
+
+    @property
+    def all_scores(self) -> list[TokenScores]:
+        return [scores for group in self.scores for scores in group]
+
+
+def read_key(problem: Problem, response: SampledResponse, answer_type: str) -> str | None:
+    """The key that a response votes with."""
+    kind = resolve_answer_type(problem.answer_type, bool(problem.options), answer_type)
+    return response_key(response.text, kind, problem.options, complete=not response.truncated)
+
+
+def draw_rollouts(
+    engine: TransformersSampler,
+    problems: Sequence[Problem],
+    style: PromptStyle,
+    decoding: Decoding,
+    num_generations: int,
+    *,
+    answer_type: str = "auto",
+    top_k: int = 5,
+) -> Rollouts:
+    """Draws and scores `num_generations` responses to each problem.
+
+    Raises:
+        ConfigError: A prompt leaves no room for a response, or has images that the model does not take.
+        DataError: An image is broken.
+    """
+    prompts = prepare_prompts(engine, problems, style, decoding.max_new_tokens)
+    started = time.perf_counter()
+    responses = draw_responses(engine, prompts, decoding, num_generations)
+    sampled = time.perf_counter()
+    scores = [
+        [
+            score_tokens(
+                engine.model,
+                engine.encode([prompt + response.token_ids]),
+                len(response.token_ids),
+                temperature=decoding.temperature or 1.0,
+                top_k=top_k,
+            )
+            for response in group
+        ]
+        for prompt, group in zip(prompts, responses, strict=True)
+    ]
+    scored = time.perf_counter()
+    ballots = [
+        hold_vote(problem.id, [read_key(problem, response, answer_type) for response in group])
+        for problem, group in zip(problems, responses, strict=True)
+    ]
+    texts = [*map(engine.render, prompts)]
+    return Rollouts(problems, prompts, texts, responses, ballots, scores, sampled - started, scored - sampled)

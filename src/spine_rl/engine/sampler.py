@@ -1,0 +1,92 @@
+"""What an engine takes and gives back: prompts in, responses out. Every engine is used through `Sampler`."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from spine_rl.problems.visual_prompts import VisualPrompt
+
+Prompt = list[int] | VisualPrompt
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are drawn.
+
+    Attributes:
+        max_new_tokens: Longest response.
+        temperature: Of sampling, > 0; 0 decodes greedily.
+        top_p: Nucleus of sampling, in (0, 1].
+        batch_size: Responses at once.
+        seed: Of sampling.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    batch_size: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SampledResponse:
+    """A response: its text, its tokens (the end token included), and whether it ran into the length limit."""
+
+    text: str
+    token_ids: list[int]
+    truncated: bool
+
+
+class Sampler(Protocol):
+    """A model that can be sampled.
+
+    Attributes:
+        tokenizer: Renders and encodes prompts.
+        processor: Of an image-text model, which renders its prompts; None where images are not taken.
+        context: The model's, in tokens, where it states one.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    processor: Any
+    context: int | None
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
+        """Draws a response to each prompt, in their order; a prompt may stand there several times.
+
+        The same arguments give the same responses.
+        """
+        ...
+
+    def measure_entropies(
+        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
+    ) -> list[float] | None:
+        """Mean entropy of each response's tokens in nats, at the sampling temperature; None where out of reach."""
+        ...
+
+
+def list_end_tokens(generation_config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that end a response: the model's and the tokenizer's."""
+    ends = generation_config.eos_token_id
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    if isinstance(tokenizer.eos_token_id, int) and tokenizer.eos_token_id not in ends:
+        ends.append(tokenizer.eos_token_id)
+    return ends
+
+
+def cut_response(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> SampledResponse:
+    """Cuts generated ids after their first end token; without one, the response is truncated."""
+    length = next((position + 1 for position, token in enumerate(ids) if token in ends), None)
+    kept = ids if length is None else ids[:length]
+    text = tokenizer.decode(kept, skip_special_tokens=True)
+    assert isinstance(text, str)
+    return SampledResponse(text, kept, truncated=length is None)
+
+
+def derive_seed(seed: int, first_row: int) -> int:
+    """The seed of a batch, from the run's seed and the batch's first row; the first batch's is the run's own."""
+    if first_row == 0:
+        return seed
+    return int.from_bytes(hashlib.blake2b(f"{seed} {first_row}".encode(), digest_size=4).digest()) >> 1  # 31 bits

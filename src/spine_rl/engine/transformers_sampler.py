@@ -1,0 +1,94 @@
+"""transformers' `generate`: left-padded batches of prompts, each run once, and a random state of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+from spine_rl.engine.decode import generate_shared
+from spine_rl.engine.models import get_context_length, get_tokenizer
+from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
+from spine_rl.engine.sampler_entropy import measure_entropies
+from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts, render_visual_prompt
+
+
+class TransformersSampler:
+    """A model and its tokenizer or processor, in memory; the model's mode and torch's random state are left alone.
+
+    Prompts should come longest first: a batch is as wide as its longest, and memory runs out early or not at all.
+    """
+
+    def __init__(self, model: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin):
+        self.model: PreTrainedModel = model
+        self.tokenizer = get_tokenizer(processing_class)
+        self.processor: Any = processing_class if isinstance(processing_class, ProcessorMixin) else None
+        self.context = get_context_length(model)
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
+        model: Any = self.model
+        ends = list_end_tokens(model.generation_config, self.tokenizer)
+        responses: list[SampledResponse] = []
+        was_training = model.training
+        model.eval()
+        with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(decoding.seed)
+            for start in range(0, len(prompts), decoding.batch_size):
+                inputs = self.encode(prompts[start : start + decoding.batch_size])
+                output = generate_shared(
+                    model,
+                    model.generate,
+                    **{name: value.to(model.device) for name, value in inputs.items()},
+                    eos_token_id=ends,
+                    pad_token_id=self._pad_id,
+                    **self._suppress_images(),
+                    **sampling_options(decoding),
+                )
+                rows = output[:, inputs["input_ids"].size(1) :].tolist()
+                responses += [cut_response(ids, ends, self.tokenizer) for ids in rows]
+        model.train(was_training)
+        return responses
+
+    def measure_entropies(
+        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
+    ) -> list[float]:
+        ids = [response.token_ids for response in responses]
+        return measure_entropies(self.model, prompts, ids, decoding, self.encode)
+
+    def encode(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Left-padded inputs of the model."""
+        visual = [prompt for prompt in prompts if isinstance(prompt, VisualPrompt)]
+        if visual:
+            return encode_visual_prompts(self.processor, visual)
+        return self._pad_left([prompt for prompt in prompts if isinstance(prompt, list)])
+
+    def render(self, prompt: Prompt) -> str:
+        """A prompt as text, with its special tokens; a picture is one of them."""
+        if isinstance(prompt, VisualPrompt):
+            return render_visual_prompt(self.processor, prompt)
+        return str(self.tokenizer.decode(prompt))
+
+    @property
+    def _pad_id(self) -> int:
+        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return pad if pad is not None else end  # pyright: ignore[reportReturnType]
+
+    def _suppress_images(self) -> dict[str, Any]:
+        """As in training: a drawn image token would have no picture."""
+        token = getattr(self.model.config, "image_token_id", None)
+        return {"suppress_tokens": [token]} if self.processor is not None and token is not None else {}
+
+    def _pad_left(self, prompts: Sequence[list[int]]) -> dict[str, torch.Tensor]:
+        width = max(map(len, prompts))
+        ids = torch.tensor([[self._pad_id] * (width - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        return {"input_ids": ids, "attention_mask": mask}
+
+
+def sampling_options(decoding: Decoding) -> dict[str, Any]:
+    """Every option of `GenerationConfig` that decides what is drawn, so that none of a model's own defaults enters."""
+    options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if decoding.temperature > 0:
+        options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+    return {"max_new_tokens": decoding.max_new_tokens, **options}

@@ -1,0 +1,64 @@
+"""vLLM's offline engine, where it is installed (`pip install 'spine-rl[vllm]'`).
+
+Written against the documented interface of `vllm.LLM`; each response has a seed of its own, so it does not depend on
+what else is in the batch, up to the arithmetic of the kernels. vLLM gives its memory back late: evaluate a baseline by
+a command of its own, and compare with its folder.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer
+
+from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, derive_seed
+from spine_rl.errors import ConfigError, ModelError
+
+
+class VllmSampler:
+    """A model that vLLM loads; entropies are out of its reach (it keeps few log-probabilities)."""
+
+    def __init__(self, model: str, dtype: str = "auto"):
+        try:
+            self._vllm: Any = import_module("vllm")
+        except ImportError:
+            raise ConfigError(
+                "engine='vllm' needs vLLM; pip install 'spine-rl[vllm]', or take --engine transformers or continuous"
+            ) from None
+        if (Path(model) / "adapter_config.json").is_file():
+            raise ConfigError(f"{model} is an adapter, which this engine does not load; take --engine transformers")
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(model)
+            config = AutoConfig.from_pretrained(model)
+            # generation_config: none of the model's own sampling defaults
+            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, generation_config="vllm")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
+        self.processor = None  # text only so far
+        self.context = getattr(config.get_text_config(), "max_position_embeddings", None)
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": prompt} for prompt in prompts],
+            [
+                self._vllm.SamplingParams(
+                    temperature=decoding.temperature,
+                    top_p=decoding.top_p,
+                    max_tokens=decoding.max_new_tokens,
+                    seed=derive_seed(decoding.seed, row),
+                )
+                for row in range(len(prompts))
+            ],
+            use_tqdm=False,
+        )
+        return [_read(output.outputs[0]) for output in outputs]
+
+    def measure_entropies(
+        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
+    ) -> None:
+        return None
+
+
+def _read(completion: Any) -> SampledResponse:
+    return SampledResponse(completion.text, list(completion.token_ids), completion.finish_reason == "length")

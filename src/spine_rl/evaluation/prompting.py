@@ -1,0 +1,106 @@
+"""How problems are put to a model: as in the run that adapted it, unless told otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import ConfigError
+from spine_rl.problems import PromptStyle
+from spine_rl.runs.run_file import RUN_FILE, read_run
+
+# Field → the group and the name of what a run resolved it to.
+_FIELDS: Mapping[str, tuple[str, str]] = {
+    "system_prompt": ("run", "system_prompt"),
+    "prompt_suffix": ("run", "prompt_suffix"),
+    "max_new_tokens": ("training", "max_completion_length"),
+    "max_image_pixels": ("run", "max_image_pixels"),
+}
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """What a model is given beside the problem, and how long it may answer.
+
+    Attributes:
+        system_prompt: Put before every problem.
+        prompt_suffix: Put after every problem.
+        max_new_tokens: Longest response.
+        max_image_pixels: Larger images are scaled down to so many.
+    """
+
+    system_prompt: str | None
+    prompt_suffix: str
+    max_new_tokens: int
+    max_image_pixels: int | None
+
+    @property
+    def style(self) -> PromptStyle:
+        return PromptStyle(self.system_prompt, self.prompt_suffix)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How models are asked, and where it comes from.
+
+    Attributes:
+        prompting: What every model is asked with.
+        run: The first model that a run made; None where there is none.
+        taken: The fields that come from the run, with their values.
+    """
+
+    prompting: Prompting
+    run: str | None
+    taken: Mapping[str, Any]
+
+
+def settle_prompting(given: Mapping[str, Any], *models: str, max_new_tokens: int = 1024) -> Settled:
+    """Fills what was not given from the models' runs: all of them are asked the same.
+
+    Args:
+        given: Fields of `Prompting`; None, or left out, was not given. An empty system prompt is none.
+        models: Folders, of runs or not, and hub ids. A run's `best` and `checkpoint-N` count as the run.
+        max_new_tokens: Where neither says.
+
+    Raises:
+        ConfigError: Runs differ in a field that was not given, or a run does not say it.
+    """
+    runs = {model: resolved for model in models if (resolved := _read_resolved(model)) is not None}
+    missing = [name for name in _FIELDS if given.get(name) is None]
+    taken = {name: _agree({model: _look_up(model, runs[model], name) for model in runs}, name) for name in missing}
+    taken = {name: value for name, value in taken.items() if value is not None}
+    values = {"system_prompt": None, "prompt_suffix": "", "max_new_tokens": max_new_tokens, "max_image_pixels": None}
+    values |= {name: given[name] for name in _FIELDS if name not in missing} | taken
+    values["system_prompt"] = values["system_prompt"] or None
+    return Settled(Prompting(**values), next(iter(runs), None), taken)
+
+
+def _read_resolved(model: str) -> dict[str, Any] | None:
+    folder = Path(model)
+    content = read_run(folder)
+    if content is None and (folder.name == "best" or folder.name.startswith("checkpoint-")):
+        content = read_run(folder.parent)
+    return None if content is None else content.get("resolved", {})
+
+
+def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:
+    group, field = _FIELDS[name]
+    if field not in resolved.get(group, {}):
+        raise ConfigError(f"{RUN_FILE} of {model} does not say the run's {field}; give {_option(name)}")
+    return resolved[group][field]
+
+
+def _agree(values: Mapping[str, Any], name: str) -> Any:
+    """The value of all runs; None without runs."""
+    model, value = next(iter(values.items()), ("", None))
+    for other, another in values.items():
+        if (another or None) != (value or None):
+            raise ConfigError(
+                f"{model} was trained with {_FIELDS[name][1]} {value!r}, {other} with {another!r}; give "
+                f"{_option(name)}, which both are asked with"
+            )
+    return value
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,164 @@
+"""An evaluation's folder: how its responses were drawn, the responses, and the report; made to be interrupted.
+
+- `settings.json`: model, data, decoding, seed, versions, written first; an evaluation goes on only with the same
+- `greedy.jsonl`, `samples.jsonl`: a row a response (`ResponseRow`), appended batch by batch; `spine grade` reads them
+- `evaluation.json`: the report, written last; with it the evaluation is finished
+- `baseline/`: the other model's evaluation, where one was drawn beside it
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import DataError, RunFolderError
+
+SETTINGS_FILE, GREEDY_FILE, SAMPLES_FILE, REPORT_FILE = (
+    "settings.json",
+    "greedy.jsonl",
+    "samples.jsonl",
+    "evaluation.json",
+)
+BASELINE_FOLDER = "baseline"
+COMPARISON = "comparison"  # of the settings, the part that does not decide which responses are drawn
+
+
+@dataclass(frozen=True)
+class ResponseRow:
+    """A response as it is kept.
+
+    Attributes:
+        id: The problem's.
+        sample: Its number among the problem's samples, from 0.
+        completion: Its text.
+        num_tokens: Its length, the end token included.
+        truncated: Whether it ran into the length limit.
+        entropy: Mean nats a token at the sampling temperature; None where it was not measured.
+    """
+
+    id: str
+    sample: int
+    completion: str
+    num_tokens: int
+    truncated: bool
+    entropy: float | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A model's responses to a problem set, in the problems' order, and the settings they were drawn with."""
+
+    settings: Mapping[str, Any]
+    greedy: list[ResponseRow]
+    samples: list[list[ResponseRow]]
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool = False, again: bool = False) -> None:
+    """Opens a folder for an evaluation with these settings: fresh, interrupted, or finished (`again`).
+
+    Raises:
+        RunFolderError: It holds a finished evaluation, one with other settings, or something else.
+    """
+    if (folder / SETTINGS_FILE).exists():
+        if overwrite:
+            shutil.rmtree(folder)
+        elif (folder / REPORT_FILE).exists() and not again:
+            raise RunFolderError(f"{folder} already holds an evaluation; give another --out, or --overwrite")
+        elif any((folder / name).exists() for name in (GREEDY_FILE, SAMPLES_FILE)):
+            _check_same(folder, settings)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is not an empty folder and holds no evaluation of ours; give another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Raises DataError where there is no evaluation."""
+    try:
+        return json.loads((folder / SETTINGS_FILE).read_text())
+    except (OSError, json.JSONDecodeError):
+        raise DataError(
+            f"{folder}: no evaluation, {SETTINGS_FILE} cannot be read; give a folder that spine eval wrote"
+        ) from None
+
+
+def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first field in which two settings differ, with both values; nested fields are joined by dots."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys((*before, *now)):
+            found = first_difference(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            if found is not None:
+                return found
+        return None
+    return None if before == now else (name, before, now)
+
+
+def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
+    before, now = (
+        {name: value for name, value in fields.items() if name != COMPARISON}
+        for fields in (read_settings(folder), settings)
+    )
+    difference = first_difference(before, now)
+    if difference is not None:
+        name, was, is_now = difference
+        raise RunFolderError(
+            f"{folder} holds an interrupted evaluation with another {name} ({was!r} before, {is_now!r} now); give the "
+            "same to go on with it, another --out, or --overwrite"
+        )
+
+
+def keep_whole_batches(path: Path, batch_size: int, num_rows: int) -> int:
+    """Drops what an interruption left of a batch, so that it is drawn again whole; returns the rows that stay."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        ends = [0]
+        for line in file:
+            if line.endswith(b"\n"):
+                ends.append(ends[-1] + len(line))
+        done = len(ends) - 1
+        kept = done if done >= num_rows else done - done % batch_size
+        file.truncate(ends[kept])
+    return kept
+
+
+def to_lines(records: Sequence[ResponseRow]) -> str:
+    return "".join(json.dumps(asdict(record)) + "\n" for record in records)
+
+
+def load_recorded(folder: Path, problem_ids: Sequence[str]) -> Recorded:
+    """Reads an evaluation's responses to these problems.
+
+    Raises:
+        DataError: There is no evaluation, or it has not as many responses to each problem as its settings say.
+    """
+    settings = read_settings(folder)
+    greedy = _read_rows(folder / GREEDY_FILE, problem_ids, 1)
+    return Recorded(
+        settings, [row[0] for row in greedy], _read_rows(folder / SAMPLES_FILE, problem_ids, settings["num_samples"])
+    )
+
+
+def _read_rows(path: Path, problem_ids: Sequence[str], num_samples: int) -> list[list[ResponseRow]]:
+    rows: dict[str, list[ResponseRow]] = {problem_id: [] for problem_id in problem_ids}
+    try:
+        with path.open() as lines:
+            for number, line in enumerate(lines, start=1):
+                record = ResponseRow(**json.loads(line))
+                if record.id not in rows:
+                    raise DataError(f"{path}, line {number}: problem {record.id!r} is not in the data; give its --data")
+                rows[record.id].append(record)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); finish the evaluation first") from None
+    except (json.JSONDecodeError, TypeError):
+        raise DataError(f"{path}, line {number}: not a response of spine eval; mend or remove the evaluation") from None
+    for problem_id, records in rows.items():
+        records.sort(key=lambda record: record.sample)
+        if len(records) != num_samples:
+            raise DataError(
+                f"{path}: {len(records)} responses to problem {problem_id!r}, {num_samples} expected; finish the "
+                "evaluation with the command that began it, or give the --data (and --limit) that it was of"
+            )
+    return list(rows.values())

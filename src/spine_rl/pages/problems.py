@@ -1,0 +1,41 @@
+"""Problems as a page: one file, images within it where a model sees them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spine_rl.pages import render_page, to_data_uri
+from spine_rl.problems import Problem, ProblemSet, PromptStyle, build_prompt, open_image, order_images
+
+_PICTURE_SIDE = 1024  # pixels
+
+
+def render_problems(problem_set: ProblemSet, title: str) -> str:
+    """Each problem as a model sees it before its chat template, and gold answers if read."""
+    problems = [
+        {
+            "id": problem.id,
+            "type": problem.answer_type or "auto",
+            "messages": _view_messages(problem),
+            "gold": problem_set.gold_answers.get(problem.id),
+        }
+        for problem in problem_set.problems
+    ]
+    return render_page("problems.html.jinja", title=title, problems=problems)
+
+
+def _view_messages(problem: Problem) -> list[dict[str, Any]]:
+    pictures = (to_data_uri(open_image(image), _PICTURE_SIDE) for image in order_images(problem))
+    return [
+        {"role": message["role"], "parts": [_view_part(part, pictures) for part in _list_parts(message)]}
+        for message in build_prompt(problem, PromptStyle(), chat=True)
+        if isinstance(message, dict)
+    ]
+
+
+def _list_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = message["content"] or []
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _view_part(part: Mapping[str, Any], pictures: Any) -> dict[str, Any]:
+    return {"picture": next(pictures), "text": ""} if part["type"] == "image" else {"picture": None, **part}

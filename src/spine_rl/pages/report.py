@@ -1,0 +1,104 @@
+"""From runs to the page: charts, verdicts, configurations, samples."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from spine_rl.monitor import Verdict, judge_run
+from spine_rl.pages import draw_chart, render_page, save_chart, to_inline_svg
+from spine_rl.pages.report_panels import Panel, choose_panels, list_lines
+from spine_rl.pages.report_runs import Run, RunGroup, group_runs
+
+_SUMMARY = (
+    ("vote/pass@1", "Pass@1 of samples"),
+    ("vote/label_accuracy", "label accuracy"),
+    ("vote/majority_ratio", "majority share"),
+    ("vote/distinct_answers", "distinct answers"),
+    ("vote/first_label_share", "first label"),
+    ("vote/label_drift", "label drift"),
+    ("response_length/mean", "length"),
+    ("entropy/all", "entropy"),
+    ("entropy/forks", "entropy at forks"),
+)
+_MAX_SAMPLES = 24  # of a run on the page; evenly over the steps that were recorded
+
+
+def build_report(runs: Sequence[Run], title: str = "SPINE report") -> str:
+    """One self-contained HTML page.
+
+    Args:
+        runs: At least one; those that differ by their seed alone are drawn as one line with a band.
+        title: Heading.
+    """
+    groups = group_runs(runs)
+    summary = [(name, label) for name, label in _SUMMARY if any(name in row for run in runs for row in run.rows)]
+    return render_page(
+        "report.html.jinja",
+        title=title,
+        runs=[_view_run(run, [name for name, _ in summary]) for run in runs],
+        groups=groups,
+        differences=_list_differences(groups),
+        charts=[to_inline_svg(figure, panel.title) for panel, figure in _draw(groups)],
+        summary_titles=[label for _, label in summary],
+    )
+
+
+def save_plots(runs: Sequence[Run], folder: Path) -> None:
+    """Every chart as PNG and as SVG."""
+    for panel, figure in _draw(group_runs(runs)):
+        for ending in ("png", "svg"):
+            save_chart(figure, folder / f"{panel.name}.{ending}")
+
+
+def _draw(groups: Sequence[RunGroup]) -> list[tuple[Panel, Figure]]:
+    panels = [(panel, list_lines(panel, groups)) for panel in choose_panels(groups)]
+    return [(panel, draw_chart(panel.title, lines)) for panel, lines in panels if lines]
+
+
+def _view_run(run: Run, summary: Sequence[str]) -> dict[str, Any]:
+    verdicts = judge_run(run.rows)
+    first = next((verdict for verdict in verdicts if verdict.alarms), None)
+    return {
+        "name": run.name,
+        "seed": run.seed,
+        "steps": run.rows[-1]["step"],
+        "first_alarm": first,
+        "last_verdict": verdicts[-1] if verdicts else Verdict(0, ()),
+        "summary": [(_show(run.rows[0].get(name)), _show(run.rows[-1].get(name))) for name in summary],
+        "config": {group: dict(sorted(fields.items())) for group, fields in run.config.items()},
+        "versions": run.versions,
+        "samples": [_view_sample(sample) for sample in _thin_out(run.samples)],
+    }
+
+
+def _view_sample(sample: Mapping[str, Any]) -> dict[str, Any]:
+    forks = set(sample["forks"])
+    tokens = [
+        {"text": text, "entropy": entropy, "fork": index in forks, "shade": min(entropy / 2.0, 1.0)}
+        for index, (text, entropy) in enumerate(zip(sample["tokens"], sample["entropies"], strict=True))
+    ]
+    return {**sample, "tokens": tokens}
+
+
+def _thin_out(samples: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """All of them, or those of evenly spaced steps with the first and the last."""
+    steps = sorted({sample["step"] for sample in samples})
+    per_step = max(1, len(samples) // max(1, len(steps)))
+    kept = max(2, _MAX_SAMPLES // per_step)
+    if len(steps) > kept:
+        steps = [steps[round(i * (len(steps) - 1) / (kept - 1))] for i in range(kept)]
+    return [sample for sample in samples if sample["step"] in set(steps)]
+
+
+def _list_differences(groups: Sequence[RunGroup]) -> list[tuple[str, list[str]]]:
+    """Fields in which the groups' configurations differ, with each group's value."""
+    fields = [group.runs[0].fields for group in groups]
+    names = sorted({name for group in fields for name in group})
+    rows = [(name, [str(group.get(name, "–")) for group in fields]) for name in names]
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def _show(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -1,0 +1,113 @@
+"""What a run's folder tells, and which runs differ by nothing but their seed."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import DataError
+from spine_rl.runs.run_file import RUN_FILE
+from spine_rl.runs.run_folder import METRICS_FILE, SAMPLES_FILE
+
+Row = Mapping[str, Any]
+
+# Fields in which runs of one configuration may differ: the seed, and where and how the run is kept and shown.
+_OF_ONE_RUN = {"seed", "data_seed", "output_dir", "run_name", "logging_dir", "overwrite", "resume", "report_to"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was recorded.
+
+    Attributes:
+        name: Its folder's.
+        rows: Logged steps, by the names of metrics.jsonl.
+        config: Group of fields → field → value, as resolved.
+        versions: Of the libraries.
+        samples: Rows of samples.jsonl; none in a run of an earlier version.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def seed(self) -> Any:
+        return self.config.get("training", {}).get("seed")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All fields but those in which runs of one configuration differ."""
+        return {
+            name: value for group in self.config.values() for name, value in group.items() if name not in _OF_ONE_RUN
+        }
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs of one configuration but for the seed."""
+
+    label: str
+    runs: Sequence[Run]
+
+
+def load_run(folder: Path) -> Run:
+    """Reads a run's folder, finished or not.
+
+    Raises:
+        DataError: It holds no run, no logged step, or a file that cannot be read.
+    """
+    if not (folder / RUN_FILE).is_file():
+        raise DataError(f"{folder}: no run's folder, it has no {RUN_FILE}; give an output_dir of spine train")
+    config = _read_object(folder / RUN_FILE)
+    rows = [row for row in _read_rows(folder / METRICS_FILE) if "vote/majority_ratio" in row]
+    if not rows:
+        raise DataError(f"{folder}: no step is logged yet in {METRICS_FILE}; wait for the first one")
+    versions = config.get("versions", {})
+    return Run(folder.resolve().name, rows, config.get("resolved", {}), versions, _read_rows(folder / SAMPLES_FILE))
+
+
+def group_runs(runs: Iterable[Run]) -> list[RunGroup]:
+    """Groups in order of first appearance, named by what sets them apart; runs without a configuration stay alone."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps(run.fields, sort_keys=True, default=str) if run.config else f"{run.name} {len(members)}"
+        members.setdefault(key, []).append(run)
+    groups = list(members.values())
+    return [RunGroup(_label(group, groups), group) for group in groups]
+
+
+def _label(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
+    names = [name for name in group[0].fields if len({str(other[0].fields.get(name)) for other in groups}) > 1]
+    if len(groups) == 1 or not names or len(names) > 3:
+        label = group[0].name
+    else:
+        label = ", ".join(f"{name}={group[0].fields[name]}" for name in names)
+    return f"{label} ({len(group)} seeds)" if len(group) > 1 else label
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); mend or remove it") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected an object; mend or remove it")
+    return content
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file; none if there is no file. A last line that a running process is still writing is left."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise DataError(f"{path}, line {number}: not valid JSON; mend or remove the line") from None
+    return rows

@@ -1,0 +1,510 @@
+"""The commands as a user runs them: what they write, and the one line that a mistake gets."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models import save_qwen2
+from paths import DATA
+from spine_rl.cli.train import run_train
+from spine_rl.lab.families.arithmetic import generate_chains
+from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
+
+QUICK = [
+    "--max_steps=2", "--num_generations=2", "--per_device_train_batch_size=4", "--max_completion_length=8",
+    "--learning_rate=1e-3", "--use_cpu", "--gradient_checkpointing=false", "--report_to=none",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    return save_qwen2(tmp_path_factory.mktemp("models") / "qwen2")
+
+
+@pytest.fixture
+def problems_file(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    rows = [{"id": f"q{i}", "question": f"What is {i}+{i}?", "answer": str(2 * i)} for i in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def train(spine, model, data, out, *more):
+    return spine("train", "--model", model, "--data", data, "--output_dir", out, *QUICK, *more)
+
+
+# ---- train
+
+
+def test_train_writes_a_model_that_loads_and_everything_about_the_run(spine, model_folder, problems_file, tmp_path):
+    out = tmp_path / "run"
+    status, printed, _ = train(spine, model_folder, problems_file, out, "--gold_column=answer", "--preset=spine-v2")
+    assert status == 0
+    assert "adapt step 2/2" in printed
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    assert tokenizer.chat_template is not None
+    start = load_file(Path(model_folder) / "model.safetensors")
+    assert any(not torch.equal(p, start[n]) for n, p in model.named_parameters() if n in start)
+    config = json.loads((out / "spine_config.json").read_text())
+    assert config["given"]["preset"] == "spine-v2"
+    assert config["resolved"]["training"]["fork_selector"] == "otsu"
+    assert config["resolved"]["training"]["seed"] == 42
+    assert config["versions"]["trl"].startswith("1.16")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "vote/majority_ratio" in row] == [1, 2]
+    assert "vote/label_accuracy" in rows[0]
+    card = (out / "README.md").read_text()
+    assert "spine-v2" in card
+    assert "Agreement among samples is not accuracy" in card
+
+
+def test_train_from_yaml_with_the_command_line_winning(spine, model_folder, problems_file, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"model: {model_folder}\ndata: {problems_file}\noutput_dir: {tmp_path / 'run'}\npreset: ttrl\n"
+        "learning_rate: 1e-4\nmax_steps: 5\nnum_generations: 2\nper_device_train_batch_size: 4\n"
+        "max_completion_length: 8\nuse_cpu: true\nreport_to: none\nsystem_prompt: 'Be brief.'\nprompt_suffix: ' Go.'\n"
+    )
+    status, *_ = spine("train", "--config", config, "--max-steps", 1)
+    assert status == 0
+    resolved = json.loads((tmp_path / "run" / "spine_config.json").read_text())["resolved"]
+    assert resolved["training"]["max_steps"] == 1
+    assert resolved["training"]["learning_rate"] == 1e-4
+    assert resolved["training"]["fork_selector"] == "all"
+    assert resolved["run"]["system_prompt"] == "Be brief."
+
+
+def test_train_with_lora_saves_an_adapter_that_eval_loads(spine, model_folder, problems_file, tmp_path):
+    out = tmp_path / "run"
+    lora = ("--use_peft", "--lora_r=2", "--lora_target_modules", "q_proj", "v_proj", "--beta=0.01")
+    status, _, error = train(spine, model_folder, problems_file, out, *lora)
+    assert status == 0, error
+    assert (out / "adapter_model.safetensors").exists()
+    status, *_ = spine("eval", "--model", out, "--data", problems_file, "--samples=1", "--max-new-tokens=4")
+    assert status == 0
+
+
+def test_resume_goes_on_and_ends_like_an_unbroken_run(spine, model_folder, problems_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    steps = ("--max_steps=3", "--save_steps=1", "--lr_scheduler_type=constant")
+    assert train(spine, model_folder, problems_file, whole, *steps)[0] == 0
+    assert train(spine, model_folder, problems_file, broken, *steps, "--max_steps=2")[0] == 0
+    with (broken / "metrics.jsonl").open("a") as file:  # written after the checkpoint, and cut off
+        file.write(json.dumps({"step": 99}) + '\n{"step": 1')
+    status, _, error = train(spine, model_folder, problems_file, broken, *steps, "--resume")
+    assert status == 0, error
+    steps_logged = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]
+    assert 3 in steps_logged
+    assert 99 not in steps_logged
+    status, _, error = train(spine, model_folder, problems_file, broken, *steps, "--resume", "--learning_rate=1")
+    assert_one_line(status, error, "resuming with another learning_rate ('1e-3' before, '1' now)")
+    for name, parameter in load_file(whole / "model.safetensors").items():
+        torch.testing.assert_close(load_file(broken / "model.safetensors")[name], parameter)
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv", "parquet"])
+def test_train_reads_other_formats(spine, model_folder, tmp_path, suffix):
+    import pandas
+
+    frame = pandas.DataFrame({"text": [f"What is {i}+{i}?" for i in range(4)]})
+    path = tmp_path / f"problems.{suffix}"
+    {
+        "json": lambda: path.write_text(frame.to_json(orient="records")),
+        "csv": lambda: frame.to_csv(path, index=False),
+        "parquet": lambda: frame.to_parquet(path),
+    }[suffix]()
+    status, _, error = train(spine, model_folder, path, tmp_path / "run", "--prompt_column=text", "--max_steps=1")
+    assert status == 0, error
+
+
+def test_chat_messages_are_taken_as_they_are(spine, model_folder, tmp_path):
+    path = tmp_path / "chats.jsonl"
+    chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "1+1?"}]
+    path.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
+    status, _, error = train(spine, model_folder, path, tmp_path / "run", "--max_steps=1")
+    assert status == 0, error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["amc", "math500"])
+def test_benchmark_files_go_through_training_saving_and_evaluation(spine, model_folder, tmp_path, name):
+    data = DATA / f"{name}.jsonl"
+    if not data.exists():
+        pytest.skip(f"{data} is not here")
+    out = tmp_path / "run"
+    status, _, error = train(
+        spine, model_folder, data, out, "--gold_column=answer", "--prompt_suffix= Put the answer in \\boxed{}."
+    )
+    assert status == 0, error
+    result = tmp_path / "eval.json"
+    status, _, error = spine(
+        "eval", "--model", out, "--data", data, "--samples=2", "--max-new-tokens=4", "--json", result
+    )
+    assert status == 0, error
+    metrics = json.loads(result.read_text())
+    assert metrics["n_problems"] == {"amc": 83, "math500": 500}[name]
+    assert {
+        "greedy_pass@1",
+        "mean@2",
+        "pass@2",
+        "maj@2",
+        "response_length",
+        "truncated",
+        "unparseable",
+    } <= metrics.keys()
+
+
+# ---- eval
+
+
+def test_eval_of_the_lab_model(spine, tmp_path):
+    problem_set = to_problem_set("short", generate_chains("held_out", 16, num_operations=3))
+    data, result = tmp_path / "chains.jsonl", tmp_path / "eval.json"
+    rows = [{"id": p.id, "prompt": p.prompt, "answer": problem_set.gold_answers[p.id]} for p in problem_set.problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = (
+        "eval",
+        "--model",
+        ARITHMETIC.base,
+        "--data",
+        data,
+        "--samples=4",
+        "--max-new-tokens=120",
+        "--json",
+        result,
+    )
+    assert spine(*command, "--temperature=1.0", "--top-p=1.0")[0] == 0
+    metrics = json.loads(result.read_text())
+    assert metrics["n_problems"] == 16
+    assert metrics["truncated"] == 0
+    assert metrics["maj@4"] >= 0.5  # the base solves chains of 3 by vote
+    low, high = metrics["intervals"]["maj@4"]
+    assert low <= metrics["maj@4"] <= high
+    assert {"pass@1", "pass@2", "pass@4"} <= metrics.keys()
+    status, _, error = spine(*command)
+    assert_one_line(status, error, "exists; give another name or --overwrite")
+
+
+def evaluate(spine, model, data, *more):
+    short = ("--samples=2", "--max-new-tokens=6", "--batch-size=4")
+    return spine("eval", "--model", model, "--data", data, *short, *more)
+
+
+@pytest.fixture(scope="module")
+def run_folder(model_folder, tmp_path_factory):
+    """A model that 2 steps of 4 responses adapted to 6 problems: a budget of 8 / 6, rounded up."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = folder / "problems.jsonl"
+    data.write_text("".join(json.dumps({"question": f"What is {i}+{i}?"}) + "\n" for i in range(6)))
+    run_train([f"--model={model_folder}", f"--data={data}", f"--output_dir={folder / 'run'}", *QUICK])
+    return folder / "run"
+
+
+def test_eval_beside_a_baseline_with_the_adaptations_budget(spine, model_folder, run_folder, problems_file, tmp_path):
+    config = json.loads((run_folder / "spine_config.json").read_text())
+    assert config["sampling"] == {"responses": 8, "problems": 6}
+    out = tmp_path / "out"
+    status, printed, error = evaluate(spine, run_folder, problems_file, "--baseline", model_folder, "--out", out)
+    assert status == 0, error
+    assert "greedy_pass@1 against baseline maj@2: " in printed
+    report = json.loads((out / "evaluation.json").read_text())
+    assert report["budget"]["samples_per_problem"] == 2
+    assert report["differences"]["greedy_pass@1"].keys() == {"difference", "interval", "p"}
+    assert report["settings"]["comparison"] == {"baseline": model_folder, "budget": 2}
+    assert len((out / "greedy.jsonl").read_text().splitlines()) == 6
+    row = json.loads((out / "samples.jsonl").read_text().splitlines()[0])
+    assert row.keys() == {"id", "sample", "completion", "num_tokens", "truncated", "entropy"}
+
+    again = tmp_path / "again.json"
+    assert spine("eval", "--from-samples", out, "--data", problems_file, "--json", again)[0] == 0
+    assert again.read_bytes() == (out / "evaluation.json").read_bytes()
+    earlier = ("--baseline", out / "baseline", "--out", tmp_path / "second", "--json", tmp_path / "second.json")
+    assert evaluate(spine, run_folder, problems_file, *earlier)[0] == 0
+    assert json.loads((tmp_path / "second.json").read_text())["differences"] == report["differences"]
+
+    status, _, error = evaluate(spine, run_folder, problems_file, "--out", out)
+    assert_one_line(status, error, "already holds an evaluation; give another --out, or --overwrite")
+    status, _, error = evaluate(spine, run_folder, problems_file, "--baseline", out / "baseline", "--budget=5")
+    assert_one_line(status, error, "the baseline has 2 samples a problem, 5 are needed")
+    status, _, error = evaluate(spine, run_folder, problems_file, "--baseline", out / "baseline", "--temperature=1")
+    assert_one_line(status, error, "the baseline was evaluated with another decoding.temperature (0.6, the model 1.0)")
+    assert evaluate(spine, run_folder, problems_file, "--out", out, "--overwrite")[0] == 0
+    assert not (out / "baseline").exists()
+
+
+def test_eval_asks_as_the_run_did(spine, model_folder, run_folder, problems_file, tmp_path):
+    def asked(*more):
+        short = ("--samples=1", "--batch-size=6", "--overwrite", "--out", tmp_path / "out")
+        status, printed, error = spine("eval", "--model", folder, "--data", problems_file, *short, *more)
+        assert status == 0, error
+        settings = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").rglob("settings.json"))]
+        return printed, [(each["prompt"], each["decoding"]["max_new_tokens"]) for each in settings]
+
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    config = json.loads((folder / "spine_config.json").read_text())
+    config["resolved"]["run"] |= {"prompt_suffix": " Go.", "system_prompt": "Be brief."}
+    (folder / "spine_config.json").write_text(json.dumps(config))
+    printed, settings = asked("--baseline", model_folder)
+    assert settings == [({"system_prompt": "Be brief.", "prompt_suffix": " Go."}, 8)] * 2
+    assert f"asked as in the run {folder}, where no option says otherwise: system_prompt 'Be brief.'" in printed
+    printed, settings = asked("--prompt-suffix=", "--system-prompt=", "--max-new-tokens=4")
+    assert settings == [({"system_prompt": None, "prompt_suffix": ""}, 4)]
+    assert "asked as in the run" not in printed
+    page = tmp_path / "page.html"
+    status, printed, error = spine(
+        "inspect", "--model", folder, "--data", problems_file, "--generations=2", "--out", page
+    )
+    assert status == 0, error
+    assert "system_prompt 'Be brief.', prompt_suffix ' Go.', max_new_tokens 8" in printed
+
+
+def test_eval_that_was_killed_goes_on_to_the_same_files(spine, tmp_path):
+    problem_set = ARITHMETIC.make_problems("held_out", 24)
+    data = tmp_path / "chains.jsonl"
+    rows = [{"id": p.id, "prompt": p.prompt, "answer": problem_set.gold_answers[p.id]} for p in problem_set.problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [
+        "eval",
+        "--model",
+        ARITHMETIC.base,
+        "--data",
+        data,
+        "--samples=4",
+        "--max-new-tokens=120",
+        "--batch-size=16",
+    ]
+    assert spine(*command, "--out", tmp_path / "whole")[0] == 0
+    broken = tmp_path / "broken"
+    process = subprocess.Popen([sys.executable, "-m", "spine_rl.cli.main", *map(str, command), "--out", str(broken)])
+    samples, deadline = broken / "samples.jsonl", time.monotonic() + 120
+    while not (samples.exists() and samples.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert 0 < len(samples.read_bytes().splitlines()) < 24 * 4
+    status, _, error = spine(*command, "--out", broken, "--seed=1")
+    assert_one_line(status, error, "holds an interrupted evaluation with another decoding.seed (0 before, 1 now)")
+    assert spine(*command, "--out", broken)[0] == 0
+    for name in ("greedy.jsonl", "samples.jsonl", "evaluation.json"):
+        assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_eval_by_continuous_batching(spine, model_folder, problems_file, tmp_path):
+    result = tmp_path / "eval.json"
+    status, _, error = evaluate(spine, model_folder, problems_file, "--engine=continuous", "--json", result)
+    assert status == 0, error
+    assert json.loads(result.read_text())["settings"]["engine"] == "continuous"
+
+
+def test_mistakes_in_eval(spine, model_folder, problems_file, tmp_path):
+    unlabelled = tmp_path / "unlabelled.jsonl"
+    unlabelled.write_text(
+        '{"id": "a", "question": "1+1?", "answer": "2"}\n{"id": "b", "question": "?", "answer": ""}\n'
+    )
+    cases = [
+        ((model_folder, problems_file, "--answer-type=maths"), "answer_type='maths': must be one of"),
+        ((model_folder, problems_file, "--engine=vlm"), "engine='vlm': unknown; did you mean 'vllm'?"),
+        ((model_folder, problems_file, "--budget=4"), "give a --baseline model too"),
+        ((model_folder, problems_file, "--from-samples", tmp_path), "give either --model"),
+        ((model_folder, problems_file, "--out", tmp_path), "is not an empty folder and holds no evaluation of ours"),
+        ((model_folder, unlabelled), "problem 'b' has no gold answer; evaluation needs one for every problem"),
+    ]
+    for arguments, message in cases:
+        status, _, error = evaluate(spine, *arguments)
+        assert_one_line(status, error, message)
+    status, _, error = spine("eval", "--from-samples", tmp_path / "nothing", "--data", problems_file)
+    assert_one_line(status, error, "no evaluation, settings.json cannot be read")
+
+
+# ---- transfer
+
+
+def test_transfer_trains_once_and_writes_one_table(spine, model_folder, problems_file, tmp_path):
+    config, out = tmp_path / "run.yaml", tmp_path / "out"
+    config.write_text(
+        f"model: {model_folder}\ndata: {problems_file}\npreset: spine\nlearning_rate: 1e-3\nmax_steps: 2\n"
+        "num_generations: 2\nper_device_train_batch_size: 4\nmax_completion_length: 6\nuse_cpu: true\nreport_to: none\n"
+        "gradient_checkpointing: false\nprompt_suffix: ' Go.'\n"
+    )
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"prompt": f"{i}*2?", "answer": str(2 * i)}) + "\n" for i in range(3)))
+    command = ("transfer", "--config", config, "--eval-data", problems_file, "--eval-data", other, "--out", out)
+    status, _, error = spine(*command, "--samples=2")
+    assert status == 0, error
+    summary = json.loads((out / "transfer.json").read_text())
+    assert summary["results"].keys() == {"problems", "other"}
+    assert summary["samples_per_problem"] == 2
+    assert summary["results"]["other"]["n_problems"] == 3
+    assert summary["results"]["other"]["differences"]["greedy_pass@1"].keys() == {"difference", "interval", "p"}
+    table = (out / "transfer.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in table[4:]] == ["| problems", "| other", "| average"]
+    settings = json.loads((out / "other" / "settings.json").read_text())
+    assert settings["prompt"]["prompt_suffix"] == " Go."
+    assert settings["decoding"]["max_new_tokens"] == 6
+
+    weights = (out / "adapted" / "model.safetensors").stat().st_mtime_ns
+    assert spine(*command, "--samples=2")[0] == 0  # goes on: everything is there
+    assert (out / "adapted" / "model.safetensors").stat().st_mtime_ns == weights
+    assert json.loads((out / "transfer.json").read_text()) == summary
+    status, _, error = spine(*command, "--samples=3")
+    assert_one_line(status, error, "another num_samples (2 before, 3 now)")
+    config.write_text(config.read_text() + "seed: 1\n")
+    status, _, error = spine(*command, "--samples=2")
+    assert_one_line(status, error, "is a run of another configuration; give another --out, or --overwrite")
+    status, _, error = spine(*command, "--eval-data", tmp_path / "deeper" / "other.csv")
+    assert_one_line(status, error, "the name 'other' is taken; rename the file")
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset=spin"], "preset='spin': unknown; did you mean 'spine'?"),
+        (["--learning_rat=1"], "unknown field 'learning_rat'; did you mean 'learning_rate'?"),
+        (["--learning_rate=fast"], "invalid float value: 'fast'"),
+        (["--num_generations=1"], "num_generations=1: a vote needs at least 2 responses per problem"),
+        (["--per_device_train_batch_size=3"], "must be a multiple of num_generations=2"),
+        (["--prompt_column=text"], "no column 'text' (prompt_column); it has id, question, answer"),
+        (["--gold_column=gold"], "no column 'gold' (gold_column)"),
+        (["--max_completion_length=5000"], "is over the model's context of 2048; lower the maximum response length to"),
+        (["--loss_type=grpo"], "loss_type='grpo' would have no effect"),
+        (["--overwrite", "--resume"], "overwrite and resume contradict each other"),
+        (["--resume"], "no checkpoint to resume from"),
+        (["--preset=oracle"], "allow_gold_rewards=False: reward_source='gold' trains on labels"),
+        (["--preset=oracle", "--allow_gold_rewards"], "reward_source='gold' needs a gold answer for every problem"),
+        (["--config=missing.yaml"], "missing.yaml: cannot be read"),
+        (["--limit=1"], "train_dataset has 1 problems, but a step takes 2"),
+        (["--split=test"], "a file has no splits"),
+        (["--data=no/such-set"], "no/such-set: neither a file here nor a hub data set that can be loaded"),
+        (["--report_to=wandb"], "wandb"),
+        (["--use_vllm"], "vLLM"),
+    ],
+)
+def test_mistakes_in_train(spine, model_folder, problems_file, tmp_path, arguments, message):
+    status, _, error = train(spine, model_folder, problems_file, tmp_path / "run", *arguments)
+    assert_one_line(status, error, message)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no rows"),
+        ('{"question": "a"}\n{"question": \n', "line 2: not valid JSON"),
+        ('{"question": "a"}\n{"question": "  "}\n', "line 2: empty prompt in column 'question'"),
+        ('{"text": "a"}\n', "none of the columns prompt, problem, question, messages; it has text"),
+        ('{"question": 5}\n', "line 1: column 'question' must be text or a list of chat messages"),
+        ('["a"]\n', "line 1: expected an object with columns, got list"),
+        ('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', "line 2: id '1' stands already at"),
+        (json.dumps({"question": "1" * 3000}), "its prompt has 3003 tokens, the model's context is 2048"),
+    ],
+)
+def test_mistakes_in_data(spine, model_folder, tmp_path, content, message):
+    path = tmp_path / "problems.jsonl"
+    path.write_text(content)
+    status, _, error = train(spine, model_folder, path, tmp_path / "run")
+    assert_one_line(status, error, message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_files_and_models(spine, model_folder, problems_file, tmp_path):
+    status, _, error = train(spine, model_folder, tmp_path / "no.jsonl", tmp_path / "run")
+    assert_one_line(status, error, "no.jsonl: no such file; check the path")
+    status, _, error = train(spine, tmp_path, problems_file, tmp_path / "run")
+    assert_one_line(status, error, "no model folder, it has no config.json")
+    status, _, error = train(spine, "no/such-model", problems_file, tmp_path / "run")
+    assert_one_line(status, error, "no/such-model: cannot be loaded")
+    status, _, error = spine("train", "--data", problems_file)
+    assert_one_line(status, error, "model is missing; give --model")
+    status, _, error = spine("eval", "--model", model_folder, "--data", problems_file, "--gold-column=gold")
+    assert_one_line(status, error, "no column 'gold'")
+
+
+def test_an_earlier_run_is_never_touched_unasked(spine, model_folder, problems_file, tmp_path):
+    out = tmp_path / "run"
+    assert train(spine, model_folder, problems_file, out, "--max_steps=1")[0] == 0
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    status, _, error = train(spine, model_folder, problems_file, out)
+    assert_one_line(status, error, "already holds a run; give another output_dir, or --overwrite or --resume")
+    assert before == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert train(spine, model_folder, problems_file, out, "--max_steps=1", "--overwrite")[0] == 0
+
+    foreign = tmp_path / "thesis"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("years of work")
+    for flag in ([], ["--overwrite"]):
+        status, _, error = train(spine, model_folder, problems_file, foreign, *flag)
+        assert_one_line(status, error, "is not empty and holds no run of ours")
+    assert (foreign / "thesis.tex").read_text() == "years of work"
+    status, _, error = spine("demo", "--out", foreign)
+    assert_one_line(status, error, "is not an empty folder")
+
+
+def assert_one_line(status, error, message):
+    assert status == 2
+    lines = [line for line in error.splitlines() if line.startswith("spine: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in error
+
+
+def test_what_the_system_refuses_gets_one_line(spine, tmp_path, monkeypatch):
+    row = tmp_path / "c.jsonl"
+    row.write_text('{"id": "a", "prompt": "1?", "answer": "1", "completion": "so 1"}\n')
+    status, _, error = spine("data", "export", row, tmp_path, "--overwrite")
+    assert_one_line(status, error, f"spine: {tmp_path}: Is a directory")
+    status, _, error = spine("data", "show", row, "--html", row / "page.html")
+    assert_one_line(status, error, "c.jsonl")
+    if Path("/dev/full").exists():
+        status, _, error = spine("vote", row, "--out", "/dev/full", "--overwrite")
+        assert_one_line(status, error, "spine: No space left on device")
+
+    def fail(*arguments, **options):
+        raise OSError("a library's\n  own words")
+
+    monkeypatch.setattr("spine_rl.cli.vote.run_vote", fail)
+    status, _, error = spine("vote", row)
+    assert_one_line(status, error, "spine: a library's own words")
+
+
+def test_help_names_every_group(spine):
+    status, printed, _ = spine("train", "--help")
+    assert status == 0
+    for name in ("preset", "fork_selector", "band_low_coef", "gold_column", "lora_r", "learning_rate"):
+        assert name in printed
+
+
+def test_command_is_installed():
+    command = Path(sys.executable).parent / "spine"
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.slow
+def test_train_on_two_processes(model_folder, problems_file, tmp_path):
+    out = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["train", "--model", model_folder, "--data", problems_file, "--output_dir", out, *QUICK]
+    done = subprocess.run(
+        [*launcher, "-m", "spine_rl.cli.main", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "vote/majority_ratio" in row] == [1, 2]
+    assert (out / "model.safetensors").exists()

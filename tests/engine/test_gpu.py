@@ -1,0 +1,134 @@
+"""What a GPU has of its own: kernels, autocast, device placement, free memory. Skipped where there is none."""
+
+import json
+import math
+import warnings
+
+import pytest
+import torch
+from test_images import NO_TORCHVISION, train, write_mixed
+from test_sharing import make_batch, plain_scores, repeat_inputs, shared_scores
+from test_trainer import make_trainer, pretend_answers
+from torch.utils._pytree import tree_map
+from trl.trainer.utils import add_fused_lm_head
+
+from models import ARCHITECTURES, QWEN, build_architecture, save_image_text_model, save_qwen2
+from spine_rl.engine.continuous_sampler import ContinuousSampler
+from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.forward import add_shared_forward
+from spine_rl.engine.sampler import Decoding
+from spine_rl.engine.transformers_sampler import TransformersSampler
+from spine_rl.lab.tasks import ARITHMETIC
+from spine_rl.problems import encode_prompts
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+ON_GPU = {"use_cpu": False, "bf16": True}
+UNSHARED = "prompts are run once per response"
+
+
+def to_gpu(batch):
+    return tree_map(lambda value: value.cuda() if isinstance(value, torch.Tensor) else value, batch)
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_shared_gradients_are_as_exact_as_the_plain_forwards(monkeypatch, architecture, autocast):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # torch's default for the patches' convolution
+    model, image_token = build_architecture(architecture)
+    batch = to_gpu(make_batch(model.config, image_token))
+    model.cuda()
+    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    add_shared_forward(model, temperature=0.7)
+    torch.manual_seed(0)
+    weights = torch.randn(2, *batch[3].shape).cuda() * batch[3] * (torch.rand(batch[3].shape).cuda() < 0.2)
+
+    def gradient(scores, enabled):
+        model.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
+            logps, entropies = scores(model, *batch)
+        (logps * weights[0] + entropies * weights[1]).sum().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    exact = gradient(plain_scores, False)
+    plain, shared = ((gradient(way, autocast) - exact).norm() / exact.norm() for way in (plain_scores, shared_scores))
+    assert exact.norm() > 0
+    assert shared <= 1.5 * plain + 1e-5
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "gemma3", "llava", QWEN])
+def test_greedy_generation_equals_transformers_own(architecture):
+    model, image_token = build_architecture(architecture)
+    prompts, mask, _, _, group, further = make_batch(model.config, image_token)
+    arguments = to_gpu({"input_ids": prompts[group], "attention_mask": mask[group], **repeat_inputs(further, group)})
+    options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    model.cuda()
+    expected = model.generate(**arguments, **options)
+    add_shared_generation(model)
+    assert torch.equal(model.generate(**arguments, **options), expected)
+
+
+@pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2", "entropy-min"])
+def test_a_run_in_bf16_shares_moves_the_weights_and_measures_memory(tmp_path, monkeypatch, preset):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, preset=preset, max_steps=3, **ON_GPU)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=UNSHARED)
+        trainer.train()
+    moved = [name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])]
+    assert moved
+    assert all(p.is_cuda for p in trainer.model.parameters())
+    rows = [row for row in trainer.state.log_history if "loss" in row]
+    assert len(rows) == 3
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert rows[-1]["memory/peak_gib"] > 0
+
+
+def test_a_language_model_is_trained_resumed_evaluated_and_looked_at(spine, tmp_path):
+    model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "data.jsonl", tmp_path / "run"
+    rows = [{"id": f"q{i}", "prompt": f"What is {i}+{i}?", "answer": str(2 * i)} for i in range(4)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--num_generations=2", "--per_device_train_batch_size=4", "--max_completion_length=6", "--save_steps=1")
+    run = ("train", f"--model={model}", f"--data={data}", f"--output_dir={out}", "--report_to=none", *options)
+    new = ("--data", data, "--max-new-tokens", 8)
+    for command in (
+        (*run, "--max_steps=2"),
+        (*run, "--max_steps=3", "--resume"),
+        ("eval", "--model", out, *new, "--samples", 2, "--out", tmp_path / "eval"),
+        ("preflight", "--model", out, *new, "--generations", 2),
+        ("inspect", "--model", out, *new, "--generations", 2, "--out", tmp_path / "inspect.html"),
+        ("report", out, "--out", tmp_path / "report.html"),
+    ):
+        status, _, error = spine(*command)
+        assert status == 0, error
+    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 3
+
+
+@pytest.mark.parametrize("architecture", ["llava", pytest.param(QWEN, marks=NO_TORCHVISION)])
+def test_an_image_text_model_is_trained_and_evaluated(spine, tmp_path, recwarn, architecture):
+    model, data, out = save_image_text_model(architecture, tmp_path / "model"), write_mixed(tmp_path), tmp_path / "run"
+    status, _, error = train(spine, model, data, out, use_cpu=False)
+    assert status == 0, error
+    assert not [warning for warning in recwarn if UNSHARED in str(warning.message)]
+    status, _, error = spine(
+        "eval", "--model", out, "--data", data, "--samples", 2, "--max-new-tokens", 4, "--out", tmp_path / "eval",
+        "--answer-type", "text",
+    )  # fmt: skip
+    assert status == 0, error
+
+
+def test_engines_agree_repeat_themselves_and_leave_the_random_state():
+    model, tokenizer = ARITHMETIC.load_base()
+    chats = [[{"role": "user", "content": p.prompt}] for p in ARITHMETIC.make_problems("adapt", 6).problems]
+    prompts = encode_prompts(tokenizer, chats)
+    model.cuda()
+    state = torch.cuda.get_rng_state()
+    responses = {}
+    for engine in (TransformersSampler(model, tokenizer), ContinuousSampler(model, tokenizer)):
+        greedy = engine.generate(prompts, Decoding(100, temperature=0.0, batch_size=3))
+        sampled = [engine.generate(prompts, Decoding(100, seed=seed, batch_size=6)) for seed in (1, 1, 2)]
+        assert sampled[0] == sampled[1] != sampled[2]
+        responses[type(engine)] = greedy
+    assert responses[TransformersSampler] == responses[ContinuousSampler]
+    assert torch.equal(torch.cuda.get_rng_state(), state)

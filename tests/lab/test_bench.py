@@ -1,0 +1,166 @@
+"""The benchmark's own arithmetic, and that both of its sides compute the same loss."""
+
+import json
+
+import pytest
+import torch
+
+from spine_rl.lab.bench import cases
+from spine_rl.lab.bench.cases import Outcome, compare_update
+from spine_rl.lab.bench.floor import count_update_flops
+from spine_rl.lab.bench.growth import Point, fit_exponent, plot_growth, summarize_growth
+from spine_rl.lab.bench.measure import alternate
+from spine_rl.lab.bench.memory import measure_peak
+from spine_rl.lab.bench.run import run_bench
+from spine_rl.lab.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+from spine_rl.lab.bench.sides import build_trainer, majority_vote, run_update
+
+TINY = ModelShape(hidden=64, layers=2, vocabulary=128)
+BATCH = BatchShape(prompts=2, group_size=4, prompt_length=12, response_length=6, equal_lengths=False)
+
+
+def test_sides_take_turns():
+    calls = []
+
+    def side(name, seconds):
+        return lambda: calls.append(name) or seconds
+
+    timings = alternate({"a": side("a", 4.0), "b": side("b", 2.0)}, rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert timings.ratios("a", "b") == [2.0, 2.0]
+    assert timings.median("a") == 4.0
+
+
+@pytest.mark.parametrize("image_tokens", [0, 4])
+def test_both_trainers_compute_the_same_gradients(tmp_path, image_tokens):
+    """TRL's loss and plain TTRL: what is timed side by side is the same work."""
+    shape = ModelShape(hidden=64, layers=2, vocabulary=128, image_tokens=image_tokens)
+    found = {}
+    for side in ("trl", "ttrl"):
+        trainer = build_trainer(
+            side, build_model(shape), str(tmp_path / side), per_device_train_batch_size=8, num_generations=4
+        )
+        loss = run_update(trainer, build_batch(shape, BATCH))
+        gradients = [p.grad.clone() for p in trainer.model.parameters() if p.grad is not None]
+        found[side] = loss, gradients
+    assert found["ttrl"][0] == pytest.approx(found["trl"][0], rel=1e-5)
+    scale = max(gradient.norm() for gradient in found["trl"][1])
+    for ours, theirs in zip(found["ttrl"][1], found["trl"][1], strict=True):
+        assert (ours - theirs).norm() <= 1e-5 * theirs.norm() + 1e-7 * scale
+
+
+def test_sharing_images_leaves_the_gradients_as_they_are(tmp_path):
+    """With a frozen tower, as a run has it: each picture once a problem, or once a response."""
+    shape = ModelShape(hidden=64, layers=2, vocabulary=128, image_tokens=4)
+    found, seen = {}, {}
+    for side in ("unshared", "spine"):
+        trainer = build_trainer(
+            side,
+            build_model(shape),
+            str(tmp_path / side),
+            per_device_train_batch_size=8,
+            num_generations=4,
+            freeze_vision=True,
+        )
+        trainer.sharing.must_check(trainer.model)  # the comparison of both paths is not what is counted
+        pictures = seen.setdefault(side, [])
+
+        def count(_module, args, kwargs, pictures=pictures):
+            pictures.append(len(args[0] if args else kwargs["pixel_values"]))
+
+        trainer.model.get_encoder(modality="image").register_forward_pre_hook(count, with_kwargs=True)
+        loss = run_update(trainer, build_batch(shape, BATCH))
+        found[side] = loss, {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+    assert (sum(seen["unshared"]), sum(seen["spine"])) == (8, 2)
+    assert found["spine"][0] == pytest.approx(found["unshared"][0], rel=1e-5)
+    plain, shared = found["unshared"][1], found["spine"][1]
+    assert plain.keys() == shared.keys()
+    assert not any("vision_tower" in name for name in plain)
+    scale = max(gradient.norm() for gradient in plain.values())
+    for name, expected in plain.items():
+        assert (shared[name] - expected).norm() <= 1e-5 * expected.norm() + 1e-7 * scale, name
+
+
+def test_a_case_has_a_ratio_a_round():
+    outcome = compare_update("update", TINY, BATCH, goal=None, rounds=2, sides=("trl", "spine"))
+    assert len(outcome.ratios) == 2
+    assert outcome.ratio > 0
+    assert outcome.met is None
+
+
+def test_goals_are_lower_or_upper_bounds():
+    assert Outcome("speed", [1.0, 3.0, 2.0], 1.9, 1, 1).met
+    assert not Outcome("speed", [1.0, 3.0, 2.0], 2.1, 1, 1).met
+    assert Outcome("memory", [0.5], 0.6, 1, 1, at_most=True).met
+    assert not Outcome("memory", [0.7], 0.6, 1, 1, at_most=True).met
+
+
+@pytest.mark.slow
+def test_peak_memory_grows_with_the_batch():
+    small, large = (BatchShape(prompts=2, prompt_length=n, response_length=50) for n in (50, 800))
+    assert measure_peak("trl", TINY, large) > 2 * measure_peak("trl", TINY, small) > 0
+
+
+def test_flops_of_a_model_counted_by_hand():
+    model = ModelShape(hidden=64, layers=1, vocabulary=100, intermediate=10)
+    batch = BatchShape(prompts=1, group_size=2, prompt_length=3, response_length=5)
+    block = 64 * 64 * 2 + 64 * 64 * 2 + 3 * 64 * 10  # query and output, key and value (one head), feed-forward
+    tokens = 3 + 2 * 5
+    contexts = 3 * 3 / 2 + 2 * 5 * (3 + 5 / 2)
+    expected = 6 * block * tokens + 3 * 4 * 64 * contexts + 10 * 2 * 64 * 100 * 1.4
+    assert count_update_flops(model, batch) == pytest.approx(expected)
+
+
+def test_growth_is_fitted_and_drawn(tmp_path):
+    assert fit_exponent([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+    points = [
+        Point("G", g, 1000, {"trl": 2.0 * g, "spine": 1.0 * g**0.5}, {"trl": 4.0 * g, "spine": 2.0 * g}, 0.1)
+        for g in (2, 4, 8, 16)
+    ]
+    (row,) = summarize_growth(points)
+    assert row["seconds_exponent_spine"] == pytest.approx(0.5)
+    assert row["mebibytes_ratios"] == [2.0] * 4
+    plot_growth(points, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_the_peer_votes_by_problem():
+    completions = [r"\boxed{1}", r"\boxed{1}", r"\boxed{2}", "no answer", r"\boxed{2}"]
+    assert majority_vote(problem_id=["a", "a", "a", "a", "b"], completions=completions) == [1.0, 1.0, 0.0, 0.0, 1.0]
+
+
+def test_an_earlier_result_is_kept(tmp_path, spine):
+    (tmp_path / "bench.json").write_text(json.dumps({}))
+    status, _, error = spine("bench", "--out", tmp_path)
+    assert status == 2
+    assert "bench.json already exists; give another --out" in error
+    status, _, error = spine("bench", "--size", "huge", "--out", tmp_path / "new")
+    assert status == 2
+    assert "7m" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "prompts", "num_cases"),
+    [({}, 2, 10), ({"quick": True}, 1, 10), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 8)],
+)
+def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, options, prompts, num_cases):
+    asked = []
+
+    def pretend(name):
+        return lambda *given, **options: asked.append((name, given, options)) or Outcome(name, [2.0], 1.5, 4.0, 2.0)
+
+    for name in ("compare_update", "compare_steps", "compare_memory", "compare_generation", "compare_overhead"):
+        monkeypatch.setattr(cases, name, pretend(name))
+    outcomes = run_bench(tmp_path, **options)
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert [outcome["name"] for outcome in record["outcomes"]] == [outcome.name for outcome in outcomes]
+    assert len(outcomes) == num_cases  # the lab's whole steps come with the lab's size
+    assert record["quick"] == options.get("quick", False)
+    batches = [part for _, given, _ in asked for part in given if isinstance(part, BatchShape)]
+    assert {batch.prompts for batch in batches} == {prompts}
+    assert capsys.readouterr().out.count("2.00") >= 2 * num_cases  # as it ends, and in the table
+
+
+def test_random_models_are_seeded():
+    first, second = (build_model(TINY) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

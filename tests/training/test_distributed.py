@@ -1,0 +1,45 @@
+"""The same step in one process, with accumulation, and in two processes (gloo) that share a group."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from models import save_qwen2
+
+SCRIPT = Path(__file__).parent / "distributed_step.py"
+
+
+def run_step(folder, preset, num_processes, accumulation):
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    command = [sys.executable, *(launcher if num_processes > 1 else []), str(SCRIPT)]
+    done = subprocess.run(
+        [*command, str(folder), preset, str(num_processes), str(accumulation)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    name = f"{preset}-{num_processes}-{accumulation}"
+    return load_file(folder / f"{name}.safetensors"), json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["spine", "spine-v2"])
+def test_step_does_not_depend_on_processes_or_accumulation(tmp_path, preset):
+    save_qwen2(tmp_path / "model")
+    gradients, logged = run_step(tmp_path, preset, 1, 1)
+    assert sum(g.abs().sum() for g in gradients.values()) > 0
+    for processes, accumulation in ((1, 3), (2, 1), (2, 3)):
+        other, other_logged = run_step(tmp_path, preset, processes, accumulation)
+        assert other.keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            assert (other[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-9, name
+        for name, value in logged.items():
+            if not name.startswith(("completions", "memory")):  # TRL's own, of which it logs more; the machine's
+                assert other_logged[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
