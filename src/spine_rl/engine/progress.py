@@ -1,8 +1,8 @@
 """How far long work is: who does it tells, who shows it listens. With no listener, telling costs one comparison.
 
-    with listening(show):                                # a command, a trainer's view, a test
-        tell("generate", 120, 512, "tokens")             # whoever works, as often as it likes
-        with phase("load weights"): ...                  # of unknown length
+with listening(show):                                # a command, a trainer's view, a test
+    tell("generate", 120, 512, "tokens")             # whoever works, as often as it likes
+    with phase("load weights"): ...                  # of unknown length
 """
 
 from collections.abc import Callable, Iterator
