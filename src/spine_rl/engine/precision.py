@@ -1,6 +1,6 @@
 """Whether 16 bits are faster than 32 on this machine: measured, not told by a processor's name.
 
-A CPU with matrix units multiplies bfloat16 several times as fast as float32, one with AVX-512 BF16 twice, others slower.
+A CPU with matrix units multiplies bfloat16 six times as fast as float32, one with AVX-512 BF16 twice, others slower.
 """
 
 import functools
