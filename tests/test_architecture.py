@@ -10,8 +10,8 @@ from paths import ROOT
 
 # From the ground up: a room imports those before it, never those after it.
 ROOMS = (
-    "errors", "objective", "voting", "answers", "presets", "problems", "runs", "monitor", "engine", "evaluation",
-    "pages", "diagnose", "training", "lab", "cli",
+    "errors", "options", "objective", "voting", "answers", "presets", "problems", "runs", "monitor", "engine",
+    "evaluation", "pages", "diagnose", "training", "lab", "cli",
 )  # fmt: skip
 PACKAGE = ROOT / "src" / "spine_rl"
 
@@ -27,6 +27,7 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.voting", ("torch", *HEAVY)),
         ("spine_rl.evaluation.metrics", ("torch", *HEAVY)),
         ("spine_rl.monitor", ("torch", *HEAVY)),
+        ("spine_rl.options", ("torch", *HEAVY)),
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
         ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),

@@ -23,7 +23,7 @@ from spine_rl.lab.experiments.records import CELLS_FOLDER, Record, find_cell_pat
 from spine_rl.lab.experiments.reuse import reuse_finished
 from spine_rl.lab.experiments.spec import find_file, list_ready, load_experiment
 from spine_rl.lab.experiments.workers import Failure, Job, OnStep, run_jobs
-from spine_rl.lab.experiments.yaml_file import read_yaml
+from spine_rl.options import read_yaml
 
 RUNS_FOLDER, LOGS_FOLDER = Path("runs/experiments"), "logs"
 
@@ -80,7 +80,7 @@ def make_plan(path: Path, *, quick: bool = False) -> Plan:
     Raises:
         ConfigError: Something is wrong with it.
     """
-    content = read_yaml(path)
+    content = read_yaml(path).content
     if content.get("kind") == "cost":
         cost = load_cost(path, content, quick=quick)
         list_all, write = functools.partial(list_cost_cells, cost), functools.partial(write_cost_results, cost)

@@ -33,9 +33,9 @@ from spine_rl.lab.experiments.yaml_file import (
     is_list,
     is_mapping,
     is_text,
-    read_yaml,
     replace_quick,
 )
+from spine_rl.options import read_yaml
 
 READY = Path(__file__).parent / "ready"
 SECTIONS = ("arms", "curves", "lengths", "entropies", "phases", "map", "transfer", "monitor")
@@ -131,7 +131,7 @@ def load_experiment(path: Path, content: Mapping[str, Any] | None = None, *, qui
     Raises:
         ConfigError: It cannot be read, or something in it is wrong: with the key, its value and what it must be.
     """
-    content = read_yaml(path) if content is None else content
+    content = read_yaml(path).content if content is None else content
     _check(path, content)
     if quick:
         content = replace_quick(path, content)

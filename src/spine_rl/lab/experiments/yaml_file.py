@@ -1,40 +1,12 @@
-"""What files of experiments have in common: reading YAML, the quick form, and checks that name key, value and rule."""
+"""What files of experiments have in common: the quick form, and checks that name key, value and rule."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spine_rl.errors import ConfigError, suggest_nearest
 
 Check = Callable[[Any], bool]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A file's content.
-
-    Raises:
-        ConfigError: It cannot be read, or is no mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected lines `key: value`, got {type(content).__name__}")
-    return {str(name): value for name, value in content.items()}
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, to which `1e-4` is text, with numbers as everyone writes them."""
-
-
-_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def replace_quick(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
