@@ -8,6 +8,8 @@ import typer
 
 from spine_rl import __version__
 from spine_rl.cli import options
+from spine_rl.engine.live import LiveLine
+from spine_rl.engine.quiet import loading_libraries
 from spine_rl.errors import SpineError
 
 app = typer.Typer(
@@ -21,7 +23,8 @@ app = typer.Typer(
 
 def main() -> None:
     try:
-        app()
+        with LiveLine():
+            app()
     except SpineError as error:
         print(f"spine: {error}", file=sys.stderr)
         sys.exit(2)
@@ -73,11 +76,10 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in --out.")] = False,
 ) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
-    from spine_rl.engine.quiet import quiet_libraries
-    from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo
-    from spine_rl.lab.tasks import get_task
+    with loading_libraries():
+        from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo
+        from spine_rl.lab.tasks import get_task
 
-    quiet_libraries()
     chosen = get_task(task)
     default_steps, default_rate = DEFAULTS.get(chosen.name, DEFAULTS["arithmetic"])
     settings = DemoSettings(
@@ -102,10 +104,9 @@ def bench(
     ] = False,
 ) -> None:
     """Times SPINE's training step and generation beside TRL's, on random models, in alternation."""
-    from spine_rl.engine.quiet import quiet_libraries
-    from spine_rl.lab.bench.run import run_bench, run_growth
+    with loading_libraries():
+        from spine_rl.lab.bench.run import run_bench, run_growth
 
-    quiet_libraries()
     if growth:
         run_growth(out)
     else:
@@ -132,10 +133,9 @@ def experiment(
     ] = [],  # noqa: B006
 ) -> None:
     """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
-    from spine_rl.engine.quiet import quiet_libraries
-    from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment
+    with loading_libraries():
+        from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment
 
-    quiet_libraries()
     if source == "list":
         print_ready()
     elif run_experiment(ExperimentOptions(source, out, quick, jobs, only, only_report, reuse)):
@@ -145,10 +145,9 @@ def experiment(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Adapts a model to unlabelled problems: spine train --config run.yaml [--any_field value]."""
-    from spine_rl.cli.train import run_train
-    from spine_rl.engine.quiet import quiet_libraries
+    with loading_libraries():
+        from spine_rl.cli.train import run_train
 
-    quiet_libraries()
     run_train(context.args)
 
 
@@ -202,12 +201,11 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out and --json hold.")] = False,
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
-    from spine_rl.cli.evaluate import EvalOptions, run_evaluation
-    from spine_rl.cli.prompting import ask
-    from spine_rl.engine.quiet import quiet_libraries
-    from spine_rl.engine.samplers import Decoding, pick_batch_size
+    with loading_libraries():
+        from spine_rl.cli.evaluate import EvalOptions, run_evaluation
+        from spine_rl.cli.prompting import ask
+        from spine_rl.engine.samplers import Decoding, pick_batch_size
 
-    quiet_libraries()
     given = {
         "system_prompt": system_prompt,
         "prompt_suffix": prompt_suffix,
@@ -263,11 +261,10 @@ def transfer(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
 ) -> None:
     """Adapts on one data set and evaluates on others, before and after."""
-    from spine_rl.cli.transfer import TransferOptions, run_transfer
-    from spine_rl.engine.quiet import quiet_libraries
-    from spine_rl.engine.samplers import pick_batch_size
+    with loading_libraries():
+        from spine_rl.cli.transfer import TransferOptions, run_transfer
+        from spine_rl.engine.samplers import pick_batch_size
 
-    quiet_libraries()
     run_transfer(
         TransferOptions(
             config=config,
@@ -384,12 +381,11 @@ def preflight(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses."""
-    from spine_rl.cli.preflight import run_preflight
-    from spine_rl.cli.rollout_options import make_options
-    from spine_rl.diagnose.preflight import StepPlan
-    from spine_rl.engine.quiet import quiet_libraries
+    with loading_libraries():
+        from spine_rl.cli.preflight import run_preflight
+        from spine_rl.cli.rollout_options import make_options
+        from spine_rl.diagnose.preflight import StepPlan
 
-    quiet_libraries()
     rollouts = make_options(
         {
             "system_prompt": system_prompt,
@@ -447,11 +443,10 @@ def inspect(
     overwrite: options.Overwrite = False,
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes."""
-    from spine_rl.cli.inspect import Validation, run_inspect
-    from spine_rl.cli.rollout_options import make_options
-    from spine_rl.engine.quiet import quiet_libraries
+    with loading_libraries():
+        from spine_rl.cli.inspect import Validation, run_inspect
+        from spine_rl.cli.rollout_options import make_options
 
-    quiet_libraries()
     rollouts = make_options(
         {
             "system_prompt": system_prompt,

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from spine_rl.engine.progress import phase
 from spine_rl.errors import ModelError
 
 
@@ -38,6 +39,13 @@ def load_model_and_tokenizer(
     if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    with phase(f"load {Path(name_or_path).name}"):
+        return _load(name_or_path, options, model_options)
+
+
+def _load(
+    name_or_path: str, options: dict[str, Any], model_options: dict[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
     try:
         sees = _takes_images(name_or_path, options)
         model_class, processor_class = (

@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
+from spine_rl.engine.progress import tell
 from spine_rl.engine.sampler import derive_seed
 from spine_rl.engine.samplers import Decoding, Prompt, Sampler, load_sampler
 from spine_rl.evaluation.evaluate import to_response_row
@@ -130,7 +127,8 @@ def _draw(
     rows = order_rows(prompts, num_samples)
     starts = range(done, len(rows), decoding.batch_size)
     with path.open("a") as file:
-        for start in track(starts, path.stem, console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        for start in starts:
+            tell(path.stem, start, len(rows), "responses")
             batch = rows[start : start + decoding.batch_size]
             inputs = [prompts[index] for index, _ in batch]
             state = replace(decoding, seed=derive_seed(decoding.seed, start))
@@ -144,6 +142,7 @@ def _draw(
             ]
             file.write(to_lines(records))
             file.flush()
+            tell(path.stem, start + len(batch), len(rows), "responses")
 
 
 def finish(folder: Path, report: dict[str, Any]) -> None:

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 import torch
 
+from spine_rl.engine.progress import tell
+
 
 class PhaseClock:
     """Adds up wall-clock seconds by phase; time in a nested phase counts for the nested one alone.
 
-    An accelerator's queue is drained at each border, so that work counts where it was asked for.
+    An accelerator's queue is drained at each border, so that work counts where it was asked for. Phases are told.
     """
 
     def __init__(self):
@@ -32,10 +34,11 @@ class PhaseClock:
     def start(self, name: str) -> None:
         self._switch()
         self._running.append(name)
+        tell(name)
 
     def stop(self) -> None:
         self._switch()
-        self._running.pop()
+        tell(self._running.pop(), 1, 1)
 
     def pop(self) -> dict[str, float]:
         """Seconds by phase since the last call."""

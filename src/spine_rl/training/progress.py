@@ -1,11 +1,13 @@
-"""What a run shows while it goes: a live line in a terminal, plain lines elsewhere."""
+"""What a run shows while it goes: in a terminal the steps beside what else is told, elsewhere a line a step."""
 
 import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from spine_rl.engine.live import format_seconds
+from spine_rl.engine.progress import tell
 
 
 class LiveView(TrainerCallback):
@@ -13,47 +15,31 @@ class LiveView(TrainerCallback):
 
     def __init__(self, console: Console | None = None, label: str = "adapt"):
         self._console = console or Console()
+        self._is_live = self._console.is_terminal and Console(stderr=True).is_terminal
         self._label = label
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._status = ""
         self._started = 0.0
         self._first_step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._started, self._first_step = time.monotonic(), state.global_step
-        if state.is_world_process_zero and self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[status]}"),
-                console=self._console,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task(self._label, total=state.max_steps, status="")
+        tell(self._label, state.global_step, state.max_steps, "steps")
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=state.global_step)
+        if state.global_step < state.max_steps:
+            tell(self._label, state.global_step, state.max_steps, f"steps  {self._status}")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "vote/majority_ratio" not in logs:
             return
-        status = format_status(logs)
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, status=status)
-        else:
-            left = self._seconds_left(state.global_step, state.max_steps)
-            line = f"{self._label} step {state.global_step}/{state.max_steps}  {status}  {left:.0f} s left"
+        self._status = format_status(logs)
+        if not self._is_live:
+            left = format_seconds(self._seconds_left(state.global_step, state.max_steps))
+            line = f"{self._label} step {state.global_step}/{state.max_steps}  {self._status}  {left} left"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def on_train_end(self, args, state, control, **kwargs):
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        tell(self._label, 1, 1)
 
     def _seconds_left(self, step: int, max_steps: int) -> float:
         done = max(step - self._first_step, 1)
