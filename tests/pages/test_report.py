@@ -1,5 +1,6 @@
 """Reports: what is recorded, how runs are grouped, and hostile text that stays text, in a browser too."""
 
+import html
 import json
 import re
 
@@ -10,8 +11,9 @@ from spine_rl.diagnose.token_text import split_text
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
 from spine_rl.pages.report import build_report
-from spine_rl.pages.report_panels import choose_panels, list_lines
-from spine_rl.pages.report_runs import group_runs, load_run
+from spine_rl.pages.report_panels import KEY_PANELS, OTHER_PANELS, count_smoothed, list_lines, smooth, split_panels
+from spine_rl.pages.report_runs import Run, group_runs, load_run
+from spine_rl.pages.report_verdict import answer_run
 from spine_rl.training.samples import SampleFile
 
 ATTACK = "document.title='owned'"
@@ -48,13 +50,14 @@ def test_runs_of_one_configuration_are_one_line_with_the_range_over_seeds(tmp_pa
 
 def test_where_runs_are_compared_a_line_is_a_run_on_every_chart(tmp_path):
     runs = [load_run(write_run(tmp_path / name, learning_rate=rate)) for name, rate in (("a", 1e-4), ("b", 3e-4))]
-    seconds = [panel for panel in choose_panels(group_runs(runs[:1])) if panel.name.startswith("seconds")]
+    panels = (*KEY_PANELS, *OTHER_PANELS)
+    seconds = [panel for panel in split_panels(panels, group_runs(runs[:1])) if panel.name.startswith("seconds")]
     assert [len(panel.series) for panel in seconds] == [5]
-    compared = choose_panels(group_runs(runs))
+    compared = split_panels(panels, group_runs(runs))
     assert {panel.name for panel in compared} >= {
         "seconds_generate",
         "seconds_backward",
-        "unreadable_abstain",
+        "vote_abstained",
         "length",
     }
     assert all(len(panel.series) == 1 for panel in compared)
@@ -67,18 +70,106 @@ def test_where_runs_are_compared_a_line_is_a_run_on_every_chart(tmp_path):
 
 def test_the_page_is_self_contained_and_hostile_text_is_text(tmp_path):
     page = build_report([load_run(write_run(tmp_path / "run"))])
-    assert "<script" not in page  # a report has none
+    assert page.count("<script") == 1
     assert "onerror=&#34;" in page
     assert "⟨202E⟩abc⟨001B⟩[31m" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
-    assert "alarm at step" in page  # label drift
+    assert "It turned at step 11" in page  # label drift
     assert "Pass@1" not in page  # no gold answers were given
+    answer, first_chart, folded = page.index("It turned"), page.index("<svg"), page.index("All other curves (2)")
+    assert answer < first_chart < folded
+    assert page[:folded].count("<svg") == 3  # the key pictures of what this run logged
     assert page.count("<svg") == 5
 
 
 @pytest.mark.slow
-def test_a_browser_runs_nothing_of_it_and_has_no_complaint(tmp_path, browse):
+def test_a_browser_runs_the_pages_script_alone_and_has_no_complaint(tmp_path, browse):
     assert "<title>SPINE report</title>" in browse(build_report([load_run(write_run(tmp_path / "run"))]))
+
+
+READER = """
+const chart = document.querySelector(".chart"), tip = chart.querySelector(".tip"), log = [tip.hidden];
+const press = (key) => chart.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+press("Home"); log.push(tip.textContent);
+press("ArrowRight"); press("ArrowRight"); log.push(tip.textContent);
+const box = chart.querySelector("svg").getBoundingClientRect();
+chart.dispatchEvent(new PointerEvent("pointermove", { clientX: box.right, clientY: box.top + 20 }));
+log.push(tip.textContent, tip.hidden);
+chart.dispatchEvent(new PointerEvent("pointerleave")); log.push(tip.hidden);
+document.title = JSON.stringify(log);
+"""
+
+
+@pytest.mark.slow
+def test_a_chart_tells_its_values_to_pointer_and_keyboard(tmp_path, browse):
+    page = build_report([load_run(write_run(tmp_path / "run"))])
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # it forbids another script
+    title = re.search(r"<title>(.*?)</title>", browse(page.replace("</body>", f"<script>{READER}</script></body>")))
+    assert title is not None
+    hidden, first, third, last, *ends = json.loads(html.unescape(title[1]))
+    assert first == "step 1majority share: 0.315, this step 0.31"  # with the next step's: the run begins here
+    assert third == "step 3majority share: 0.33, this step 0.33"
+    assert last.startswith("step 12")
+    assert [hidden, *ends] == [True, False, True]
+
+
+def test_a_curve_is_the_mean_over_neighbours_and_its_raw_values_stay():
+    assert [count_smoothed(steps) for steps in (7, 8, 25, 26, 100)] == [1, 3, 3, 5, 9]
+    assert smooth([0.0, 3.0, 0.0, 3.0, 0.0, 3.0, 0.0, 3.0])[:3] == [1.5, 1.0, 2.0]
+    assert smooth([1.0, 2.0]) == [1.0, 2.0]
+    (group,) = group_runs([Run("a", [{"step": step, "vote/majority_ratio": float(step)} for step in (2, 4)])])
+    (panel,) = [panel for panel in KEY_PANELS if panel.name == "majority"]
+    assert list_lines(panel, [group])[0].raw is None  # too short to be smoothed
+
+
+def make_run(shares, *, length=50.0, gold=None, majority=0.4, epochs=10):
+    rows = [
+        {
+            "step": step, "epoch": epochs * step / len(shares), "vote/majority_ratio": majority,
+            "response_length/mean": length,
+        }
+        for step in range(1, len(shares) + 1)
+    ]  # fmt: skip
+    for row, share in zip(rows, shares, strict=True):
+        row |= {} if share is None else {"vote/first_label_share": share}
+        row |= {} if gold is None else {"vote/pass@1": gold}
+    return Run("run", rows, {"training": {"learning_rate": 1e-5}})
+
+
+RISE = [0.3 + 0.01 * step for step in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "words"),
+    [
+        (make_run(RISE), "helped", "It helped, as far as can be told without labels."),
+        (make_run(RISE, majority=0.96), "helped", "little left to teach"),
+        (make_run(RISE, majority=0.2), "helped", "The first votes were weak"),
+        (make_run(RISE, gold=0.5), "helped", "about as many samples are right"),
+        (make_run([*RISE, *[0.1] * 20]), "turned", "It had helped up to step"),
+        (make_run([0.5] * 20 + [0.1] * 20), "turned", "(it was 1e-05)"),
+        (make_run([0.5] * 20 + [0.42] * 20), "lost", "It lost"),
+        (make_run([0.5, 0.3] * 20), "same", "No change that can be told from noise."),
+        (make_run(RISE[:6]), "unknown", "6 steps are logged"),
+        (make_run([None] * 40), "unknown", "No problem was seen a second time"),
+    ],
+)
+def test_a_report_answers_whether_a_run_helped(run, kind, words):
+    answer = answer_run(run)
+    assert answer.kind == kind
+    assert words in " ".join([answer.headline, *answer.reasons, *answer.advice])
+    assert answer.advice
+    assert (answer.turned_at is None) == (kind != "turned")
+
+
+def test_gold_answers_are_told_and_do_not_decide():
+    """Without labels a run may look well that lost: the page says both."""
+    run = make_run(RISE)
+    for row in run.rows:
+        row["vote/pass@1"] = 0.9 - 0.02 * row["step"]
+    answer = answer_run(run)
+    assert answer.kind == "helped"
+    assert any("fewer samples are right" in reason for reason in answer.reasons)
 
 
 def test_the_command_writes_page_and_plots_and_refuses_what_is_no_run(spine, tmp_path):

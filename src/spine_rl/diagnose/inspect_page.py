@@ -9,7 +9,7 @@ from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.diagnose.token_scores import TokenScores
 from spine_rl.diagnose.token_text import split_text
 from spine_rl.diagnose.validate_forks import ForkValidation
-from spine_rl.pages import Band, Line, draw_chart, render_page, show_text, to_data_uri, to_inline_svg
+from spine_rl.pages import Band, Chart, Line, render_page, show_text, to_data_uri, to_inline_chart
 from spine_rl.presets import get_preset
 from spine_rl.problems import open_image, order_images
 from spine_rl.voting import Ballot
@@ -110,7 +110,5 @@ def _draw_curve(validation: ForkValidation) -> Any:
         return Line(name.replace("_", " "), x, [mean for mean, *_ in points], colour=colour, bands=[band])
 
     title = "how often the final answer changes"
-    figure = draw_chart(
-        title, [line("resampled", 0), line("kept", 1)], x_label="entropy of the token (nats)", linear_below=0.01
-    )
-    return to_inline_svg(figure, title)
+    lines = [line("resampled", 0), line("kept", 1)]
+    return to_inline_chart(Chart(title, lines, x_label="entropy of the token (nats)", linear_below=0.01))

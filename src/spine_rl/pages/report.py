@@ -1,15 +1,21 @@
 """From runs to the page: charts, verdicts, configurations, samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from spine_rl.monitor import Verdict, judge_run
-from spine_rl.pages import draw_chart, render_page, save_chart, to_inline_svg
-from spine_rl.pages.report_panels import Panel, choose_panels, list_lines
+from spine_rl.pages import Chart, Mark, render_page, save_chart, to_inline_chart
+from spine_rl.pages.report_panels import (
+    KEY_PANELS,
+    OTHER_PANELS,
+    Panel,
+    count_smoothed,
+    list_lines,
+    split_panels,
+)
 from spine_rl.pages.report_runs import Run, RunGroup, group_runs
+from spine_rl.pages.report_verdict import answer_run
 
 _SUMMARY = (
     ("vote/pass@1", "Pass@1 of samples"),
@@ -36,36 +42,51 @@ def build_report(runs: Sequence[Run], title: str = "SPINE report") -> str:
     summary = [(name, label) for name, label in _SUMMARY if any(name in row for run in runs for row in run.rows)]
     return render_page(
         "report.html.jinja",
+        script=(files("spine_rl.pages") / "templates" / "charts.js").read_text(encoding="utf-8"),
         title=title,
         runs=[_view_run(run, [name for name, _ in summary]) for run in runs],
         groups=groups,
         differences=_list_differences(groups),
-        charts=[to_inline_svg(figure, panel.title) for panel, figure in _draw(groups)],
+        key_charts=[to_inline_chart(chart) for _, chart in _draw(KEY_PANELS, groups, _mark_turns(groups))],
+        other_charts=[to_inline_chart(chart) for _, chart in _draw(OTHER_PANELS, groups)],
+        smoothed=max(count_smoothed(len(run.rows)) for run in runs),
         summary_titles=[label for _, label in summary],
     )
 
 
 def save_plots(runs: Sequence[Run], folder: Path) -> None:
     """Every chart as PNG and as SVG."""
-    for panel, figure in _draw(group_runs(runs)):
+    for name, chart in _draw((*KEY_PANELS, *OTHER_PANELS), group_runs(runs)):
         for ending in ("png", "svg"):
-            save_chart(figure, folder / f"{panel.name}.{ending}")
+            save_chart(chart, folder / f"{name}.{ending}")
 
 
-def _draw(groups: Sequence[RunGroup]) -> list[tuple[Panel, Figure]]:
-    panels = [(panel, list_lines(panel, groups)) for panel in choose_panels(groups)]
-    return [(panel, draw_chart(panel.title, lines)) for panel, lines in panels if lines]
+def _draw(
+    panels: Sequence[Panel], groups: Sequence[RunGroup], marks: Sequence[Mark] = ()
+) -> Iterator[tuple[str, Chart]]:
+    """Name and chart of every panel that a run logged something for."""
+    for panel in split_panels(panels, groups):
+        if lines := list_lines(panel, groups):
+            alone = len(panel.series) > len(lines) == 1
+            yield panel.name, Chart(f"{panel.title}: {lines[0].label}" if alone else panel.title, lines, marks)
+
+
+def _mark_turns(groups: Sequence[RunGroup]) -> list[Mark]:
+    """Where runs turned, in their group's colour."""
+    return [
+        Mark(turned_at, "alarm", colour)
+        for colour, group in enumerate(groups)
+        for run in group.runs
+        if (turned_at := answer_run(run).turned_at) is not None
+    ]
 
 
 def _view_run(run: Run, summary: Sequence[str]) -> dict[str, Any]:
-    verdicts = judge_run(run.rows)
-    first = next((verdict for verdict in verdicts if verdict.alarms), None)
     return {
         "name": run.name,
         "seed": run.seed,
         "steps": run.rows[-1]["step"],
-        "first_alarm": first,
-        "last_verdict": verdicts[-1] if verdicts else Verdict(0, ()),
+        "answer": answer_run(run),
         "summary": [(_show(run.rows[0].get(name)), _show(run.rows[-1].get(name))) for name in summary],
         "config": {group: dict(sorted(fields.items())) for group, fields in run.config.items()},
         "versions": run.versions,

@@ -7,6 +7,9 @@ from statistics import fmean
 from spine_rl.pages import Band, Line
 from spine_rl.pages.report_runs import Row, Run, RunGroup
 
+_PARTS = 25  # of a run's logged steps: one of them is smoothed over to either side of a step
+_LEAST_SMOOTHED = 8  # logged steps; a shorter run is drawn as it was logged
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -14,7 +17,7 @@ class Panel:
 
     Attributes:
         name: File name of its plot.
-        title: What it shows, with its unit.
+        title: What it shows, with its unit; followed by a curve's label where that is the only one of several.
         series: (name in metrics.jsonl, label) of each curve.
         bands: Pairs of names between which an area is drawn.
     """
@@ -26,18 +29,13 @@ class Panel:
 
 
 PHASES = ("generate", "vote", "forward", "backward", "optimise")  # of a step, in their order
-PANELS = (
-    Panel("pass_at_1", "Pass@1 of the samples (gold, diagnosis only)", (("vote/pass@1", "Pass@1"),)),
-    Panel("label_accuracy", "label accuracy (gold, diagnosis only)", (("vote/label_accuracy", "label accuracy"),)),
-    Panel("reward", "reward", (("vote/reward", "reward"),)),
-    Panel("majority", "majority share", (("vote/majority_ratio", "majority share"),)),
+KEY_PANELS = (  # the pictures that carry the verdict
     Panel(
-        "first_label_share",
-        "responses that give their problem's first label",
-        (("vote/first_label_share", "first label"),),
+        "agreement",
+        "share of responses",
+        (("vote/first_label_share", "give the first vote's answer"), ("vote/pass@1", "are right (Pass@1, gold)")),
     ),
-    Panel("label_drift", "first labels that the vote has left", (("vote/label_drift", "label drift"),)),
-    Panel("distinct", "distinct answers a problem", (("vote/distinct_answers", "distinct answers"),)),
+    Panel("majority", "majority share of the vote", (("vote/majority_ratio", "majority share"),)),
     Panel(
         "length",
         "response length (tokens; area: 10th to 90th percentile)",
@@ -45,45 +43,60 @@ PANELS = (
         (("response_length/p10", "response_length/p90"),),
     ),
     Panel(
-        "unreadable",
-        "abstaining and truncated responses",
-        (("vote/abstained", "abstain"), ("response_length/truncated", "truncated")),
-    ),
-    Panel("entropy", "entropy, all tokens (nats)", (("entropy/all", "all tokens"),)),
-    Panel(
         "fork_entropy",
         "entropy at forks (nats; area: the band)",
         (("entropy/forks", "forks"),),
         (("band/low", "band/high"),),
     ),
+)
+OTHER_PANELS = (
+    Panel("label_accuracy", "label accuracy (gold, diagnosis only)", (("vote/label_accuracy", "label accuracy"),)),
+    Panel("reward", "reward", (("vote/reward", "reward"),)),
+    Panel("label_drift", "first labels that the vote has left", (("vote/label_drift", "label drift"),)),
+    Panel("distinct", "distinct answers a problem", (("vote/distinct_answers", "distinct answers"),)),
+    Panel("margin", "lead of the first answer over the second (share)", (("vote/margin", "margin"),)),
+    Panel("unanimous", "problems whose responses all agree (share)", (("vote/unanimous", "unanimous"),)),
+    Panel("unlabelled", "problems without a label (share)", (("vote/unlabelled", "unlabelled"),)),
+    Panel(
+        "unreadable",
+        "abstaining and truncated responses (share)",
+        (("vote/abstained", "abstain"), ("response_length/truncated", "truncated")),
+    ),
+    Panel("entropy", "entropy, all tokens (nats)", (("entropy/all", "all tokens"),)),
     Panel("forks", "fork share of tokens", (("forks/share", "forks"),)),
-    Panel("band", "forks inside the band", (("forks/in_band", "in the band"),)),
+    Panel("band", "forks inside the band (share)", (("forks/in_band", "in the band"),)),
     Panel("kl", "KL from the start (nats a fork)", (("kl", "KL"),)),
+    Panel(
+        "loss",
+        "loss, by term",
+        (("loss/policy", "policy"), ("loss/band", "band"), ("loss/kl", "KL")),
+    ),
+    Panel("grad_norm", "norm of the gradient", (("grad_norm", "norm"),)),
+    Panel("learning_rate", "learning rate", (("learning_rate", "learning rate"),)),
     Panel(
         "seconds",
         "seconds a step, by phase",
         tuple((f"seconds/{name}", name) for name in PHASES),
     ),
-    Panel("learning_rate", "learning rate", (("learning_rate", "learning rate"),)),
     Panel("memory", "peak memory (GiB)", (("memory/peak_gib", "memory"),)),
 )
 
 
-def choose_panels(groups: Sequence[RunGroup]) -> list[Panel]:
-    """All panels; where groups are compared, one for each curve, so that a line is a group everywhere."""
+def split_panels(panels: Sequence[Panel], groups: Sequence[RunGroup]) -> list[Panel]:
+    """The panels; where groups are compared, one for each curve, so that a line is a group everywhere."""
     if len(groups) == 1:
-        return list(PANELS)
+        return list(panels)
     return [
         panel
         if len(panel.series) == 1
-        else Panel(f"{panel.name}_{label}", f"{panel.title}: {label}", ((name, label),), panel.bands)
-        for panel in PANELS
+        else Panel(name.replace("/", "_"), f"{panel.title}: {label}", ((name, label),), panel.bands)
+        for panel in panels
         for name, label in panel.series
     ]
 
 
 def list_lines(panel: Panel, groups: Sequence[RunGroup]) -> list[Line]:
-    """The panel's curves: the mean over a group's seeds, with the range over them as an area where there are several.
+    """The panel's curves: the mean over a group's seeds, smoothed, with the range over them as an area.
 
     A quantity that a run did not log has no line.
     """
@@ -97,8 +110,20 @@ def list_lines(panel: Panel, groups: Sequence[RunGroup]) -> list[Line]:
             if len(group.runs) > 1 and not panel.bands:
                 bands.append(_seed_band(group.runs, name))
             title, colour = (group.label, group_index) if len(groups) > 1 else (label, series_index)
-            lines.append(Line(title, x, y, colour=colour, bands=bands))
+            smoothed, raw = smooth(y), y if len(y) >= _LEAST_SMOOTHED else None
+            lines.append(Line(title, x, smoothed, colour=colour, bands=bands, raw=raw))
     return lines
+
+
+def count_smoothed(num_steps: int) -> int:
+    """Logged steps that a point of a smoothed curve is the mean of; 1 where a run is too short for it."""
+    return 1 if num_steps < _LEAST_SMOOTHED else 2 * -(-num_steps // _PARTS) + 1
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """The mean over a step and its neighbours, of which there are fewer at either end."""
+    half = count_smoothed(len(values)) // 2
+    return [fmean(values[max(0, index - half) : index + half + 1]) for index in range(len(values))]
 
 
 def _values_by_step(runs: Sequence[Run], name: str) -> dict[int, list[float]]:
@@ -120,9 +145,10 @@ def _average(runs: Sequence[Run], name: str) -> tuple[list[int], list[float]]:
 def _band(runs: Sequence[Run], low: str, high: str) -> Band | None:
     x, low_values = _average(runs, low)
     high_x, high_values = _average(runs, high)
-    return Band(x, low_values, high_values) if x and x == high_x else None
+    return Band(x, smooth(low_values), smooth(high_values)) if x and x == high_x else None
 
 
 def _seed_band(runs: Sequence[Run], name: str) -> Band:
     values = _values_by_step(runs, name)
-    return Band(list(values), [min(row) for row in values.values()], [max(row) for row in values.values()])
+    lows, highs = [min(row) for row in values.values()], [max(row) for row in values.values()]
+    return Band(list(values), smooth(lows), smooth(highs))
