@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from spine_rl.errors import DataError, RunFolderError
+from spine_rl.errors import DataError
 from spine_rl.problems.values import read_answer_type, read_id, read_options
 
 
@@ -52,31 +52,6 @@ def read_completions(source: str) -> Iterator[Completion]:
         raise DataError(f"{source} is a folder; give a file of completions in it")
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         yield from _read_lines(source, lines)
-
-
-def check_writable(path: Path | None, *, overwrite: bool, inputs: Iterable[str] = ()) -> None:
-    """Makes the file's folder, before there is work to lose.
-
-    Args:
-        path: What is to be written; None is nothing.
-        overwrite: Whether a file that is there may be replaced.
-        inputs: What is read, which must not be replaced in any case.
-
-    Raises:
-        RunFolderError: There is something that must not be overwritten, or the folder cannot be made.
-    """
-    if path is None:
-        return
-    if path.is_dir():
-        raise RunFolderError(f"{path} is a folder; give the name of a file")
-    if path.exists() and any(Path(source).exists() and path.samefile(source) for source in inputs):
-        raise RunFolderError(f"{path} is what is read, and would be lost; give another name")
-    if path.exists() and not overwrite:
-        raise RunFolderError(f"{path} exists; give another name or --overwrite")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{path.parent}: cannot be made ({error.strerror}); give another name") from None
 
 
 def dump(row: dict[str, Any]) -> str:

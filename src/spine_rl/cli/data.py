@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.errors import RunFolderError
 from spine_rl.problems import Problem, PromptStyle, build_prompt, load_problems, number_images
 from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
 from spine_rl.problems.images import name_image
+from spine_rl.runs.kinds import PAGE, rows_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import write_whole
 
 
 def list_benchmarks() -> None:
@@ -41,8 +43,7 @@ def show_problems(source: str, num_problems: int, *, gold: bool, html: Path | No
     Raises:
         RunFolderError: The page exists.
     """
-    if html is not None and html.exists():
-        raise RunFolderError(f"{html} exists, and is not overwritten; give another --html")
+    check_may_write([Output(html, PAGE, "--html")], overwrite=False, reads=[source])
     problem_set = load_problems(source, gold_column="answer" if gold else None, limit=num_problems)
     if html is not None:
         from spine_rl.pages import write_page
@@ -63,11 +64,11 @@ def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
     """Writes one JSON object a problem.
 
     Raises:
-        RunFolderError: The file exists.
+        RunFolderError: The file exists, or is none that this replaces.
     """
-    if out.exists() and not overwrite:
-        raise RunFolderError(f"{out} exists; give another name or --overwrite")
     problem_set = load_problems(source, gold_column="answer")
+    export = rows_kind("an export of these problems", "prompt", "answer", id=problem_set.problems[0].id)
+    check_may_write([Output(out, export)], overwrite=overwrite, reads=[source])
     lines = [
         json.dumps(
             {
@@ -83,8 +84,7 @@ def export_problems(source: str, out: Path, *, overwrite: bool) -> None:
         )
         for problem in problem_set.problems
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(out, "\n".join(lines) + "\n", replace=overwrite)
     print(f"{len(lines)} problems are in {out}")
     name, _ = split_benchmark_source(source)
     if name is not None and not BENCHMARKS[name].republish:

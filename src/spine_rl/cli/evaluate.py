@@ -25,6 +25,7 @@ from spine_rl.evaluation.responses import (
 )
 from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.runs.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
     for table in build_tables(report):
         Console().print(table)
     if options.json_out is not None:
-        options.json_out.parent.mkdir(parents=True, exist_ok=True)
-        options.json_out.write_text(json.dumps(report, indent=2) + "\n")
+        write_whole(options.json_out, json.dumps(report, indent=2) + "\n", replace=options.overwrite)
     return report
 
 

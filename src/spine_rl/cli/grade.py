@@ -19,14 +19,20 @@ from spine_rl.answers import (
     gold_key,
     infer_answer_type,
 )
-from spine_rl.cli.completions import Completion, check_writable, dump, read_completions
+from spine_rl.cli.completions import Completion, dump, read_completions
 from spine_rl.errors import DataError
 from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.problems.read import read_rows
 from spine_rl.problems.values import find_id_column, read_answer_type, read_gold, read_id, read_options
+from spine_rl.runs.kinds import json_kind, rows_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import open_whole, write_whole
 from spine_rl.voting import Key, elect
+
+_ROWS = rows_kind("rows of spine grade", "id", "sample", "extracted", "correct")
+_SUMMARY = json_kind("metrics of spine grade", "problems", "completions", "pass@1")
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,13 @@ def run_grade(
 ) -> None:
     """Grades every completion as it comes, and prints the metrics; see `spine grade --help`."""
     check_answer_type(answer_type)
-    for path in (out, json_out):
-        check_writable(path, overwrite=overwrite, inputs=[source, split_benchmark_source(gold)[1] or gold])
+    outputs = [Output(out, _ROWS), Output(json_out, _SUMMARY, "--json")]
+    check_may_write(outputs, overwrite=overwrite, reads=[source, gold])
     answers = load_gold(gold, answer_type, id_column, gold_column)
     tallies: dict[str, _Tally] = {}
     totals = _Totals()
     with ExitStack() as stack:
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-        file = None if out is None else stack.enter_context(out.open("w", encoding="utf-8"))
+        file = None if out is None else stack.enter_context(open_whole(out, replace=overwrite))
         for completion in read_completions(source):
             if completion.problem_id not in answers:
                 raise DataError(
@@ -104,8 +108,7 @@ def run_grade(
         table.add_row(name, str(value) if isinstance(value, int) else f"{value:.4f}")
     Console().print(table)
     if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_whole(json_out, json.dumps(summary, indent=2) + "\n", replace=overwrite)
 
 
 def load_gold(

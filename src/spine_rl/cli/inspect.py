@@ -5,12 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from spine_rl.cli.completions import check_writable
 from spine_rl.cli.rollout_options import RolloutOptions, draw
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.pages import write_page
 from spine_rl.presets import get_preset
+from spine_rl.runs.kinds import PAGE
+from spine_rl.runs.may_write import Output, check_may_write
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def run_inspect(
     Raises:
         RunFolderError: The page exists already.
     """
-    check_writable(out, overwrite=overwrite)
+    check_may_write([Output(out, PAGE)], overwrite=overwrite, reads=[options.model, options.data])
     get_preset(preset)
     engine, rollouts = draw(options)
     write_page(out, build_page(rollouts, engine.tokenizer, preset))  # nothing is lost if the validation stops

@@ -6,15 +6,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from spine_rl.cli.completions import check_writable
 from spine_rl.cli.rollout_options import RolloutOptions, draw
 from spine_rl.diagnose.preflight import StepPlan, advise, estimate_cost, measure_signal
 from spine_rl.presets import get_preset
+from spine_rl.runs.kinds import json_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import write_whole
+
+_FIGURES = json_kind("figures of spine preflight", "signal", "cost", "advice")
 
 
 def run_preflight(options: RolloutOptions, plan: StepPlan, json_out: Path | None, *, overwrite: bool) -> None:
     """Prints a table and advice; writes both as JSON where asked."""
-    check_writable(json_out, overwrite=overwrite)
+    outputs = [Output(json_out, _FIGURES, "--json")]
+    check_may_write(outputs, overwrite=overwrite, reads=[options.model, options.data])
     get_preset(plan.preset)
     engine, rollouts = draw(options)
     signal = measure_signal(rollouts, plan.preset)
@@ -32,4 +37,5 @@ def run_preflight(options: RolloutOptions, plan: StepPlan, json_out: Path | None
     for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]:
         console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
     if json_out is not None:
-        json_out.write_text(json.dumps({"signal": signal, "cost": cost, "advice": advice}, indent=2) + "\n")
+        figures = {"signal": signal, "cost": cost, "advice": advice}
+        write_whole(json_out, json.dumps(figures, indent=2) + "\n", replace=overwrite)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from spine_rl.cli.completions import check_writable
 from spine_rl.pages import write_page
-from spine_rl.pages.report import build_report, save_plots
+from spine_rl.pages.report import build_report, list_plots, save_plots
 from spine_rl.pages.report_runs import load_run
+from spine_rl.runs.kinds import CHART, PAGE
+from spine_rl.runs.may_write import Output, check_may_write
 
 
 def run_report(folders: Sequence[Path], out: Path, plots: Path | None, *, overwrite: bool) -> None:
@@ -18,7 +19,10 @@ def run_report(folders: Sequence[Path], out: Path, plots: Path | None, *, overwr
         DataError: A folder holds no run.
         RunFolderError: The page exists already.
     """
-    check_writable(out, overwrite=overwrite)
+    outputs = [Output(out, PAGE)]
+    if plots is not None:
+        outputs += [Output(path, CHART, "--plots") for path in list_plots(plots)]
+    check_may_write(outputs, overwrite=overwrite, reads=folders)
     runs = [load_run(folder) for folder in folders]
     write_page(out, build_report(runs))
     if plots is not None:

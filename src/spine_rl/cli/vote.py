@@ -10,9 +10,15 @@ from statistics import fmean
 from typing import Any
 
 from spine_rl.answers import canonical_key, check_answer_type, extract_answer, resolve_answer_type
-from spine_rl.cli.completions import Completion, check_writable, dump, read_completions
+from spine_rl.cli.completions import Completion, dump, read_completions
 from spine_rl.errors import DataError
+from spine_rl.runs.kinds import json_kind, rows_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import open_whole, write_whole
 from spine_rl.voting import VoteRule, compute_share_and_margin, decide
+
+_ROWS = rows_kind("rows of spine vote", "id", "pseudo_label", "votes")
+_SUMMARY = json_kind("a summary of spine vote", "problems", "completions", "labelled")
 
 
 @dataclass
@@ -65,15 +71,15 @@ def run_vote(
 ) -> None:
     """Votes on every problem, in the order of first appearance; see `spine vote --help`."""
     check_answer_type(answer_type)
-    for path in (out, json_out):
-        check_writable(path, overwrite=overwrite, inputs=[source])
+    outputs = [Output(out, _ROWS), Output(json_out, _SUMMARY, "--json")]
+    check_may_write(outputs, overwrite=overwrite, reads=[source])
     polls: dict[str, _Poll] = {}
     for completion in read_completions(source):
         key, text = _read(completion, answer_type)
         polls.setdefault(completion.problem_id, _Poll()).add(key, text, _weight(completion, weighted))
     rows = [poll.report(problem_id, rule) for problem_id, poll in polls.items()]
     with ExitStack() as stack:
-        file = sys.stdout if out is None else stack.enter_context(_create(out))
+        file = sys.stdout if out is None else stack.enter_context(open_whole(out, replace=overwrite))
         file.writelines(map(dump, rows))
     summary = {
         "problems": len(rows),
@@ -84,8 +90,7 @@ def run_vote(
         "abstained": sum(row["abstentions"] for row in rows) / sum(row["num_votes"] for row in rows),
     }
     if json_out is not None:
-        with _create(json_out) as file:
-            file.write(json.dumps(summary, indent=2) + "\n")
+        write_whole(json_out, json.dumps(summary, indent=2) + "\n", replace=overwrite)
     print(
         f"{summary['labelled']} of {summary['problems']} problems labelled from {summary['completions']} completions; "
         f"mean share {summary['share']:.3f}, margin {summary['margin']:.3f}, abstained {summary['abstained']:.3f}",
@@ -109,8 +114,3 @@ def _weight(completion: Completion, weighted: bool) -> Fraction:
 
 def _tidy(count: Fraction) -> float:
     return int(count) if count.denominator == 1 else float(count)
-
-
-def _create(path: Path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w", encoding="utf-8")

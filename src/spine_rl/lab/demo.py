@@ -1,7 +1,6 @@
 """`spine demo`: the base model adapted by several methods from the same weights, on the same unlabelled problems."""
 
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from spine_rl.errors import RunFolderError
 from spine_rl.evaluation.grading import PERCENTILES
 from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
 from spine_rl.lab.plots import plot_runs
@@ -19,6 +17,10 @@ from spine_rl.pages import write_page
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_runs import Run
 from spine_rl.presets import get_preset
+from spine_rl.runs.folder_lock import owning
+from spine_rl.runs.kinds import folder_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import write_whole
 
 DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (60, 2e-4)}  # task → steps and learning rate
 EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task → within docs/results
@@ -27,6 +29,7 @@ EVALUATE_EVERY = 15
 SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
 SHARES = ("greedy_pass@1", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "majority_ratio")
 LENGTH_PERCENTILES = tuple(f"response_length_p{percentile}" for percentile in PERCENTILES)
+DEMO = folder_kind("a demo", SUMMARY_FILE, (PLOT_FILE, REPORT_FILE))
 REPORTED = (*SHARES, "response_length", *LENGTH_PERCENTILES, "entropy")
 
 
@@ -51,7 +54,12 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
     """
     for method in settings.methods:
         get_preset(method)
-    _claim(settings.out, overwrite)
+    check_may_write([Output(settings.out, DEMO)], overwrite=overwrite)
+    with owning(settings.out):
+        return _run(settings)
+
+
+def _run(settings: DemoSettings) -> dict[str, Any]:
     console = Console()
     task = settings.task
     problems = task.make_problems("adapt", NUM_PROBLEMS)
@@ -76,7 +84,7 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
         for method in settings.methods
     }
     summary = summarize(runs, settings)
-    (settings.out / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(settings.out / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
     plot_runs(runs, settings.out / PLOT_FILE)
     recorded = [Run(method, run.steps) for method, run in runs.items()]
     write_page(settings.out / REPORT_FILE, build_report(recorded, "SPINE demo"))
@@ -122,14 +130,3 @@ def build_table(summary: dict[str, Any]) -> Table:
         figures = [f"{state[name]:.3f}" for name in SHARES]
         table.add_row(label, *figures, f"{state['response_length']:.1f}", spread, f"{state['entropy']:.3f}")
     return table
-
-
-def _claim(folder: Path, overwrite: bool) -> None:
-    holds_demo = (folder / SUMMARY_FILE).exists()
-    if holds_demo and overwrite:
-        shutil.rmtree(folder)
-    elif holds_demo:
-        raise RunFolderError(f"{folder} already holds a demo; give another --out, or --overwrite")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is not an empty folder; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from spine_rl.lab.adapt import LabRun
+from spine_rl.runs.whole_file import writing_aside
 
 COLOURS = ("#c44e52", "#4c72b0", "#55a868", "#8172b2", "#ccb974", "#64b5cd")
 NUM_BINS = 25  # of response lengths
@@ -46,7 +47,8 @@ def plot_runs(runs: Mapping[str, LabRun], path: Path) -> None:
         if "Pass@1" in title or "share" in title:
             axis.set_ylim(-0.02, 1.02)
     axes[0, 0].legend()
-    figure.savefig(path, dpi=120)
+    with writing_aside(path) as new:
+        figure.savefig(new, dpi=120)
     plt.close(figure)
 
 

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spine_rl.pages.render import show_text
+from spine_rl.runs.kinds import GENERATOR
+from spine_rl.runs.whole_file import writing_aside
 
 # Stand-ins that a page replaces by its own variables; legible where a chart is a file.
 _PAGE_COLOURS = {"#1c2127": "var(--ink)", "#d5dae0": "var(--rule)", "#ffffff": "var(--back)"}
@@ -193,10 +195,10 @@ def _shorten(value: float) -> float:
 
 
 def save_chart(chart: Chart, path: Path) -> None:
-    """PNG or SVG, by the name's ending."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_STYLE):
-        draw_chart(chart).savefig(path, dpi=150)
+    """PNG or SVG, by the name's ending; it says of itself that it is ours."""
+    maker = "Software" if path.suffix == ".png" else "Creator"
+    with matplotlib.rc_context(_STYLE), writing_aside(path) as new:
+        draw_chart(chart).savefig(new, dpi=150, metadata={maker: GENERATOR})
 
 
 def _plain(text: str) -> str:

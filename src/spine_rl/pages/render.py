@@ -10,6 +10,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from spine_rl import __version__
+from spine_rl.runs.whole_file import write_whole
 
 
 def show_text(text: str) -> str:
@@ -44,9 +45,8 @@ def render_page(template: str, *, package: str = "spine_rl.pages", script: str =
 
 
 def write_page(path: Path, page: str) -> None:
-    """Writes it as UTF-8; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", errors="replace")
+    """Writes it as UTF-8, whole or not at all; its folder is made."""
+    write_whole(path, page.encode("utf-8", errors="replace").decode("utf-8"))
 
 
 def _environment(package: str) -> Environment:

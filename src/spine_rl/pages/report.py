@@ -28,6 +28,7 @@ _SUMMARY = (
     ("entropy/all", "entropy"),
     ("entropy/forks", "entropy at forks"),
 )
+_ENDINGS = ("png", "svg")
 _MAX_SAMPLES = 24  # of a run on the page; evenly over the steps that were recorded
 
 
@@ -57,8 +58,15 @@ def build_report(runs: Sequence[Run], title: str = "SPINE report") -> str:
 def save_plots(runs: Sequence[Run], folder: Path) -> None:
     """Every chart as PNG and as SVG."""
     for name, chart in _draw((*KEY_PANELS, *OTHER_PANELS), group_runs(runs)):
-        for ending in ("png", "svg"):
+        for ending in _ENDINGS:
             save_chart(chart, folder / f"{name}.{ending}")
+
+
+def list_plots(folder: Path) -> list[Path]:
+    """All that `save_plots` may write there."""
+    panels = (*KEY_PANELS, *OTHER_PANELS)
+    names = [name for panel in panels for name in (panel.name, *(f"{panel.name}_{label}" for _, label in panel.series))]
+    return [folder / f"{name}.{ending}" for name in names for ending in _ENDINGS]
 
 
 def _draw(

@@ -8,7 +8,6 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from spine_rl.errors import RunFolderError
 from spine_rl.runs.machine import list_versions
 from spine_rl.runs.run_file import RUN_FILE
+from spine_rl.runs.whole_file import write_whole
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
@@ -114,13 +114,6 @@ def count_responses(args: Any, num_steps: int) -> int:
     )
     votes_a_problem = args.num_votes or args.num_generations
     return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, whenever the process may be stopped."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
 
 
 def drop_rows_after(path: Path, step: int) -> None:

@@ -18,6 +18,7 @@ from spine_rl.lab.bench.measure import alternate, timed
 from spine_rl.lab.bench.memory import measure_peak
 from spine_rl.lab.bench.shapes import BatchShape, ModelShape, build_model
 from spine_rl.lab.bench.sides import prepare_update
+from spine_rl.runs.whole_file import writing_aside
 
 MODEL = ModelShape()
 BATCH = BatchShape(prompts=1, group_size=8, prompt_length=200, response_length=100)
@@ -124,7 +125,8 @@ def plot_growth(points: Sequence[Point], path: Path) -> None:
             panel.set_xticks([], minor=True)
             panel.grid(alpha=0.3, which="both")
     axes[0, 0].legend()
-    figure.savefig(path, dpi=110)
+    with writing_aside(path) as new:
+        figure.savefig(new, dpi=110)
     plt.close(figure)
 
 

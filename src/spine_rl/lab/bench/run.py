@@ -19,7 +19,10 @@ from spine_rl.lab.bench.cases import RATIOS, Outcome
 from spine_rl.lab.bench.floor import count_update_flops, measure_matmul_rate
 from spine_rl.lab.bench.shapes import DEFAULT_SIZE, SIZES, BatchShape, ModelShape
 from spine_rl.lab.tasks import ARITHMETIC, VQA
+from spine_rl.runs.kinds import json_kind
 from spine_rl.runs.machine import describe_machine
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.whole_file import write_whole
 
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
@@ -165,9 +168,11 @@ def build_table(outcomes: list[Outcome], title: str) -> Table:
 def _claim(path: Path) -> None:
     if path.exists():
         raise RunFolderError(f"{path} already exists; give another --out")
+    check_may_write([Output(path, json_kind("figures of spine bench", "machine"))], overwrite=False)
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    path.write_text(json.dumps(record | {"machine": describe_machine()}, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(record | {"machine": describe_machine()}, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, text, replace=False)
     print(f"{path} is written")
