@@ -7,6 +7,8 @@ from spine_rl.errors import ConfigError, suggest_nearest
 
 Preset = Mapping[str, str]
 
+FORK_FRACTION = 0.2  # the share of tokens that are forks, where nothing else is said: the paper's
+
 # The methods, each on the one code path; `oracle` is the upper bound.
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {

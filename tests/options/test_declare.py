@@ -37,7 +37,7 @@ def test_help_says_the_bound():
         ({"share": math.nan}, "share=nan: must be a finite number, in (0, 1]"),
         ({"steps": 0}, "steps=0: must be at least 1"),
         ({"steps": -2}, "steps=-2: must be at least 1"),
-        ({"kind": "appel"}, "kind='appel': unknown; did you mean 'apple'?"),
+        ({"kind": "appel"}, "kind='appel': must be one of apple, pear; did you mean 'apple'?"),
         ({"rate": math.inf}, "rate=inf: must be a finite number"),
         ({"places": [0, -1]}, "places=[0, -1]: must be at least 0"),
         ({"plain": math.nan}, "plain=nan: must be a finite number"),

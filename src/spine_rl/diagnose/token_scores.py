@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spine_rl.objective import compute_logps_and_entropies, select_forks
+from spine_rl.presets import FORK_FRACTION
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TokenScores:
     top_ids: Tensor
     top_probabilities: Tensor
 
-    def select(self, selector: str, fraction: float = 0.2) -> Tensor:
+    def select(self, selector: str, fraction: float = FORK_FRACTION) -> Tensor:
         """(T,) bool: the response's forks."""
         entropies, ids = self.entropies[None], self.token_ids[None]
         return select_forks(entropies, torch.ones_like(ids), selector, fraction=fraction, token_ids=ids)[0]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from spine_rl.objective.token_statistics import widest_float
+from spine_rl.presets import FORK_FRACTION
 
 
 def select_forks(
@@ -21,7 +22,7 @@ def select_forks(
     completion_mask: Tensor,
     selector: str,
     *,
-    fraction: float = 0.2,
+    fraction: float = FORK_FRACTION,
     num_bins: int = 100,
     token_ids: Tensor | None = None,
 ) -> Tensor:
@@ -49,7 +50,7 @@ def select_forks(
     return FORK_SELECTORS[selector](_Tokens(entropies.detach(), mask, token_ids), fraction, num_bins)
 
 
-def count_forks(lengths: Tensor, selector: str, *, fraction: float = 0.2) -> Tensor | None:
+def count_forks(lengths: Tensor, selector: str, *, fraction: float = FORK_FRACTION) -> Tensor | None:
     """Number of forks of responses of these lengths (B,), or None where it depends on the entropies (`otsu`)."""
     if selector == "all":
         return lengths

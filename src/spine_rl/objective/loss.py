@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spine_rl.objective.band import compute_band_penalty, compute_band_thresholds
 from spine_rl.objective.forks import select_forks
+from spine_rl.presets import FORK_FRACTION
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Objective:
     """
 
     fork_selector: str = "top_fraction"
-    fork_fraction: float = 0.2
+    fork_fraction: float = FORK_FRACTION
     otsu_bins: int = 100
     band: str = "quantile"
     band_low_quantile: float = 0.1

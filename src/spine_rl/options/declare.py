@@ -4,12 +4,13 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 "Responses per problem. At least 2.", and `check_options` refuses 1 and nan with that reason.
 """
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.errors import ConfigError
 
 BOUND = "bound"  # the key of a field's metadata
 MAX_SEED = 2**32 - 1  # what numpy's generators take
@@ -59,7 +60,8 @@ class Bound:
         if self.choices is not None:
             if value in self.choices:
                 return None
-            return f"unknown; {suggest_nearest(str(value), self.choices)}"
+            near = difflib.get_close_matches(str(value), self.choices, n=1)
+            return f"must be {self.describe()}" + (f"; did you mean {near[0]!r}?" if near else "")
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if isinstance(value, float) and not math.isfinite(value):

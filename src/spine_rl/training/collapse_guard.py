@@ -15,8 +15,6 @@ from spine_rl.errors import ConfigError
 from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict, is_as_good
 from spine_rl.training.first_labels import UNADAPTED_STEPS
 
-ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
-KEEP_BEST = ("none", "label-free")
 BEST_FOLDER = "best"
 _NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
 _SEEN_ONCE = (

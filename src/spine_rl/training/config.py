@@ -1,18 +1,16 @@
 """`SpineConfig`: TRL's `GRPOConfig` plus SPINE's fields, less what SPINE's loss would silently ignore."""
 
 import os
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
 
 import torch
 from trl import GRPOConfig
 
-from spine_rl.answers import ANSWER_TYPES
 from spine_rl.errors import ConfigError
-from spine_rl.objective import BANDS, FORK_SELECTORS, Objective
-from spine_rl.presets import CONTROLS, PRESETS, get_preset
-from spine_rl.training.collapse_guard import KEEP_BEST, ON_COLLAPSE
-from spine_rl.training.election import REWARD_SOURCES
+from spine_rl.objective import Objective
+from spine_rl.options import check_options
+from spine_rl.presets import get_preset
+from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.voting import VoteRule
 
 _USE_FORKS = "choose tokens with fork_selector and fork_fraction"
@@ -43,13 +41,13 @@ UNUSED_OPTIONS = {
     "multi_objective_aggregation": "the vote is the only reward",
     "use_bias_correction_kl": "the KL estimate is always corrected by the ratio",
     "eval_strategy": "TRL's evaluation would score samples by their own vote; evaluate with `spine eval`",
-    "num_generations_eval": "evaluate with `spine eval --samples k`",
+    "num_generations_eval": "evaluate with `spine eval --num-generations k`",
 }
 
 
 @dataclass
-class SpineConfig(GRPOConfig):
-    """Configuration of `SpineTrainer`: every field of `trl.GRPOConfig` that SPINE's loss honours, and these.
+class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
+    """Configuration of `SpineTrainer`: every field of `trl.GRPOConfig` that SPINE's loss honours, and its own.
 
     Fields of the preset (`fork_selector`, `band`, `reward_source`) are None until the preset fills them in; one that is
     given wins over the preset. `num_generations` is G, `beta` is λ_KL, `epsilon` and `epsilon_high` the clip.
@@ -58,131 +56,6 @@ class SpineConfig(GRPOConfig):
         ConfigError: A value out of its bounds, an unknown name, or an option that this loss would ignore; always with
             the field, its value and what to do.
     """
-
-    num_generations: int = field(
-        default=8, metadata={"help": "G: responses per problem that are trained on, at least 2."}
-    )
-    max_completion_length: int = field(default=512, metadata={"help": "Longest response, in tokens."})
-    preset: str = field(
-        default="spine",
-        metadata={
-            "help": "Starting point: "
-            + ", ".join(PRESETS)
-            + "; controls, for experiments: "
-            + ", ".join(CONTROLS)
-            + ". "
-            "Explicit fields win over it."
-        },
-    )
-    fork_selector: str | None = field(
-        default=None,
-        metadata={
-            "help": "Tokens to update: " + ", ".join(FORK_SELECTORS) + " (from the preset). The last two are controls."
-        },
-    )
-    fork_fraction: float = field(
-        default=0.2,
-        metadata={"help": "ρ of top_fraction (and controls): share of each response's tokens, in (0, 1]."},
-    )
-    otsu_bins: int = field(default=100, metadata={"help": "Histogram bins of otsu, at least 2."})
-    band: str | None = field(
-        default=None,
-        metadata={
-            "help": "Entropy band at forks: " + ", ".join(BANDS) + " (from the preset). zero, a control, minimises it."
-        },
-    )
-    band_low_quantile: float = field(default=0.1, metadata={"help": "Lower edge of the quantile band, in [0, 1]."})
-    band_high_quantile: float = field(
-        default=0.5, metadata={"help": "Upper edge of the quantile band, in [band_low_quantile, 1]."}
-    )
-    band_low_coef: float = field(
-        default=1.0, metadata={"help": "β_low ≥ 0: pull of forks below the band. The paper leaves it open."}
-    )
-    band_high_coef: float = field(
-        default=1.0, metadata={"help": "β_high ≥ 0: pull of forks above the band. The paper leaves it open."}
-    )
-    num_votes: int | None = field(
-        default=None,
-        metadata={"help": "M: responses that vote per problem, at least num_generations (default: those alone)."},
-    )
-    vote_wave_size: int = field(
-        default=8,
-        metadata={
-            "help": "Vote-only responses drawn at once per problem, until the outcome cannot change; label-exact."
-        },
-    )
-    vote_min_share: float = field(
-        default=0.0, metadata={"help": "Least share of a problem's responses that its label needs, in [0, 1]."}
-    )
-    vote_min_margin: float = field(
-        default=0.0, metadata={"help": "Least lead of the label over the second answer, as a share, in [0, 1]."}
-    )
-    leave_one_out: bool = field(default=False, metadata={"help": "Reward each response by the vote without its own."})
-    answer_type: str = field(
-        default="auto",
-        metadata={
-            "help": f"How answers are read: {', '.join(ANSWER_TYPES)}; auto takes a problem's own type, choice where "
-            "it has options, else math."
-        },
-    )
-    advantage_std: Literal["sample", "population"] = field(
-        default="sample",
-        metadata={"help": "Standard deviation of the advantage: sample or population. The paper leaves it open."},
-    )
-    advantage_epsilon: float = field(
-        default=1e-4, metadata={"help": "ε > 0 added to that standard deviation. The paper leaves it open."}
-    )
-    reward_source: str | None = field(
-        default=None,
-        metadata={
-            "help": "vote, or gold for the oracle upper bound (from the preset). Controls: none, no reward; random, a "
-            "random one of the answers is the label."
-        },
-    )
-    allow_gold_rewards: bool = field(
-        default=False, metadata={"help": "Must be set for reward_source=gold: this run is no longer label-free."}
-    )
-    share_prompts: bool = field(
-        default=True,
-        metadata={
-            "help": "Run each prompt once per problem in the update: a third of the memory, and less time but where a "
-            "GPU waits for its next kernels (docs/speed.md)."
-        },
-    )
-    freeze_vision: bool = field(
-        default=True,
-        metadata={"help": "Of an image-text model, leave the vision tower as it is."},
-    )
-    on_collapse: str = field(
-        default="warn",
-        metadata={
-            "help": "At the collapse monitor's first alarm: "
-            + ", ".join(ON_COLLAPSE)
-            + "; rollback takes up `best` and "
-            "stops, retry takes it up, halves the learning rate and goes on, at every alarm."
-        },
-    )
-    keep_best: str = field(
-        default="none",
-        metadata={
-            "help": "label-free keeps in output_dir/best the weights whose responses agree most with the first votes, "
-            "before an alarm, looked at every save_steps steps and after the last; or none."
-        },
-    )
-    sample_steps: int = field(
-        default=10,
-        metadata={"help": "spine train records sample responses every so many steps, for spine report; 0: none."},
-    )
-    gradient_checkpointing: bool = field(
-        default=False,
-        metadata={
-            "help": "Recompute activations in the backward pass. Without a key-value cache, prompts are run once "
-            "per response instead of once per problem."
-        },
-    )
-    logging_steps: float = field(default=1, metadata={"help": "Log every so many steps."})
-    save_steps: float = field(default=50, metadata={"help": "Save a checkpoint every so many steps."})
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, the last ones."})
 
     def __post_init__(self):
         for name, value in get_preset(self.preset).items():
@@ -239,33 +112,12 @@ def _check_fields(config: SpineConfig) -> None:
         if not valid:
             raise ConfigError(f"{name}={getattr(config, name)!r}: {requirement}")
 
-    def check_choice(name: str, choices: Any) -> None:
-        check(name, getattr(config, name) in choices, "must be one of " + ", ".join(choices))
-
-    check_choice("fork_selector", FORK_SELECTORS)
-    check_choice("band", BANDS)
-    check_choice("answer_type", (*ANSWER_TYPES, "auto"))
-    check_choice("advantage_std", ("sample", "population"))
-    check_choice("reward_source", REWARD_SOURCES)
-    check_choice("on_collapse", ON_COLLAPSE)
-    check_choice("keep_best", KEEP_BEST)
-    check("sample_steps", config.sample_steps >= 0, "must not be negative")
-    check("fork_fraction", 0 < config.fork_fraction <= 1, "must be in (0, 1]")
-    check("vote_wave_size", config.vote_wave_size >= 1, "must be at least 1")
-    for name in ("vote_min_share", "vote_min_margin"):
-        check(name, 0 <= getattr(config, name) <= 1, "must be in [0, 1]")
-    check("otsu_bins", config.otsu_bins >= 2, "must be at least 2")
-    check("band_low_quantile", 0 <= config.band_low_quantile <= 1, "must be in [0, 1]")
+    check_options(config)
     check(
         "band_high_quantile",
-        config.band_low_quantile <= config.band_high_quantile <= 1,
+        config.band_low_quantile <= config.band_high_quantile,
         f"must be in [band_low_quantile, 1] = [{config.band_low_quantile}, 1]",
     )
-    for name in ("band_low_coef", "band_high_coef", "beta"):
-        check(name, getattr(config, name) >= 0, "must not be negative")
-    for name in ("epsilon", "advantage_epsilon", "temperature"):
-        check(name, getattr(config, name) > 0, "must be positive")
-    check("num_generations", config.num_generations >= 2, "a vote needs at least 2 responses per problem")
     check(
         "num_votes",
         config.num_votes is None or config.num_votes >= config.num_generations,

@@ -14,8 +14,6 @@ from torch import Tensor
 
 from spine_rl.voting import MAJORITY, Ballot, Key, VoteRule, hold_vote
 
-REWARD_SOURCES = ("vote", "gold", "none", "random")
-
 ChooseLabel = Callable[[Ballot], Key]
 
 

@@ -1,0 +1,65 @@
+"""What the light declarations say is what TRL and the objective have."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import get_type_hints
+
+import pytest
+from trl import GRPOConfig
+
+from spine_rl.errors import ConfigError
+from spine_rl.objective import BANDS, FORK_SELECTORS
+from spine_rl.training import SpineConfig, options
+from spine_rl.training.options import MethodOptions, TrainingOptions
+
+# Where the package's default is another than TRL's, on purpose.
+OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
+
+
+def test_usual_options_are_trls_with_its_defaults():
+    theirs = {entry.name: entry for entry in dataclasses.fields(GRPOConfig)}
+    types = get_type_hints(GRPOConfig)
+    for entry in dataclasses.fields(TrainingOptions):
+        if entry.name not in OWN_DEFAULTS:
+            assert entry.default == theirs[entry.name].default, entry.name
+        annotation = get_type_hints(TrainingOptions)[entry.name]
+        assert annotation == types[entry.name] or annotation | None == types[entry.name] or annotation is str
+
+
+def test_spines_options_are_none_of_trls():
+    assert not {entry.name for entry in dataclasses.fields(MethodOptions)} & set(GRPOConfig.__dataclass_fields__)
+
+
+def test_choices_are_what_there_is():
+    assert tuple(FORK_SELECTORS) == options.FORK_SELECTORS
+    assert tuple(BANDS) == options.BANDS
+
+
+def test_every_option_says_what_it_is_in_one_sentence():
+    for entry in (*dataclasses.fields(MethodOptions), *dataclasses.fields(TrainingOptions)):
+        text = entry.metadata["help"]
+        assert text[0].isupper(), text
+        assert text.endswith("."), text
+        assert not text.startswith("Of "), text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", float("nan")), ("learning_rate", -1.0), ("max_steps", 0), ("max_steps", -5),
+        ("save_steps", float("nan")), ("max_grad_norm", float("nan")), ("max_grad_norm", -1.0), ("adam_beta1", 2.0),
+        ("per_device_train_batch_size", 0), ("gradient_accumulation_steps", 0), ("seed", -1), ("seed", 2**70),
+        ("temperature", 0.0), ("vllm_gpu_memory_utilization", float("inf")), ("fork_fraction", 0.0), ("num_votes", 1),
+        ("save_total_limit", 0), ("num_train_epochs", 0.0), ("logging_steps", 0.0), ("num_iterations", 0),
+    ],
+)  # fmt: skip
+def test_values_out_of_bounds_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        SpineConfig(output_dir="unused", use_cpu=True, **{name: value})
+
+
+def test_the_declarations_need_no_torch():
+    code = "import sys, spine_rl.training.options; print(*({'torch', 'trl', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
