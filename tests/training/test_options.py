@@ -6,7 +6,7 @@ import sys
 from typing import get_type_hints
 
 import pytest
-from trl import GRPOConfig
+from trl import GRPOConfig, TrlParser
 
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS
@@ -57,6 +57,11 @@ def test_every_option_says_what_it_is_in_one_sentence():
 def test_values_out_of_bounds_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"^{name}="):
         SpineConfig(output_dir="unused", use_cpu=True, **{name: value})
+
+
+def test_trls_own_parser_takes_the_configuration():
+    (config,) = TrlParser([SpineConfig]).parse_args_into_dataclasses(["--output_dir=unused", "--fork_fraction=0.3"])
+    assert config.fork_fraction == 0.3
 
 
 def test_the_declarations_need_no_torch():

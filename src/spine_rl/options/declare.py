@@ -7,12 +7,11 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from spine_rl.errors import ConfigError
 
-BOUND = "bound"  # the key of a field's metadata
 MAX_SEED = 2**32 - 1  # what numpy's generators take
 
 
@@ -80,6 +79,23 @@ class Bound:
 _FINITE = Bound()
 
 
+class Help(str):
+    """An option's help, which knows its bound: a dataclass's metadata has `help` alone, as other parsers want it."""
+
+    bound: Bound
+
+    def __new__(cls, text: str, bound: Bound):
+        said = bound.describe()
+        made = super().__new__(cls, f"{text} {said[0].upper()}{said[1:]}." if said else text)
+        made.bound = bound
+        return made
+
+
+def get_bound(entry: Field) -> Bound:
+    """A field's bound; any finite number where it was declared without."""
+    return getattr(entry.metadata.get("help"), "bound", _FINITE)
+
+
 def option(default: Any = MISSING, help: str = "", *, factory: Any = MISSING, **bound: Any) -> Any:
     """A dataclass's field.
 
@@ -89,10 +105,7 @@ def option(default: Any = MISSING, help: str = "", *, factory: Any = MISSING, **
         factory: Makes the default, where that is mutable.
         bound: Arguments of `Bound`.
     """
-    limits = Bound(**bound)
-    said = limits.describe()
-    text = f"{help} {said[0].upper()}{said[1:]}." if said else help
-    metadata = {"help": text, BOUND: limits}
+    metadata = {"help": Help(help, Bound(**bound))}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -113,7 +126,7 @@ def check_options(options: Any, where: Mapping[str, str] | None = None, only: It
     for entry in fields(options):
         if names is None or entry.name in names:
             value = getattr(options, entry.name)
-            check_option(entry.name, value, entry.metadata.get(BOUND, _FINITE), (where or {}).get(entry.name))
+            check_option(entry.name, value, get_bound(entry), (where or {}).get(entry.name))
 
 
 def check_option(name: str, value: Any, bound: Bound, where: str | None = None) -> None:
