@@ -157,6 +157,16 @@ class GrowingLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
+# Options whose logits processors are made for the prompts that `generate` is given, a row each, and their values that
+# are off: rows that come of one prompt, or leave early, are not theirs.
+_PROMPT_BOUND = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "encoder_no_repeat_ngram_size": 0,
+    "guidance_scale": 1.0,
+}
+
+
 def _serves(model: Any, kwargs: dict[str, Any]) -> bool:
     layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
     config = copy.deepcopy(kwargs.get("generation_config") or model.generation_config)
@@ -167,7 +177,11 @@ def _serves(model: Any, kwargs: dict[str, Any]) -> bool:
         and config.num_return_sequences in (None, 1)
         and config.cache_implementation in (None, "dynamic")
         and not config.return_dict_in_generate
-        and not any(kwargs.get(name) for name in ("streamer", "custom_generate", "assistant_model", "synced_gpus"))
+        and all(getattr(config, name, None) in (None, off) for name, off in _PROMPT_BOUND.items())
+        and not any(
+            kwargs.get(name)
+            for name in ("streamer", "custom_generate", "assistant_model", "synced_gpus", "prefix_allowed_tokens_fn")
+        )
     )
     return plain and set(layer_types) <= {"full_attention", "sliding_attention"} and not model.config.is_encoder_decoder
 

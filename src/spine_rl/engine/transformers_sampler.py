@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 
 from spine_rl.engine.decode import generate_shared
 from spine_rl.engine.models import get_context_length, get_tokenizer
+from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
 from spine_rl.engine.sampler_entropy import measure_entropies
 from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts, render_visual_prompt
@@ -32,7 +33,8 @@ class TransformersSampler:
         responses: list[SampledResponse] = []
         was_training = model.training
         model.eval()
-        with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        devices = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), sampling_as_asked(model):
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
                 inputs = self.encode(prompts[start : start + decoding.batch_size])
@@ -87,7 +89,7 @@ class TransformersSampler:
 
 
 def sampling_options(decoding: Decoding) -> dict[str, Any]:
-    """Every option of `GenerationConfig` that decides what is drawn, so that none of a model's own defaults enters."""
+    """What `generate` is asked for."""
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if decoding.temperature > 0:
         options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}

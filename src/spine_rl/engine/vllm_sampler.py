@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, derive_seed
+from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, derive_seed, list_end_tokens
 from spine_rl.errors import ConfigError, ModelError
 
 
@@ -31,6 +31,7 @@ class VllmSampler:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model)
             config = AutoConfig.from_pretrained(model)
+            self._ends = list_end_tokens(_read_generation_config(model), self.tokenizer)
             # generation_config: none of the model's own sampling defaults
             self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, generation_config="vllm")
         except (OSError, ValueError, RuntimeError) as error:
@@ -46,6 +47,7 @@ class VllmSampler:
                     temperature=decoding.temperature,
                     top_p=decoding.top_p,
                     max_tokens=decoding.max_new_tokens,
+                    stop_token_ids=self._ends,
                     seed=derive_seed(decoding.seed, row),
                 )
                 for row in range(len(prompts))
@@ -58,6 +60,14 @@ class VllmSampler:
         self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
     ) -> None:
         return None
+
+
+def _read_generation_config(model: str) -> GenerationConfig:
+    """Of a folder or the hub; a model need not have one."""
+    try:
+        return GenerationConfig.from_pretrained(model)
+    except OSError:
+        return GenerationConfig()
 
 
 def _read(completion: Any) -> SampledResponse:

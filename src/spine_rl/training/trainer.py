@@ -29,6 +29,7 @@ from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_t
 
 from spine_rl.answers import response_key
 from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.processing import OncePerPrompt
 from spine_rl.objective import (
     TokenBatch,
@@ -254,7 +255,8 @@ class SpineTrainer(GRPOTrainer):
             self.processing_class = processor
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self.clock.phase("generate"), self._processing_once():
+        own = sampling_as_asked(unwrap_model(self.model))
+        with self.clock.phase("generate"), self._processing_once(), own:
             batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
         assert self._election is not None
         advantages = compute_group_advantages(
