@@ -1,6 +1,5 @@
-"""Entry point: the commands, and how a mistake, or what the system refuses, is reported: one line and exit status 2."""
+"""Entry point: the commands and their options."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +7,8 @@ import typer
 
 from spine_rl import __version__
 from spine_rl.cli import options
-from spine_rl.engine.live import LiveLine
+from spine_rl.cli.last_resort import run_reported
 from spine_rl.engine.quiet import loading_libraries
-from spine_rl.errors import SpineError
 
 app = typer.Typer(
     name="spine",
@@ -22,28 +20,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    try:
-        with LiveLine():
-            app()
-    except SpineError as error:
-        print(f"spine: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # a full disk, no permission, a folder in a file's place
-        print(f"spine: {_describe_os_error(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(
-            "spine: interrupted; train goes on with --resume, eval, transfer and experiment with the same command",
-            file=sys.stderr,
-        )
-        sys.exit(130)
-
-
-def _describe_os_error(error: OSError) -> str:
-    """`PATH: reason`; the system names no path where writing fails half-way."""
-    if error.strerror is None:  # a library's own
-        return " ".join(str(error).split()) or type(error).__name__
-    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    run_reported(app)
 
 
 def _print_version(asked: bool) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from spine_rl.answers import canonical_key, check_answer_type, extract_answer, resolve_answer_type
 from spine_rl.cli.completions import Completion, dump, read_completions
-from spine_rl.errors import DataError
+from spine_rl.cli.last_resort import is_output_closed
+from spine_rl.errors import ConfigError, DataError
 from spine_rl.runs.kinds import json_kind, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import open_whole, write_whole
@@ -73,6 +74,8 @@ def run_vote(
     check_answer_type(answer_type)
     outputs = [Output(out, _ROWS), Output(json_out, _SUMMARY, "--json")]
     check_may_write(outputs, overwrite=overwrite, reads=[source])
+    if out is None and is_output_closed():
+        raise ConfigError("standard output is closed, and the labels would be lost; give --out FILE")
     polls: dict[str, _Poll] = {}
     for completion in read_completions(source):
         key, text = _read(completion, answer_type)

@@ -65,7 +65,7 @@ def save_plots(runs: Sequence[Run], folder: Path) -> None:
 def list_plots(folder: Path) -> list[Path]:
     """All that `save_plots` may write there."""
     panels = (*KEY_PANELS, *OTHER_PANELS)
-    names = [name for panel in panels for name in (panel.name, *(f"{panel.name}_{label}" for _, label in panel.series))]
+    names = [name for panel in panels for name in (panel.name, *(each.replace("/", "_") for each, _ in panel.series))]
     return [folder / f"{name}.{ending}" for name in names for ending in _ENDINGS]
 
 
