@@ -66,7 +66,7 @@ def list_plots(folder: Path) -> list[Path]:
     """All that `save_plots` may write there."""
     panels = (*KEY_PANELS, *OTHER_PANELS)
     names = [name for panel in panels for name in (panel.name, *(each.replace("/", "_") for each, _ in panel.series))]
-    return [folder / f"{name}.{ending}" for name in names for ending in _ENDINGS]
+    return [folder / f"{name}.{ending}" for name in dict.fromkeys(names) for ending in _ENDINGS]
 
 
 def _draw(
