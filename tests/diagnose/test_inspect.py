@@ -11,6 +11,8 @@ import torch
 
 from models import build_qwen2
 from paths import ROOT
+from spine_rl.diagnose.fork_summary import summarize_forks
+from spine_rl.diagnose.inspect_answer import answer_ballots, tell_forks, tell_validation
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
 from spine_rl.diagnose.token_scores import TokenScores, score_tokens
@@ -69,6 +71,61 @@ def test_hostile_text_is_text_on_the_page(hostile_page):
     details = re.search(r'data-details="([^"]*)"', hostile_page)
     assert details is not None
     assert "&lt;script&gt;" in details[1]
+
+
+class _Words:
+    """Token i is the i-th word."""
+
+    words = ("", "so ", "7", "=", "9")
+
+    def decode(self, ids, **_):
+        return "".join(self.words[index] for index in ids)
+
+
+def _round(entropies, *, votes=("7", "9")):
+    """One problem with two responses `so 7=9` of these entropies."""
+    ids = [1, 2, 3, 4]
+    tops = torch.tensor([[2, 4]] * 4), torch.tensor([[0.6, 0.4]] * 4)
+    scores = TokenScores(torch.tensor(entropies), torch.tensor(ids), torch.full((4,), 0.5), *tops)
+    response, ballots = SampledResponse("so 7=9", ids, False), [hold_vote("a", list(votes))]
+    return Rollouts([Problem("a", "a")], [[1]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+
+
+def test_forks_are_counted_by_place_and_kind_with_examples():
+    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), "top_fraction")
+    assert summary is not None
+    assert (summary.num_tokens, summary.num_forks) == (8, 2)
+    assert math.isclose(summary.entropy_share, 2.0 / 2.6, rel_tol=1e-5)
+    assert math.isclose(summary.other_entropy, 0.2, rel_tol=1e-5)
+    assert summary.positions == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]  # the second of four tokens begins at a quarter
+    assert [(kind.name, kind.tokens, kind.forks) for kind in summary.kinds] == [
+        ("number", 0.5, 1.0), ("word", 0.25, 0.0), ("sign", 0.25, 0.0),
+    ]  # fmt: skip
+    (example,) = summary.examples  # the same token in both responses is shown once
+    assert (example.before, example.text, example.after) == ("so ", "7", "=9")
+    assert [text for text, _ in example.alternatives] == ["7", "9"]
+    assert "marks 2 of 8 tokens" in tell_forks(summary, "spine")[0]
+    assert "third tenth" in tell_forks(summary, "spine")[1]
+
+
+def test_where_all_tokens_are_updated_none_is_singled_out():
+    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), "all")
+    assert tell_forks(summary, "ttrl") == ["Preset ttrl updates all 8 tokens; their mean entropy is 0.65 nats."]
+    assert tell_forks(None, "ttrl") == []
+
+
+def test_the_answer_is_whether_responses_disagree():
+    divided, unanimous, empty = hold_vote("a", ["1", "2"]), hold_vote("b", ["1", "1"]), hold_vote("c", [None, None])
+    answer = answer_ballots([divided, unanimous, empty])
+    assert answer.teaches
+    assert answer.headline == (
+        "There is something to learn: responses disagree on 1 of 3 problems. The others: 1 unanimous, "
+        "1 without a readable answer."
+    )
+    assert not answer_ballots([unanimous, empty]).teaches
+    (told,) = tell_validation(summarize_trials([TokenTrial(0.1, True, True, 0.75, 0.25)]))
+    assert "changed in 75% of the trials" in told
+    assert "kept, it changed in 25%" in told
 
 
 @pytest.mark.slow

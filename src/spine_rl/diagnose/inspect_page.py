@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from spine_rl.diagnose.fork_summary import NUM_PARTS, ForkSummary, summarize_forks
+from spine_rl.diagnose.inspect_answer import answer_ballots, classify_ballot, tell_forks, tell_validation
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.diagnose.token_scores import TokenScores
 from spine_rl.diagnose.token_text import split_text
@@ -12,7 +14,6 @@ from spine_rl.diagnose.validate_forks import ForkValidation
 from spine_rl.pages import Band, Chart, Line, render_page, show_text, to_data_uri, to_inline_chart
 from spine_rl.presets import get_preset
 from spine_rl.problems import open_image, order_images
-from spine_rl.voting import Ballot
 
 _SHOWN = 0.05  # nats: below it a token has no alternatives worth showing, and the page stays small
 _PICTURE_SIDE = 512  # pixels
@@ -28,12 +29,13 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
         validation: Shown above the responses, where there is one.
     """
     selector = get_preset(preset)["fork_selector"]
+    summary = summarize_forks(rollouts, tokenizer, selector)
     problems = [
         {
             "id": problem.id,
             "prompt": prompt,
             "pictures": [to_data_uri(open_image(image), _PICTURE_SIDE) for image in order_images(problem)],
-            "kind": _classify(ballot),
+            "kind": classify_ballot(ballot),
             "votes": sorted(ballot.votes.items(), key=lambda vote: -vote[1]),
             "abstained": ballot.num_abstentions,
             "label": ballot.pseudo_label,
@@ -61,18 +63,26 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
     return render_page(
         "inspect.html.jinja",
         package="spine_rl.diagnose",
-        script=(files("spine_rl.diagnose") / "templates" / "inspect.js").read_text(encoding="utf-8"),
+        script=_read_script("spine_rl.pages", "charts.js") + _read_script("spine_rl.diagnose", "inspect.js"),
         problems=problems,
         preset=preset,
+        answer=answer_ballots(rollouts.ballots),
+        findings=[*tell_forks(summary, preset), *tell_validation(validation)],
+        summary=summary,
+        positions=None if summary is None or summary.other_entropy is None else _draw_positions(summary),
         validation=validation,
         chart=None if validation is None else _draw_curve(validation),
     )
 
 
-def _classify(ballot: Ballot) -> str:
-    if ballot.pseudo_label is None:
-        return "none"
-    return "unanimous" if ballot.majority_ratio == 1.0 else "divided"
+def _read_script(package: str, name: str) -> str:
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
+
+
+def _draw_positions(summary: ForkSummary) -> Any:
+    x = [round(100 * (part + 0.5) / NUM_PARTS) for part in range(NUM_PARTS)]
+    line = Line("forks", x, list(summary.positions))
+    return to_inline_chart(Chart("share of forks among tokens", [line], x_label="place in the response (%)"))
 
 
 def _view_tokens(tokenizer: Any, ids: Sequence[int], scores: TokenScores, selector: str) -> list[dict[str, Any]]:
