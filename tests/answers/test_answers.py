@@ -545,7 +545,7 @@ def test_the_worker_gives_up_on_cpu_time_alone_and_nothing_swallows_it(monkeypat
         time.sleep(0.3)
         return []
 
-    def swallow(*_, **__):  # as math-verify does
+    def swallow(*_, **__):  # as a library may
         try:
             while time.process_time() < end:
                 pass

@@ -1,4 +1,4 @@
-"""Answers of several numbers that are one quantity: "3 hours and 25 minutes", "5 feet 3 inches", "9:40 pm", "13:05"."""
+"""Numbers that are one answer: "3 hours and 25 minutes", "9:40 pm", "13:05", "3-1", "2024-01-05"; and "5 km"."""
 
 import math
 import re
@@ -37,6 +37,34 @@ _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s?([apAP])\.?\s?[mM]\.?")
 _HOURS = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _WRAPPER = re.compile(r"\\(?:text(?:rm|bf)?|mbox|mathrm)\s*\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:! ]|\\?\$|\*\*|~|\\[()]")
+
+
+# A metric prefix is a factor; cm and the units without one are left out, for who says so was asked for them.
+_PREFIXES = {"k": Fraction(1000), "M": Fraction(10**6), "G": Fraction(10**9), "T": Fraction(10**12)}
+_PREFIXES |= {"m": Fraction(1, 1000), "n": Fraction(1, 10**9), "μ": Fraction(1, 10**6), "µ": Fraction(1, 10**6)}
+_UNIT = r"(?P<prefix>[kMGTmnμµ])(?:[gLlsVAWJNFmΩ]|Hz|Pa|eV|[Bb]|mol)"
+_MULTIPLE = re.compile(
+    rf"(?P<amount>.*[\d}})])(?:(?:\s|~|\\[,;: ]|\\(?:text|mathrm|mbox)\s?\{{)+{_UNIT}"
+    r"|(?=k[mg]|m[gmLl])(?P<short>[km])[mgLl])\s*\}?[\s.$]*"
+)
+_SEVERAL = re.compile(r"[,;](?!\d{3})|[<>]|\\(?:pm|le|ge|text)|[A-Za-z]{2}\s")
+_SPAN = re.compile(r"\d{1,4}(?:[-–]\d{1,4}){1,3}|\d{1,4}\s?–\s?\d{1,4}|\d{1,4}/\d{1,2}/\d{2,4}")
+
+
+def split_multiple(answer: str) -> tuple[str, Fraction] | None:
+    """The amount, and the factor of its metric prefix, of `5 km` and `3\\text{ mg}`; None for anything else."""
+    if answer[-1:].isdigit() or not (match := _MULTIPLE.fullmatch(answer)):
+        return None
+    amount = match["amount"].rpartition("=")[2].strip()
+    return None if _SEVERAL.search(amount) else (amount, _PREFIXES[match["prefix"] or match["short"]])
+
+
+def read_span(text: str) -> str | None:
+    """The key of a score, a range of years or a date, which are no differences and no fractions; None for others."""
+    if not _SPAN.fullmatch(text):
+        return None
+    mark = "/" if "/" in text else "-"
+    return mark.join(str(int(part)) for part in re.split(r"\s?[-–/]\s?", text))
 
 
 def quantity_key(answer: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Keys of mathematical expressions, worked out by math-verify in processes of their own that can be killed.
+"""Keys of mathematical expressions, worked out by sympy in processes of their own that can be killed.
 
 Parsed model output can be made to hang or to fill the memory (a power tower, a factorial), so nothing of it is
 evaluated, compared or printed here: the text goes over a pipe, and a key comes back or nothing does.
@@ -135,7 +135,7 @@ class _Worker:
             ready = ""
         if not ready:
             self.stop()
-            raise RuntimeError("the worker for symbolic answers does not start; is math-verify installed?")
+            raise RuntimeError("the worker for symbolic answers does not start; is latex2sympy2_extended installed?")
         return self._process
 
 

@@ -9,14 +9,15 @@ functions of real variables.
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 
 import sympy
-from math_verify import LatexExtractionConfig, parse
+from latex2sympy2_extended import NormalizationConfig, latex2sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
 MEMORY_LIMIT = 2 << 30  # bytes
 SOFT_TIMEOUT = 1.5  # CPU seconds: given up here, without losing the process, where Python can be interrupted
@@ -24,8 +25,12 @@ HARD_TIMEOUT = 2.5  # CPU seconds: the process ends where it cannot be, be its p
 WARM_UP = r"\frac{\sqrt{2}}{3} + \log x^2"  # the first expression takes many times as long as any later one
 MAX_EXACT_BITS = 3_300  # of a numerator or denominator that is written out, about a thousand digits
 EXACT_FROM = 10**12  # the 30 digits of a value tell all of a smaller number
-# Units are dropped before, by what they are called; math-verify drops letters, and the t of `2 - 3t` with them.
-READING = LatexExtractionConfig(normalization_config=replace(LatexExtractionConfig().normalization_config, units=False))
+# Units are dropped before, by what they are called: the parser drops letters, and the t of `2 - 3t` with them.
+NORMALIZATION = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
+)
+CONVERSION = ConversionConfig(lowercase_symbols=False)  # R and r are two radii
+COMPLEX = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])|\\(?:imath|mathbb|det|arg|Re|Im)(?![A-Za-z])")
 
 # Where variables are: the least number, how wide the range is, and the sign for a name's first letter.
 Point = tuple[int, int, Callable[[int], int]]
@@ -38,18 +43,28 @@ POINTS: tuple[Point, ...] = (
 
 
 class _GiveUpError(BaseException):
-    """No `Exception`: math-verify swallows those, and what took too long would look like what is no mathematics."""
+    """No `Exception`: the parser swallows those, and what took too long would look like what is no mathematics."""
 
 
 def compute_key(kind: str, latex: str) -> str | None:
-    """The key of what math-verify reads in the text; None if that is nothing, or has no value."""
-    found = parse(f"${latex}$", [READING], fallback_mode="no_fallback", parsing_timeout=0)
-    if not found or not isinstance(found[0], sympy.Expr | sympy.MatrixBase):
+    """The key of what the parser reads in the text; None if that is nothing, or has no value."""
+    found = parse(latex)
+    if not isinstance(found, sympy.Expr | sympy.MatrixBase):
         return None
-    expression = _make_exact(found[0].doit() if found[0].is_Matrix else found[0])
+    expression = _make_exact(found.doit() if found.is_Matrix else found)
     if isinstance(expression, sympy.MatrixBase):
         return _matrix_key(expression)
     return _value_key(expression) if kind == "value" else _equation_key(expression)
+
+
+def parse(latex: str) -> object:
+    """The expression, its letters real variables unless the imaginary unit is among them.
+
+    Raises:
+        Exception: Of every kind, on what is no mathematics.
+    """
+    is_real = not COMPLEX.search(latex)
+    return latex2sympy(latex, is_real=is_real, normalization_config=NORMALIZATION, conversion_config=CONVERSION)
 
 
 def _make_exact(expression):
@@ -88,6 +103,8 @@ def _value_key(expression: sympy.Expr) -> str | None:
 
 def _equation_key(difference: sympy.Expr) -> str | None:
     """The ratios of the difference's values to the first of them: a factor cancels."""
+    if not difference.free_symbols:
+        return None  # no equation of anything
     first, *others = (_evaluate(difference, point) for point in POINTS)
     if first is None or abs(first) < 1e-20 or others[0] is None:
         return None

@@ -8,10 +8,12 @@ _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "﹣": "-", "－": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
         "∕": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
-        "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "°": "", "º": "", "％": "%", "，": ", ",
+        "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "％": "%", "，": ", ",
+        "°": r"^\circ ", "º": r"^\circ ",
         "；": "; ", "、": ", ", "（": "(", "）": ")", "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4",
         "¾": " 3/4", "√": r"\sqrt ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
-        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "≈": "", "。": ".",
+        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "′": "'", "≈": r"\approx ", "。": ".",
+        "：": ":",         "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+", "【": "[", "】": "]",
     }
 )  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -34,7 +36,9 @@ _THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!
 _INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
 _TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
 _DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
-_DEGREE = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))")
+_DEGREE = re.compile(
+    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
+)
 _TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|boldsymbol|hbox|bm|rm|bf)"
 _UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
 _LEADING_WORDS = re.compile(

@@ -1,5 +1,7 @@
 """Drops what stands behind a value and does not change it: percent, degrees, units in words, symbols and Chinese.
 
+A metric prefix changes it, and is read before (`quantities.split_multiple`).
+
 A letter that follows a number without a space is a variable (`2t`, `3abc`), unless it begins a unit of the list.
 What carries value is kept: "5 million", "9:40 pm". "5 dozen" is 5: who says so was asked for dozens, as in GSM8K.
 """
@@ -28,6 +30,7 @@ _WORD_UNIT = re.compile(
 )
 _RATE = re.compile(r"(?<=\d)\s+(?:k?m|k?g|L|J|N|rad)\s?/\s?(?:s|h|hr|min|c?m|L|kg|mol)(?:\s*\^\s*\{?[23]\}?)?$")
 _LETTER_UNIT = re.compile(r"^([-+]?\d[\d.,]*)\s+(?:[msghLJNW]|m\s*\^\s*\{?[23]\}?)$")
+_UNIT_LETTER = re.compile(r"^([-+]?\d[\d.,]*)\s*(?:[kcmM]?[mgsLlVAWJNCFKhTΩ]|k?Hz|k?Pa|kWh?|dB)(?:/(?:s|h|hr|min))?$")
 _CHINESE_UNIT = re.compile(
     r"(?<=[\d万亿})])\s*(?:平方|立方)?(?:个|元|美元|角|分|厘?米|[千毫分]米|公里|千?克|公斤|斤|吨|毫?升|秒钟?|分钟|小时|天|日|周"
     r"|个?月|年|岁|人|名|位|只|条|本|张|支|件|块|辆|页|次|倍|度|棵|朵|头|匹|组|种|袋|箱|盒|瓶|杯)$"
@@ -35,6 +38,11 @@ _CHINESE_UNIT = re.compile(
 _IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
 _BARE = re.compile(r"[-+\d.,/ ]*")
 _VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
+
+
+def strip_letter_unit(text: str) -> str:
+    """A number without the letters that stand behind it even without a space, where a number was asked for: `3.35V`."""
+    return text if text[-1:].isdigit() else _UNIT_LETTER.sub(r"\1", text)
 
 
 def strip_units(text: str) -> str:

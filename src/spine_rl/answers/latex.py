@@ -1,0 +1,52 @@
+"""An expression as the LaTeX parser must have it: every product, power, name and function written out."""
+
+import re
+
+FUNCTIONS = "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|log|ln|exp|arcsin|arccos|arctan"
+_NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{FUNCTIONS})(?![A-Za-z])")
+_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|(\d+))")
+_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-?\d{2,}))")
+_LOG_BASE = re.compile(r"\\log_\s?(\w)(?!\w)")
+_BRACE_SPACE = re.compile(r"(?<=\{)\s+|\s+(?=\})")
+# What other countries call a function, and what stands in a wrapper that the parser does not know.
+_SYNONYMS = {"tg": "tan", "ctg": "cot", "lg": "log", "arctg": "arctan", "sh": "sinh", "ch": "cosh", "th": "tanh"}
+_SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
+# 3(5), (3)5 and (3)(5) are products; the parser takes two numbers side by side for a mixed one, and adds them.
+_FUNCTION_HEAD = r"(?:\\[A-Za-z]+\s*(?:[_^]\s*(?:\{[^{}]*\}|\w))*|[A-Za-z]\s*_\s*\w)\s*"
+_ADJACENT = re.compile(rf"(?P<head>{_FUNCTION_HEAD})(?=\()|(?P<before>[\d)])\s*(?=\()|(?P<after>\))\s*(?=\d)")
+_BRACES = re.compile(r"(?<![\w}])\{(\d+)\}\s*(?=\{\d+\})")
+# Letters that the parser takes for constants are variables here: energy E, current I, an angle gamma.
+_CONSTANT = re.compile(
+    r"\\(?:begin|end|overline|bar|vec|hat)\s*\{[^{}]*\}|\\Gamma(?=\s*\()"
+    r"|(?P<name>\\[gG]amma(?![A-Za-z])|(?<![\\A-Za-z])[EI](?![A-Za-z])|(?<=[A-Z])[EI]|[EI](?=[A-Z]))"
+    r"(?:_(?:\{(?P<long>\w*)\}|(?P<short>\w)))?|\\[A-Za-z]+"
+)
+_PRIMED = re.compile(r"(?<![\\A-Za-z])([A-Za-z])('+|\^\{?(?:\\prime)+\}?)")
+
+
+def to_latex(text: str) -> str:
+    """What the parser would read otherwise than it is meant, written out."""
+    text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text.replace("**", "^"))
+    text = _SYNONYM.sub(lambda match: "\\" + _SYNONYMS[match.group(1)], _BRACE_SPACE.sub("", text))
+    text = _LOG_BASE.sub(r"\\log_{\1}", text)
+    if "'" in text or "\\prime" in text:
+        text = _PRIMED.sub(lambda match: f"{match.group(1)}_{{prime{len(match.group(2))}}}", text)
+    if "(" in text or "}{" in text:
+        text = _BRACES.sub(r"\1\\cdot ", _ADJACENT.sub(_multiply, text))
+    text = _CONSTANT.sub(_name, text)
+    text = _POWER.sub(lambda match: f"^{{{match.group(1) or match.group(2)}}}", text)
+    return _NAMED.sub(r"\\\1 ", text).replace("*", "\\cdot ")
+
+
+def hide_log_base(text: str) -> str:
+    return _LOG_BASE.sub("log", text)
+
+
+def _multiply(match: re.Match[str]) -> str:
+    return match["head"] or f"{match['before'] or match['after']}\\cdot "
+
+
+def _name(match: re.Match[str]) -> str:
+    if match["name"] is None:
+        return match.group()
+    return f"X_{{{match['name'].lstrip(chr(92))}{match['long'] or match['short'] or ''}}}"
