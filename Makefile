@@ -1,4 +1,4 @@
-# Habits: make demo | test | lint | format | bench | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | test-fast | lint | format | bench | docs | base | evidence | clean. Each sets up .venv on first use.
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin
@@ -6,8 +6,10 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 EXPERIMENTS := visual arithmetic length ablation long-chains transfer auto sensitivity stability
 JOBS ?= 2
+FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
+	tests/training/test_trainer.py tests/training/test_collapse.py
 
-.PHONY: demo test lint format bench docs base evidence clean
+.PHONY: demo test test-fast lint format bench docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,8 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## adapt the built-in model with TTRL and with SPINE
 	HF_HUB_OFFLINE=1 $(RUN)/spine demo --out $(OUT)
 
-test: $(STAMP)
-	$(RUN)/pytest
+test: $(STAMP)  ## every test, in two processes of one thread each
+	OMP_NUM_THREADS=1 $(RUN)/pytest --numprocesses $(JOBS) --dist worksteal
+
+test-fast: $(STAMP)  ## the habit: the method, the vote, the trainer and the arrows, in under two minutes
+	OMP_NUM_THREADS=1 $(RUN)/pytest --numprocesses $(JOBS) --dist worksteal -m "not slow" $(FAST)
 
 lint: $(STAMP)
 	$(RUN)/ruff check .

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import warnings
 from typing import get_type_hints
 
 import pytest
@@ -68,3 +69,10 @@ def test_the_declarations_need_no_torch():
     code = "import sys, spine_rl.training.options; print(*({'torch', 'trl', 'transformers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_configuration_warns_of_nothing(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert SpineConfig(output_dir=str(tmp_path), use_cpu=True).gradient_checkpointing is False
+        assert SpineConfig(output_dir=str(tmp_path), use_cpu=True, gradient_checkpointing=True).gradient_checkpointing

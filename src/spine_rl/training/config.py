@@ -65,6 +65,8 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             self.bf16 = False  # TRL would turn bf16 autocast on; on a CPU that is slower and less exact
         _refuse_unused_options(self)
         _check_fields(self)
+        if getattr(self, "activation_checkpointing", False) is None:  # the new name of transformers 5.2x, which warns
+            self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()
         _check_steps(self)
 
