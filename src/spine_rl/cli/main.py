@@ -131,7 +131,7 @@ def train(context: typer.Context) -> None:
 @app.command(name="eval")
 def evaluate(
     data: Annotated[str, typer.Option(help="Labelled problems: .jsonl, .json, .csv, .parquet or a hub data set.")],
-    model: Annotated[str | None, typer.Option(help="Model folder, adapter folder or hub id.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder, adapter folder, .gguf file or hub id.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="k: sampled responses per problem.")] = 8,
     out: Annotated[
         Path | None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str, typer.Option(help="Model folder, adapter folder or hub id.")]
+Model = Annotated[str, typer.Option(help="Model folder, adapter folder, .gguf file or hub id.")]
 Data = Annotated[str, typer.Option(help="Problems: .jsonl, .json, .csv, .parquet, a benchmark or a hub data set.")]
 Split = Annotated[str | None, typer.Option(help="Of a hub data set.")]
 PromptColumn = Annotated[str | None, typer.Option(help="Column of the prompt.")]

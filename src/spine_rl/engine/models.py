@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -17,8 +17,12 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from spine_rl.engine.gguf import is_gguf, load_gguf
 from spine_rl.engine.progress import phase
-from spine_rl.errors import ModelError
+from spine_rl.errors import ModelError, SpineError
+
+_PLAIN_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_ADAPTER_FILE = "adapter_config.json"
 
 
 def load_model_and_tokenizer(
@@ -27,7 +31,7 @@ def load_model_and_tokenizer(
     """Loads a language model (an adapter's folder too) and its tokenizer, or an image-text model and its processor.
 
     Args:
-        name_or_path: A local folder or a hub id.
+        name_or_path: A local folder, a `.gguf` file, or a hub id.
         revision: Of a hub repository.
         trust_remote_code: Whether code that comes with the model may run.
         model_options: Passed on to `from_pretrained`, e.g. `dtype`.
@@ -36,45 +40,67 @@ def load_model_and_tokenizer(
         ModelError: It is not a model, or cannot be loaded.
     """
     folder = Path(name_or_path)
-    if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", _ADAPTER_FILE)):
         raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with phase(f"load {Path(name_or_path).name}"):
-        return _load(name_or_path, options, model_options)
+    with phase(f"load {folder.name}"):
+        try:
+            model, processor = _load(name_or_path, options, model_options)
+        except SpineError:
+            raise
+        except Exception as error:  # files are others': whatever is wrong with one, each library says in its own way
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from error
+        _check(name_or_path, model, get_tokenizer(processor))
+    return model, processor
 
 
 def _load(
     name_or_path: str, options: dict[str, Any], model_options: dict[str, Any]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
-    try:
-        sees = _takes_images(name_or_path, options)
-        model_class, processor_class = (
-            (AutoModelForImageTextToText, AutoProcessor) if sees else (AutoModelForCausalLM, AutoTokenizer)
-        )
-        processor = processor_class.from_pretrained(name_or_path, padding_side="left", **options)
-        model = model_class.from_pretrained(name_or_path, **options, **model_options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from None
+    if is_gguf(name_or_path):
+        return load_gguf(name_or_path, **model_options)
+    base = _find_base(name_or_path)
+    if is_gguf(base):
+        model, tokenizer = load_gguf(base, **model_options)
+        model.load_adapter(name_or_path)
+        return model, tokenizer
+    sees = type(AutoConfig.from_pretrained(base, **options)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    model_class, processor_class = (
+        (AutoModelForImageTextToText, AutoProcessor) if sees else (AutoModelForCausalLM, AutoTokenizer)
+    )
+    processor = processor_class.from_pretrained(name_or_path, padding_side="left", **options)
     if sees and not isinstance(processor, ProcessorMixin):
         raise ModelError(f"{name_or_path}: its processor is missing, there is only a tokenizer; save the processor too")
-    tokenizer = get_tokenizer(processor)
+    return model_class.from_pretrained(name_or_path, **options, **model_options), processor
+
+
+def _find_base(name_or_path: str) -> str:
+    """Of an adapter's folder, the model that it is for; else the name itself."""
+    adapter = Path(name_or_path) / _ADAPTER_FILE
+    return json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name_or_path
+
+
+def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """What loads and would fail later, or give nonsense."""
+    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
+    if ends is None and tokenizer.eos_token_id is None:
+        raise ModelError(f"{name}: neither model nor tokenizer has an end token (eos), so that no response would end")
+    rows = cast(Any, model.get_input_embeddings()).num_embeddings
+    if tokenizer.vocab_size > rows:
+        raise ModelError(
+            f"{name}: its tokenizer has {tokenizer.vocab_size:,} tokens, its embedding {rows:,}: it is another model's"
+        )
+    for weight_name, weight in model.named_parameters():
+        if weight.dtype in _PLAIN_TYPES and not weight.isfinite().all():
+            raise ModelError(f"{name}: {weight_name} has values that are not finite; the file or its run was damaged")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model, processor
 
 
 def get_tokenizer(processing_class: Any) -> PreTrainedTokenizerBase:
     """The tokenizer itself, or a processor's."""
     return processing_class.tokenizer if isinstance(processing_class, ProcessorMixin) else processing_class
-
-
-def _takes_images(name_or_path: str, options: dict[str, Any]) -> bool:
-    adapter = Path(name_or_path) / "adapter_config.json"
-    if adapter.is_file():
-        name_or_path = json.loads(adapter.read_text())["base_model_name_or_path"]
-    config = AutoConfig.from_pretrained(name_or_path, **options)
-    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def get_device() -> torch.device:

@@ -29,8 +29,10 @@ from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_t
 
 from spine_rl.answers import response_key
 from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.gguf import is_gguf
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.processing import OncePerPrompt
+from spine_rl.errors import ConfigError
 from spine_rl.objective import (
     TokenBatch,
     compute_group_advantages,
@@ -123,6 +125,11 @@ class SpineTrainer(GRPOTrainer):
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
         if isinstance(model, PreTrainedModel):
+            if args.beta > 0 and peft_config is None and is_gguf(model.name_or_path):
+                raise ConfigError(
+                    f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
+                    "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
+                )
             adapt_language_only(peft_config, model)
         self.clock = PhaseClock()
         self.token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded
