@@ -7,7 +7,7 @@ backward pass, which costs three matrix products a token to the forward's one, r
 
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,11 +15,19 @@ from torch.distributed.tensor import DTensor
 from trl.kernels import ChunkedLogProbFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
+from spine_rl.engine.cpu_head import CpuStatistics, Head
+
 VOCABULARY_CHUNK = 32768  # of the logits that are held at once, in tokens of the vocabulary
 
 
 def score_tokens(
-    model: Any, hidden: Tensor, targets: Tensor, *, temperature: float, in_float32: bool = False
+    model: Any,
+    hidden: Tensor,
+    targets: Tensor,
+    *,
+    temperature: float,
+    in_float32: bool = False,
+    adds_in_place: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Scores sampled tokens; the logits are never held whole.
 
@@ -29,6 +37,7 @@ def score_tokens(
         targets: (N,) token ids.
         temperature: Sampling temperature, > 0.
         in_float32: Logits too, where autocast would have them in 16 bits.
+        adds_in_place: On a CPU the head's gradient may be added to `weight.grad` itself (`cpu_head.Head`).
 
     Returns:
         Log-probabilities and entropies in nats, each (N,) float32.
@@ -41,18 +50,22 @@ def score_tokens(
         scale = 1 / (getattr(config, "logits_scaling", None) or 1.0)
     if in_float32:
         hidden = hidden.float()
+    cap = getattr(config, "final_logit_softcapping", None)
+    hidden, targets = hidden.to(weight.device), targets.to(weight.device)
     autocast = torch.autocast(hidden.device.type, enabled=False) if in_float32 else nullcontext()
     with autocast, maybe_gather_lm_head_ctx(weight, bias):  # pyright: ignore[reportArgumentType]
+        if hidden.device.type == "cpu":
+            head = Head(
+                weight,
+                bias,
+                scale / (cap or temperature),
+                None if cap is None else cap / temperature,
+                torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype,
+                adds_in_place=adds_in_place and weight.is_leaf and weight.dtype == torch.float32,
+            )
+            return cast(tuple[Tensor, Tensor], CpuStatistics.apply(hidden, weight, bias, targets, head))
         logps, entropies, *_ = _ForksOnlyBackward.apply(
-            hidden.to(weight.device),
-            weight,
-            bias,
-            targets.to(weight.device),
-            temperature,
-            VOCABULARY_CHUNK,
-            getattr(config, "final_logit_softcapping", None),
-            scale,
-            ("log_probs", "entropy"),
+            hidden, weight, bias, targets, temperature, VOCABULARY_CHUNK, cap, scale, ("log_probs", "entropy")
         )
     return logps, entropies
 
