@@ -1,4 +1,4 @@
-# Habits: make demo | test | test-fast | lint | format | bench | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | test-fast | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin
@@ -9,12 +9,12 @@ JOBS ?= 2
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
 	tests/training/test_trainer.py tests/training/test_collapse.py
 
-.PHONY: demo test test-fast lint format bench docs base evidence clean
+.PHONY: demo test test-fast lint format bench site docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install --quiet --constraint constraints.txt torch
-	$(RUN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(RUN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 demo: $(STAMP)  ## adapt the built-in model with TTRL and with SPINE
@@ -37,6 +37,9 @@ format: $(STAMP)
 
 bench: $(STAMP)  ## SPINE beside TRL, in three to four minutes
 	HF_HUB_OFFLINE=1 $(RUN)/spine bench --quick --out runs/bench-$(shell date +%Y%m%d-%H%M%S)
+
+site: $(STAMP)  ## the documentation, in build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --quiet --strict
 
 docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
 	$(RUN)/spine experiment docs/results/lab/experiment.yaml --out docs/results/lab --only-report
