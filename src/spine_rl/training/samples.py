@@ -1,6 +1,5 @@
 """`samples.jsonl`: a few responses of every so many steps, with each token's entropy and whether it was a fork."""
 
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,7 +7,8 @@ from transformers import TrainerCallback
 
 from spine_rl.diagnose.token_text import split_text
 from spine_rl.objective import ObjectiveOutput, TokenBatch
-from spine_rl.runs.run_folder import SAMPLES_FILE, drop_rows_after
+from spine_rl.runs.rows import append_rows, drop_rows_after
+from spine_rl.runs.run_folder import SAMPLES_FILE
 
 
 class TokenRecorder(Protocol):
@@ -44,9 +44,10 @@ class SampleFile(TrainerCallback):
         if step == self._last_step or (step != 1 and step % self._every):
             return
         self._last_step = step
-        with self._path.open("a") as file:
-            for row in range(min(self._per_step, len(inputs["completion_ids"]))):
-                file.write(json.dumps({"step": step, **self._describe(row, inputs, batch, output)}) + "\n")
+        num_rows = min(self._per_step, len(inputs["completion_ids"]))
+        append_rows(
+            self._path, [{"step": step, **self._describe(row, inputs, batch, output)} for row in range(num_rows)]
+        )
 
     def _describe(self, row: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Any]:
         mask = inputs["completion_mask"][row].bool()

@@ -41,6 +41,7 @@ from spine_rl.objective import (
     select_forks,
     select_rows_with_gradient,
 )
+from spine_rl.training.checkpoints import CheckpointingTrainer
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import (
@@ -72,7 +73,7 @@ from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
 
 
-class SpineTrainer(GRPOTrainer):
+class SpineTrainer(CheckpointingTrainer):
     """Adapts a model to unlabelled problems by test-time reinforcement learning.
 
     Example:
