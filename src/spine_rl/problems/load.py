@@ -64,7 +64,7 @@ def load_problems(
     benchmark, copy = split_benchmark_source(source)
     if benchmark is not None:
         if split or prompt_column or id_column:
-            raise DataError(f"{source}: a benchmark has its own split and columns; leave yours away")
+            raise DataError(f"{source}: a benchmark has its own split and columns; do not give them")
         return load_benchmark(benchmark, copy, with_gold=gold_column is not None, limit=limit, images=images)
     if Path(source).is_file():
         images = replace(images, folder=Path(source).parent)

@@ -77,19 +77,23 @@ class SpineTrainer(CheckpointingTrainer):
     """Adapts a model to unlabelled problems by test-time reinforcement learning.
 
     Example:
+        ```python
+        question = [{"role": "user", "content": "What is 2+3? Answer in \\boxed{}."}]
         trainer = SpineTrainer(
             "Qwen/Qwen2.5-0.5B-Instruct",
             args=SpineConfig(output_dir="out", preset="spine"),
-            train_dataset=Dataset.from_list([{"prompt": "What is 2+3? Answer in \\\\boxed{}."}, ...]),
+            train_dataset=Dataset.from_list([{"prompt": question}, ...]),
         )
         trainer.train()
+        ```
 
     Args:
-        model: A causal or image-text-to-text model, its folder, or its hub id. With a KL anchor (`beta` > 0) the
-            reference is read again from where the model came from.
+        model: A causal or image-text-to-text model, its folder, or its hub id. With a KL anchor (`beta` > 0) it
+            is loaded a second time, as it was at the start, so its folder must stay there during the run.
         args: Configuration.
-        train_dataset: Has a column `prompt` (text or chat messages) and, if responses are to be grouped by it, a unique
-            `problem_id`; without one, rows are problems. Of other columns only `image` and `images` are read.
+        train_dataset: Has a column `prompt`: chat messages, or text that the model reads without its chat template. A
+            unique `problem_id` groups responses; without one, rows are problems. Of other columns only `image` and
+            `images` are read.
         processing_class: Tokenizer or processor; by default the model's own.
         gold_answers: Problem id → gold answer, for diagnosis: the accuracy of pseudo-labels and rewards is logged. They
             take no part in training, but for `reward_source="gold"`.
