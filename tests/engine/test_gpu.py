@@ -14,8 +14,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture, save_image_text_model, save_qwen2
 from spine_rl.engine.continuous_sampler import ContinuousSampler
-from spine_rl.engine.decode import add_shared_generation
 from spine_rl.engine.forward import add_shared_forward
+from spine_rl.engine.generation import add_shared_generation
 from spine_rl.engine.sampler import Decoding
 from spine_rl.engine.transformers_sampler import TransformersSampler
 from spine_rl.lab.tasks import ARITHMETIC

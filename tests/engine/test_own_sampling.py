@@ -11,7 +11,7 @@ from transformers import GenerationConfig, GenerationMixin, WatermarkingConfig
 from models import build_qwen2
 from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.engine.continuous_sampler import ContinuousSampler
-from spine_rl.engine.decode import generate_shared
+from spine_rl.engine.generation import Generator
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.sampler import Decoding
 from spine_rl.engine.transformers_sampler import TransformersSampler
@@ -116,5 +116,5 @@ def test_shared_generation_gives_what_plain_generation_gives(name, value):
     options[name] = value
     with sampling_as_asked(model):
         expected = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
-        got = generate_shared(model, model.generate, ids, attention_mask=torch.ones_like(ids), **options)
+        got = Generator(model)(ids, attention_mask=torch.ones_like(ids), **options)
     assert torch.equal(expected, got)

@@ -24,7 +24,10 @@ def test_a_cpu_is_measured_by_its_products(monkeypatch, gain, expected):
 
 def test_a_measurement_is_of_real_products_and_finite():
     precision._measure_gain.cache_clear()
-    assert 0 < precision._measure_gain(512, torch.get_num_threads()) < 1000
+    threads = torch.get_num_threads()
+    for casts in (True, False):
+        assert 0 < precision._measure_gain(512, casts) < 1000
+    assert torch.get_num_threads() == threads
     precision._measure_gain.cache_clear()
 
 

@@ -10,8 +10,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture
 from spine_rl.engine.chunks import estimate_call_cost, plan_chunks
-from spine_rl.engine.decode import add_shared_generation
 from spine_rl.engine.forward import SharedBatch, add_shared_forward
+from spine_rl.engine.generation import add_shared_generation
 from spine_rl.engine.groups import group_rows
 from spine_rl.engine.images import cut_by_row
 from spine_rl.engine.lm_head import score_tokens

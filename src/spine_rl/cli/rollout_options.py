@@ -69,7 +69,8 @@ def draw(options: RolloutOptions) -> tuple[TransformersSampler, Rollouts]:
     check_answer_type(options.answer_type)
     problems = load_problems(options.data, **options.columns).problems
     model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype)
-    engine = TransformersSampler(move_to_accelerator(model), processing_class)
+    generation_dtype = "auto" if options.dtype == "auto" else "model"
+    engine = TransformersSampler(move_to_accelerator(model), processing_class, generation_dtype)
     rollouts = draw_rollouts(
         engine,
         problems,

@@ -48,7 +48,7 @@ def _check_name(name: str) -> None:
 
 def _load_transformers(model: str, dtype: str) -> Sampler:
     loaded, tokenizer = load_model_and_tokenizer(model, dtype=dtype)
-    return TransformersSampler(move_to_accelerator(loaded), tokenizer)
+    return TransformersSampler(move_to_accelerator(loaded), tokenizer, "auto" if dtype == "auto" else "model")
 
 
 def _load_continuous(model: str, dtype: str) -> Sampler:

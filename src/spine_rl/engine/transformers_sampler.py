@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
-from spine_rl.engine.decode import generate_shared
+from spine_rl.engine.generation import Generator
 from spine_rl.engine.models import get_context_length, get_tokenizer
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
@@ -17,10 +17,21 @@ from spine_rl.problems.visual_prompts import VisualPrompt, encode_visual_prompts
 class TransformersSampler:
     """A model and its tokenizer or processor, in memory; the model's mode and torch's random state are left alone.
 
+    Args:
+        model: A causal or image-text-to-text model of transformers.
+        processing_class: Its tokenizer or processor.
+        generation_dtype: Of the weights, as `Generator` takes it.
+
     Prompts should come longest first: a batch is as wide as its longest, and memory runs out early or not at all.
     """
 
-    def __init__(self, model: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin):
+    def __init__(
+        self,
+        model: Any,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin,
+        generation_dtype: str = "auto",
+    ):
+        self.generator = Generator(model, generation_dtype)
         self.model: PreTrainedModel = model
         self.tokenizer = get_tokenizer(processing_class)
         self.processor: Any = processing_class if isinstance(processing_class, ProcessorMixin) else None
@@ -38,9 +49,7 @@ class TransformersSampler:
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
                 inputs = self.encode(prompts[start : start + decoding.batch_size])
-                output = generate_shared(
-                    model,
-                    model.generate,
+                output = self.generator(
                     **{name: value.to(model.device) for name, value in inputs.items()},
                     eos_token_id=ends,
                     pad_token_id=self._pad_id,

@@ -90,6 +90,11 @@ class MethodOptions:
     share_prompts: bool = option(
         True, "Run each prompt once per problem in the update, not once per response (docs/speed.md)."
     )
+    generation_dtype: str = option(
+        "auto",
+        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or by what is faster here.",
+        choices=("auto", "model", "bfloat16"),
+    )
     freeze_vision: bool = option(True, "Leave the vision tower of an image-text model as it is.")
     on_collapse: str = option(
         "warn",

@@ -1,7 +1,7 @@
 """Statistics of an optimiser step, summed over its micro-batches and processes before any ratio is taken."""
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -16,8 +16,9 @@ class StepStatistics:
     def __init__(self):
         self._sums: Tensor | None = None
 
-    def add(self, batch: TokenBatch, output: ObjectiveOutput) -> None:
-        summands = _summands(batch, output).values()
+    def add(self, batch: TokenBatch, output: ObjectiveOutput, gap: Tensor | None = None) -> None:
+        """Adds a micro-batch; `gap` is (B, T) as `measure_sampler_gap` gives it."""
+        summands = _summands(batch, output, gap).values()
         sums = torch.stack([value.detach().to(widest_float(value.device)) for value in summands])
         self._sums = sums if self._sums is None else self._sums + sums
 
@@ -42,14 +43,32 @@ class StepStatistics:
             "loss/band": total["band_loss"] / accelerator.num_processes,
             "loss/kl": total["kl_loss"] / accelerator.num_processes,
         }
+        if total["measured"] > 0:
+            metrics["sampling/logp_gap"] = total["gap"] / total["measured"]
         if math.isfinite(total["band_high"]):
             rows = max(total["rows_with_forks"], 1.0)
             metrics |= {"band/low": total["band_low"] / rows, "band/high": total["band_high"] / rows}
         return metrics | ({"kl": total["kl"] / forks} if kl else {})
 
 
-def _summands(batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Tensor]:
+def measure_sampler_gap(logps: Tensor, inputs: dict[str, Any]) -> Tensor | None:
+    """log π(token) of the update less the sampler's, (B, T), for the same weights; 0 where unknown, None if all are.
+
+    Args:
+        logps: (B, T) in the update.
+        inputs: TRL's batch; where the weights have moved since, it holds what the update's were before.
+    """
+    drawn = inputs.get("sampling_per_token_logps")
+    if drawn is None:
+        return None
+    before = inputs.get("old_per_token_logps")
+    gap = (logps.detach() if before is None else before) - drawn
+    return torch.where(inputs["completion_mask"].bool(), gap, 0.0).nan_to_num(nan=0.0)
+
+
+def _summands(batch: TokenBatch, output: ObjectiveOutput, gap: Tensor | None) -> dict[str, Tensor]:
     mask, has_forks = batch.completion_mask.bool(), output.fork_mask.any(1)
+    nothing = output.loss.new_zeros(())
     return {
         "tokens": mask.sum(),
         "entropy": torch.where(mask, batch.entropies, 0.0).sum(),
@@ -61,10 +80,12 @@ def _summands(batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Tensor]:
         "rows_with_forks": has_forks.sum(),
         "band_low": torch.where(has_forks, output.band_low, 0.0).sum(),
         "band_high": torch.where(has_forks, output.band_high, 0.0).sum(),
-        "kl": output.loss.new_zeros(()) if output.token_kl is None else output.token_kl.sum(),
+        "kl": nothing if output.token_kl is None else output.token_kl.sum(),
         "policy_loss": output.policy_loss,
         "band_loss": output.band_loss,
         "kl_loss": output.kl_loss,
+        "gap": nothing if gap is None else gap.abs().sum(),
+        "measured": nothing if gap is None else mask.sum(),
     }
 
 
@@ -83,4 +104,6 @@ _NAMES = (
     "policy_loss",
     "band_loss",
     "kl_loss",
+    "gap",
+    "measured",
 )

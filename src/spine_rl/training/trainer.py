@@ -28,7 +28,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.answers import response_key
-from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.generation import Generator, add_shared_generation
 from spine_rl.engine.gguf import is_gguf
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.processing import OncePerPrompt
@@ -67,7 +67,7 @@ from spine_rl.training.phases import PhaseClock, measure_peak_memory
 from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, is_split, unwrap_model
-from spine_rl.training.step_statistics import StepStatistics
+from spine_rl.training.step_statistics import StepStatistics, measure_sampler_gap
 from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
@@ -163,8 +163,9 @@ class SpineTrainer(CheckpointingTrainer):
                     allow_no_images(unwrap_model(scored))
                 self.sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
-        if not other_engine and not self.is_sharded and not is_split(self.model):
-            add_shared_generation(unwrap_model(self.model))
+        self.generator: Generator | None = None  # TRL's own way without one
+        if args.share_prompts and not other_engine and not self.is_sharded and not is_split(self.model):
+            self.generator = add_shared_generation(unwrap_model(self.model), args.generation_dtype)
         self.add_callback(
             CollapseGuard(
                 self,
@@ -266,6 +267,14 @@ class SpineTrainer(CheckpointingTrainer):
         finally:
             self.processing_class = processor
 
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list[list[float]] | None]:
+        """TRL's, and the log-probabilities that its `generate` drew with, where it is ours."""
+        completion_ids, logps = super()._generate_single_turn(*args, **kwargs)
+        if logps is None and self.generator is not None and self.generator.logps is not None:
+            rows = zip(self.generator.logps.tolist(), completion_ids, strict=True)
+            logps = [row[: len(ids)] for row, ids in rows]
+        return completion_ids, logps
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         own = sampling_as_asked(unwrap_model(self.model))
         with self.clock.phase("generate"), self._processing_once(), own:
@@ -320,6 +329,7 @@ class SpineTrainer(CheckpointingTrainer):
                 compute_aux_loss=self.aux_loss_enabled,
                 with_gradient=select_rows_with_gradient(inputs["advantages"], self.objective),
             )
+            gap = measure_sampler_gap(logps, inputs)
             batch = TokenBatch(
                 logps=logps,
                 entropies=entropies,
@@ -327,7 +337,7 @@ class SpineTrainer(CheckpointingTrainer):
                 advantages=inputs["advantages"],
                 old_logps=inputs.get("old_per_token_logps"),
                 ref_logps=inputs.get("ref_per_token_logps"),
-                importance_ratio=inputs.get("importance_sampling_ratio"),
+                importance_ratio=self._importance_ratio(gap, inputs),
                 token_ids=inputs["completion_ids"],
             )
             share = self._window_share()
@@ -337,13 +347,22 @@ class SpineTrainer(CheckpointingTrainer):
                 num_response_tokens=inputs["num_items_in_batch"] * share,
                 num_forks=inputs.get("num_forks", 0) * share,
             )
-            self._statistics.add(batch, output)
+            self._statistics.add(batch, output, gap)
             if self.token_recorder is not None and self.is_world_process_zero():
                 self.token_recorder.record(self.state.global_step + 1, inputs, batch, output)
             loss = output.loss
             if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
                 loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
         return loss
+
+    def _importance_ratio(self, gap: Tensor | None, inputs: dict[str, Any]) -> Tensor | None:
+        """TRL's with vLLM; else what corrects for responses that 16-bit weights drew, by TRL's options for vLLM."""
+        if "importance_sampling_ratio" in inputs:
+            return inputs["importance_sampling_ratio"]
+        corrects = self.args.vllm_importance_sampling_correction and self.generator is not None
+        if gap is None or not corrects or not cast(Generator, self.generator).copies:
+            return None
+        return gap.exp().clamp(max=self.args.vllm_importance_sampling_clip_max)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         # What `_prepare_inputs` and `compute_loss` do counts for their own phases; what is left is the backward pass.

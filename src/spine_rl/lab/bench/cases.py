@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from spine_rl.engine.decode import add_shared_generation
+from spine_rl.engine.generation import add_shared_generation
 from spine_rl.engine.models import get_context_length
 from spine_rl.lab.bench.measure import StepClock, Timings, alternate, autocast, timed
 from spine_rl.lab.bench.memory import measure_peak
