@@ -63,9 +63,9 @@ def test_rows_per_problem_and_stdin_give_the_same(spine, completions, tmp_path, 
 
 
 def test_share_and_margin_below_which_a_problem_abstains(spine, completions):
-    rows = read(spine("vote", completions, "--min-share", 0.5)[1])
+    rows = read(spine("vote", completions, "--vote-min-share", 0.5)[1])
     assert [row["pseudo_label"] for row in rows] == ["1/2", None]
-    rows = read(spine("vote", completions, "--min-margin", 0.4)[1])
+    rows = read(spine("vote", completions, "--vote-min-margin", 0.4)[1])
     assert [row["pseudo_label"] for row in rows] == [None, None]
     assert rows[0]["answer"] is None
 
@@ -215,7 +215,7 @@ def test_ids_without_gold_and_files_that_exist_are_refused(spine, completions, g
         (("vote", tmp_path / "none.jsonl"), "no such file"),
         (("vote", tmp_path), "is a folder; give a file of completions in it"),
         (("vote", completions, "--out", tmp_path, "--overwrite"), "is a folder; give the name of a file"),
-        (("vote", completions, "--type", "maths"), "answer_type='maths': must be one of"),
+        (("vote", completions, "--answer-type", "maths"), "answer_type='maths': must be one of"),
         (("vote", completions, "--weighted"), "a row has no weight"),
     ):
         status, _, error = spine(*arguments)

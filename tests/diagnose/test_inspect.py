@@ -11,6 +11,7 @@ import torch
 
 from models import build_qwen2
 from paths import ROOT
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.fork_summary import summarize_forks
 from spine_rl.diagnose.inspect_answer import answer_ballots, tell_forks, tell_validation
 from spine_rl.diagnose.inspect_page import build_page
@@ -60,7 +61,7 @@ def hostile_page():
     problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
     ballots = [hold_vote(HOSTILE, [HOSTILE, None]), hold_vote("b", ["1", "1"])]
     drawn = Rollouts(problems, [[1]] * 2, [HOSTILE] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0)
-    return build_page(drawn, _Tokenizer(), "spine")
+    return build_page(drawn, _Tokenizer(), ForkRule())
 
 
 def test_hostile_text_is_text_on_the_page(hostile_page):
@@ -92,7 +93,7 @@ def _round(entropies, *, votes=("7", "9")):
 
 
 def test_forks_are_counted_by_place_and_kind_with_examples():
-    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), "top_fraction")
+    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), ForkRule())
     assert summary is not None
     assert (summary.num_tokens, summary.num_forks) == (8, 2)
     assert math.isclose(summary.entropy_share, 2.0 / 2.6, rel_tol=1e-5)
@@ -109,7 +110,7 @@ def test_forks_are_counted_by_place_and_kind_with_examples():
 
 
 def test_where_all_tokens_are_updated_none_is_singled_out():
-    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), "all")
+    summary = summarize_forks(_round([0.1, 2.0, 0.3, 0.2]), _Words(), ForkRule("all"))
     assert tell_forks(summary, "ttrl") == ["Preset ttrl updates all 8 tokens; their mean entropy is 0.65 nats."]
     assert tell_forks(None, "ttrl") == []
 
@@ -242,8 +243,8 @@ def test_the_command_on_the_labs_model(spine, tmp_path):
     rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, printed, _ = spine(
-        "inspect", "--model", ARITHMETIC.base, "--data", data, "--out", out, "--generations", 2,
-        "--max-new-tokens", 110,
+        "inspect", "--model", ARITHMETIC.base, "--data", data, "--out", out, "--num-generations", 2,
+        "--max-completion-length", 110,
         "--validate-forks", "--validate-tokens", 10, "--validate-repeats", 2,
     )  # fmt: skip
     assert status == 0

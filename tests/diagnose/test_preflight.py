@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.preflight import StepPlan, advise, estimate_cost, measure_signal
 from spine_rl.diagnose.rollouts import draw_rollouts
 from spine_rl.engine.samplers import Decoding, TransformersSampler
@@ -45,11 +46,11 @@ def rollouts():
 
 def test_measured_on_the_labs_model(rollouts):
     engine, drawn = rollouts
-    signal = measure_signal(drawn, "spine")
+    signal = measure_signal(drawn, ForkRule())
     assert 0.2 <= signal["fork_share"] < 0.23  # ⌈0.2·T⌉ of T
     assert signal["fork_entropy"] > 3 * signal["entropy"]
     assert signal["zero_advantage"] >= signal["unanimous"]
-    assert measure_signal(drawn, "ttrl")["fork_entropy"] == pytest.approx(signal["entropy"])
+    assert measure_signal(drawn, ForkRule("all"))["fork_entropy"] == pytest.approx(signal["entropy"])
     small, large = (estimate_cost(drawn, engine.model, StepPlan(problems_per_step=n)) for n in (4, 8))
     assert large["seconds_per_step"] == pytest.approx(2 * small["seconds_per_step"])
     assert large["memory_gib"] == small["memory_gib"]  # the micro-batch decides
@@ -59,8 +60,8 @@ def test_the_command(spine, tmp_path):
     data, out = tmp_path / "p.jsonl", tmp_path / "out.json"
     rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    common = ("preflight", "--model", ARITHMETIC.base, "--data", data, "--generations", 2)
-    status, printed, _ = spine(*common, "--max-new-tokens", 8, "--json", out)
+    common = ("preflight", "--model", ARITHMETIC.base, "--data", data, "--num-generations", 2)
+    status, printed, _ = spine(*common, "--max-completion-length", 8, "--json", out)
     assert status == 0
     assert "raise --max_completion_length" in printed
     assert json.loads(out.read_text())["signal"]["truncated"] == 1.0

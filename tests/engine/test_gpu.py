@@ -90,13 +90,13 @@ def test_a_language_model_is_trained_resumed_evaluated_and_looked_at(spine, tmp_
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ("--num_generations=2", "--per_device_train_batch_size=4", "--max_completion_length=6", "--save_steps=1")
     run = ("train", f"--model={model}", f"--data={data}", f"--output_dir={out}", "--report_to=none", *options)
-    new = ("--data", data, "--max-new-tokens", 8)
+    new = ("--data", data, "--max-completion-length", 8)
     for command in (
         (*run, "--max_steps=2"),
         (*run, "--max_steps=3", "--resume"),
-        ("eval", "--model", out, *new, "--samples", 2, "--out", tmp_path / "eval"),
-        ("preflight", "--model", out, *new, "--generations", 2),
-        ("inspect", "--model", out, *new, "--generations", 2, "--out", tmp_path / "inspect.html"),
+        ("eval", "--model", out, *new, "--num-generations", 2, "--out", tmp_path / "eval"),
+        ("preflight", "--model", out, *new, "--num-generations", 2),
+        ("inspect", "--model", out, *new, "--num-generations", 2, "--out", tmp_path / "inspect.html"),
         ("report", out, "--out", tmp_path / "report.html"),
     ):
         status, _, error = spine(*command)
@@ -112,7 +112,8 @@ def test_an_image_text_model_is_trained_and_evaluated(spine, tmp_path, recwarn, 
     assert status == 0, error
     assert not [warning for warning in recwarn if UNSHARED in str(warning.message)]
     status, _, error = spine(
-        "eval", "--model", out, "--data", data, "--samples", 2, "--max-new-tokens", 4, "--out", tmp_path / "eval",
+        "eval", "--model", out, "--data", data, "--num-generations", 2, "--max-completion-length", 4,
+        "--out", tmp_path / "eval",
         "--answer-type", "text",
     )  # fmt: skip
     assert status == 0, error

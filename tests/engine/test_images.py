@@ -325,7 +325,8 @@ def test_an_image_text_model_is_trained_saved_loaded_and_evaluated(spine, model_
     assert not [name for name in moved if "vision" in name]
 
     status, _, error = spine(
-        "eval", "--model", out, "--data", data, "--samples", 2, "--max-new-tokens", 4, "--baseline", model_folder,
+        "eval", "--model", out, "--data", data, "--num-generations", 2, "--max-completion-length", 4,
+        "--baseline", model_folder,
         "--out", tmp_path / "eval", "--answer-type", "text",
     )  # fmt: skip
     assert status == 0, error
@@ -353,7 +354,7 @@ def test_responses_to_images_are_scored_wherever_they_stand_in_a_batch(model_fol
 
 def test_inspect_and_preflight_take_images(spine, model_folder, tmp_path):
     data, page, figures = write_mixed(tmp_path), tmp_path / "inspect.html", tmp_path / "preflight.json"
-    common = ("--model", model_folder, "--data", data, "--generations", 2, "--max-new-tokens", 4)
+    common = ("--model", model_folder, "--data", data, "--num-generations", 2, "--max-completion-length", 4)
     common += ("--answer-type", "text", "--max-image-pixels", 90)
     status, _, error = spine("inspect", *common, "--out", page)
     assert status == 0, error
@@ -449,7 +450,7 @@ def test_an_adapter_is_trained_and_evaluated_with_images(spine, model_folder, tm
     out = tmp_path / "run"
     status, _, error = train(spine, model_folder, data, out, use_peft=True, lora_r=4)
     assert status == 0, error
-    options = ("--samples", 1, "--max-new-tokens", 2, "--answer-type", "text")
+    options = ("--num-generations", 1, "--max-completion-length", 2, "--answer-type", "text")
     status, _, error = spine("eval", "--model", out, "--data", data, *options)
     assert status == 0, error
 
@@ -582,7 +583,7 @@ def test_mathvision_goes_whole_through_training_and_evaluation(spine, llava, tmp
     assert set(labels) == {"A", "B", "7", "1/2"}
 
     status, _, error = spine(
-        "eval", "--model", out, "--data", "mathvision", "--samples", 1, "--max-new-tokens", 3,
+        "eval", "--model", out, "--data", "mathvision", "--num-generations", 1, "--max-completion-length", 3,
         "--max-image-pixels", 10_000, "--out", tmp_path / "eval",
     )  # fmt: skip
     assert status == 0, error

@@ -86,7 +86,7 @@ def test_a_command_that_loads_a_model_shows_something_at_once(tmp_path):
         except OSError:  # closed
             pass
 
-    process = subprocess.Popen([*command, "--max-new-tokens", "8"], stdout=side, stderr=side)
+    process = subprocess.Popen([*command, "--max-completion-length", "8"], stdout=side, stderr=side)
     os.close(side)
     reader = threading.Thread(target=collect)
     reader.start()

@@ -15,6 +15,7 @@ from spine_rl.engine.transformers_sampler import TransformersSampler
 from spine_rl.errors import ModelError
 
 WIDTH, LAYERS, HEADS, INNER = 64, 2, 4, 96
+SHORT = ("--num-generations=2", "--max-completion-length=6")
 TOKENS = [*sorted(ByteLevel.alphabet()), "12", "<|im_end|>", "<|pad|>"]
 
 
@@ -115,7 +116,7 @@ def test_a_gguf_file_is_trained_and_its_adapter_evaluated(tmp_path, spine):
     assert status == 2
     assert "cannot be from a .gguf file; give use_peft" in error
     for model in (path, out):
-        status, printed, error = spine("eval", "--model", model, "--data", data, "--samples=2", "--max-new-tokens=6")
+        status, printed, error = spine("eval", "--model", model, "--data", data, *SHORT)
         assert status == 0, error
         assert "mean@2" in printed
 

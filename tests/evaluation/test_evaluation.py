@@ -521,7 +521,7 @@ def test_a_question_comes_from_options_then_the_run_then_defaults(tmp_path):
     plain = settle_prompting({"prompt_suffix": "!"}, "no/run")
     assert (plain.prompting, plain.run, plain.taken) == (Prompting(None, "!", 1024, None), None, {})
     run = write_run(tmp_path / "run", " Go.", 3072, "Be brief.", 4096)
-    settled = settle_prompting({"max_new_tokens": 10, "system_prompt": ""}, run, "no/run")
+    settled = settle_prompting({"max_completion_length": 10, "system_prompt": ""}, run, "no/run")
     assert settled.prompting == Prompting(None, " Go.", 10, 4096)
     assert (settled.run, settled.taken) == (run, {"prompt_suffix": " Go.", "max_image_pixels": 4096})
     for model in (f"{run}/best", f"{run}/checkpoint-20"):
@@ -534,9 +534,9 @@ def test_a_baselines_run_counts_too_and_runs_that_differ_are_refused(tmp_path):
     assert settle_prompting({}, "no/run", run).prompting.prompt_suffix == " Go."
     with pytest.raises(ConfigError, match=r"prompt_suffix ' Go.', .*other with ''; give --prompt-suffix"):
         settle_prompting({}, run, other)
-    with pytest.raises(ConfigError, match=r"max_completion_length 256, .*other with 512; give --max-new-tokens"):
+    with pytest.raises(ConfigError, match=r"max_completion_length 256, .*other with 512; give --max-completion-length"):
         settle_prompting({"prompt_suffix": ""}, run, other)
-    assert settle_prompting({"prompt_suffix": "", "max_new_tokens": 8}, run, other).prompting == Prompting(
+    assert settle_prompting({"prompt_suffix": "", "max_completion_length": 8}, run, other).prompting == Prompting(
         None, "", 8, None
     )
 

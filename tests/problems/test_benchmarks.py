@@ -190,7 +190,7 @@ def test_data_show_and_export(spine, tmp_path, monkeypatch):
     row = HUB_ROWS["mathvision"] | {"question": "[bold]See[/bold] \x1b[31m<image1>?"}
     monkeypatch.setitem(BENCHMARKS, "mathvision", replace(BENCHMARKS["mathvision"], num_rows=1))
     path = write_copy(tmp_path, "mathvision", [row])
-    status, printed, _ = spine("data", "show", f"mathvision={path}", "-n", 1)
+    status, printed, _ = spine("data", "show", f"mathvision={path}", "--limit", 1)
     assert status == 0
     assert "[bold]See[/bold] [31m⟦image 1: " in printed
     assert "(B) y" in printed

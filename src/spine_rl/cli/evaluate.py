@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from spine_rl.cli.evaluation_table import build_tables
-from spine_rl.engine.samplers import Decoding
+from spine_rl.cli.groups import EvaluationSampling
+from spine_rl.engine.samplers import Decoding, pick_batch_size
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
@@ -48,6 +49,17 @@ class EvalOptions:
     json_out: Path | None = None
     overwrite: bool = False
     again: bool = False  # report a finished evaluation with the same settings anew, instead of refusing
+
+
+def make_decoding(sampling: EvaluationSampling, max_completion_length: int) -> Decoding:
+    """How the samples are drawn."""
+    return Decoding(
+        max_completion_length,
+        sampling.temperature,
+        sampling.top_p,
+        pick_batch_size(sampling.engine, sampling.batch_size),
+        sampling.seed,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """`spine inspect`: sampled responses on one page, and the test of forking tokens."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -9,43 +8,35 @@ from spine_rl.cli.rollout_options import RolloutOptions, draw
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.pages import write_page
-from spine_rl.presets import get_preset
 from spine_rl.runs.kinds import PAGE
 from spine_rl.runs.may_write import Output, check_may_write
 
-
-@dataclass(frozen=True)
-class Validation:
-    """How many tokens are tried, and how often each."""
-
-    num_tokens: int
-    num_repeats: int
+if TYPE_CHECKING:
+    from spine_rl.cli.model_commands import InspectOptions
 
 
-def run_inspect(
-    options: RolloutOptions, out: Path, preset: str, validation: Validation | None, *, overwrite: bool
-) -> None:
+def run_inspect(options: RolloutOptions, page: "InspectOptions", *, overwrite: bool) -> None:
     """Writes the page; prints the outcome of the validation.
 
     Raises:
         RunFolderError: The page exists already.
     """
+    out, forks = page.out, options.forks
     check_may_write([Output(out, PAGE)], overwrite=overwrite, reads=[options.model, options.data])
-    get_preset(preset)
     engine, rollouts = draw(options)
-    write_page(out, build_page(rollouts, engine.tokenizer, preset))  # nothing is lost if the validation stops
+    write_page(out, build_page(rollouts, engine.tokenizer, forks))  # nothing is lost if the validation stops
     console = Console()
     console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
-    if validation is not None:
+    if page.validate_forks:
         outcome = validate_forks(
             engine,
             rollouts,
             options.decoding,
-            num_tokens=validation.num_tokens,
-            num_repeats=validation.num_repeats,
+            num_tokens=page.validate_tokens,
+            num_repeats=page.validate_repeats,
             answer_type=options.answer_type,
         )
-        write_page(out, build_page(rollouts, engine.tokenizer, preset, outcome))
+        write_page(out, build_page(rollouts, engine.tokenizer, forks, outcome))
         for line in describe(outcome):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 

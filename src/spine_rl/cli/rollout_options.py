@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spine_rl.answers import check_answer_type
+from spine_rl.cli.groups import FewProblems, Prompts, Round
 from spine_rl.cli.prompting import ask
+from spine_rl.diagnose.fork_rule import ForkRule, settle_forks
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
 from spine_rl.engine.models import load_model_and_tokenizer, move_to_accelerator
 from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.problems import PromptStyle, load_problems
 
-DEFAULT_MAX_NEW_TOKENS = 512  # as of a run
+if TYPE_CHECKING:
+    from spine_rl.cli.model_commands import RolloutModel
+
+DEFAULT_LENGTH = 512  # tokens, as of a run
 
 
 @dataclass(frozen=True)
@@ -21,16 +25,18 @@ class RolloutOptions:
     Attributes:
         model: Folder or hub id.
         data: Problems.
-        num_generations: G.
-        decoding: Of the responses.
-        style: Around a problem's text.
+        forks: Which tokens are forks.
+        num_generations: Responses per problem.
+        decoding: How they are drawn.
+        style: What is put around a problem's text.
         answer_type: How answers are read where a problem does not say.
         columns: Arguments of `load_problems`.
-        dtype: Of the weights.
+        dtype: The weights' type.
     """
 
     model: str
     data: str
+    forks: ForkRule
     num_generations: int
     decoding: Decoding
     style: PromptStyle
@@ -40,33 +46,36 @@ class RolloutOptions:
 
 
 def make_options(
-    given: Mapping[str, Any],
-    model: str,
-    data: str,
-    *,
-    num_generations: int,
-    answer_type: str,
-    dtype: str,
-    columns: Mapping[str, Any],
-    **decoding: Any,
+    subject: "RolloutModel", problems: FewProblems, prompts: Prompts, sampling: Round, *, dtype: str
 ) -> RolloutOptions:
-    """From a command's options: what was not `given` of the question is as in the run that made the model."""
-    question = ask(given, model, max_new_tokens=DEFAULT_MAX_NEW_TOKENS)
+    """From a command's options: what was not given is as in the run that made the model."""
+    given = {**prompts.given, "max_completion_length": sampling.max_completion_length}
+    question = ask(given, subject.model, max_completion_length=DEFAULT_LENGTH)
     return RolloutOptions(
-        model,
-        data,
-        num_generations,
-        Decoding(question.max_new_tokens, top_p=1.0, **decoding),
-        question.style,
-        answer_type,
-        {**columns, "max_image_pixels": question.max_image_pixels},
-        dtype,
+        model=subject.model,
+        data=problems.data,
+        forks=settle_forks(
+            subject.model,
+            preset=subject.preset,
+            selector=subject.fork_selector,
+            fraction=subject.fork_fraction,
+        ),
+        num_generations=sampling.num_generations,
+        decoding=Decoding(
+            question.max_completion_length,
+            temperature=sampling.temperature,
+            batch_size=sampling.batch_size,
+            seed=sampling.seed,
+        ),
+        style=question.style,
+        answer_type=sampling.answer_type,
+        columns={**problems.columns, "max_image_pixels": question.max_image_pixels},
+        dtype=dtype,
     )
 
 
 def draw(options: RolloutOptions) -> tuple[TransformersSampler, Rollouts]:
     """Loads problems and model, and samples; the model's engine comes back with the responses."""
-    check_answer_type(options.answer_type)
     problems = load_problems(options.data, **options.columns).problems
     model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype)
     generation_dtype = "auto" if options.dtype == "auto" else "model"

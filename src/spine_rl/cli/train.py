@@ -8,11 +8,10 @@ from typing import Any
 
 from datasets import Dataset
 from rich.console import Console
-from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from spine_rl.cli.arguments import Arguments, describe_fields, parse_arguments
+from spine_rl.cli.arguments import Arguments
 from spine_rl.cli.last_resort import Stopped, repeat_command
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.errors import ConfigError, SpineError
@@ -30,15 +29,12 @@ from spine_rl.training.samples import SampleFile
 ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
 
 
-def run_train(tokens: list[str]) -> None:
-    """Adapts a model as the command line's tokens say."""
-    if not tokens or {"--help", "-h"} & set(tokens):
-        print_help()
-        return
-    arguments = parse_arguments(tokens)
-    folder = _output_folder(arguments)
+def run_train(arguments: Arguments) -> None:
+    """Adapts a model as the options say."""
+    assert arguments.training.output_dir is not None
+    folder = Path(arguments.training.output_dir)
     run, is_main = arguments.run, arguments.training.process_index == 0
-    model, data = arguments.model.model_name_or_path or "", run.data or ""
+    model, data = arguments.model.model_name_or_path or "", run.data
     outputs = [Output(folder, RUN, "output_dir", goes_on=True)]
     check_may_write(outputs, overwrite=run.overwrite, reads=[model, data])
     with owning(folder) if is_main else nullcontext():
@@ -91,7 +87,6 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
 
 def _name_data(arguments: Arguments) -> str:
     """A card is made to be shared: it names a file, not where it lies."""
-    assert arguments.run.data is not None
     name, equals, copy = arguments.run.data.partition("=")
     return name if equals or not Path(copy or name).exists() else Path(name).name
 
@@ -101,19 +96,8 @@ def _describe_kept(folder: Path) -> str:
     return f"{found[-1]} is kept" if found else f"{folder} has no checkpoint yet"
 
 
-def _output_folder(arguments: Arguments) -> Path:
-    """The run's folder, once the fields without which there is no run are there."""
-    required = {"model_name_or_path": "model", "data": "data", "output_dir": "output_dir"}
-    for name, option in required.items():
-        if name not in arguments.given:
-            raise ConfigError(f"{option} is missing; give --{option}, or a line in the --config file")
-    assert arguments.training.output_dir is not None
-    return Path(arguments.training.output_dir)
-
-
 def _load_problems(arguments: Arguments) -> ProblemSet:
     run = arguments.run
-    assert run.data is not None
     return load_problems(
         run.data,
         split=run.split,
@@ -173,24 +157,3 @@ def _resolved(arguments: Arguments) -> dict[str, Any]:
         "training": arguments.training.to_dict(),
         "model": dataclasses.asdict(arguments.model),
     }
-
-
-def print_help() -> None:
-    """Every field's name, default and meaning come from its dataclass."""
-    console = Console()
-    console.print("spine train --config run.yaml [--any_field value ...]\n", markup=False, highlight=False)
-    for title, rows in describe_fields():
-        table = Table("field", "default", "meaning", title=title, title_justify="left", box=None)
-        for row in rows:
-            table.add_row(*map(_plain, row))
-        console.print(table)
-    console.print(
-        "\nEvery other field of transformers.TrainingArguments, trl.GRPOConfig and trl.ModelConfig is taken too; those "
-        "that SPINE's loss would ignore are refused.",
-        markup=False,
-        highlight=False,
-    )
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -5,53 +5,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from transformers.trainer_utils import get_last_checkpoint
 
-from spine_rl.cli.arguments import Arguments, parse_arguments
-from spine_rl.cli.evaluate import EvalOptions, run_evaluation
+from spine_rl.cli.arguments import Arguments, read_arguments
+from spine_rl.cli.evaluate import EvalOptions, make_decoding, run_evaluation
 from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
+from spine_rl.cli.groups import EvaluationSampling
 from spine_rl.cli.prompting import ask
 from spine_rl.cli.train import run_train
-from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.runs.run_file import read_run
+
+if TYPE_CHECKING:
+    from spine_rl.cli.model_commands import TransferOptions
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
 _HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")
 
 
 @dataclass(frozen=True)
-class TransferOptions:
-    """What `spine transfer` was asked for; `max_new_tokens` is the training's where it is None."""
+class _Transfer:
+    """What `spine transfer` was asked for."""
 
-    config: Path
-    eval_data: tuple[str, ...]
-    out: Path
-    num_samples: int
-    max_new_tokens: int | None
-    temperature: float
-    top_p: float
-    batch_size: int
-    seed: int
-    engine: str
-    gold_column: str
+    options: "TransferOptions"
+    sampling: EvaluationSampling
     overwrite: bool
 
 
-def run_transfer(options: TransferOptions) -> None:
+def run_transfer(options: "TransferOptions", sampling: EvaluationSampling, *, overwrite: bool) -> None:
     """Trains into `out/adapted`, evaluates into a folder a data set, writes the table; goes on where it was stopped."""
+    asked = _Transfer(options, sampling, overwrite)
     folders = _name_folders(options)
-    arguments = _train(options)
+    arguments = _train(asked)
     adapted = options.out / ADAPTED_FOLDER
     reports = {
-        name: run_evaluation(_evaluation(options, arguments, data, options.out / name))
-        for name, data in folders.items()
+        name: run_evaluation(_evaluation(asked, arguments, data, options.out / name)) for name, data in folders.items()
     }
     summary = {
         "adapted_on": arguments.run.data,
@@ -70,7 +64,7 @@ def run_transfer(options: TransferOptions) -> None:
     Console().print(f"{JSON_FILE} and {MARKDOWN_FILE} are in {options.out}", markup=False, highlight=False)
 
 
-def _name_folders(options: TransferOptions) -> dict[str, str]:
+def _name_folders(options: "TransferOptions") -> dict[str, str]:
     """A folder's name for each data set."""
     folders: dict[str, str] = {}
     for data in options.eval_data:
@@ -81,42 +75,44 @@ def _name_folders(options: TransferOptions) -> dict[str, str]:
     return folders
 
 
-def _train(options: TransferOptions) -> Arguments:
+def _train(asked: _Transfer) -> Arguments:
     """Trains, or goes on from the last checkpoint, or leaves a finished run of the same configuration as it is."""
-    folder = options.out / ADAPTED_FOLDER
-    tokens = ["--config", str(options.config), f"--output_dir={folder}"]
-    arguments = parse_arguments(tokens)
-    if options.overwrite:
+    folder = asked.options.out / ADAPTED_FOLDER
+    tokens = ["--config", str(asked.options.run), f"--output_dir={folder}"]
+    arguments = read_arguments(tokens)
+    if asked.overwrite:
         tokens.append("--overwrite")
     elif (content := read_run(folder)) is not None:
         if "sampling" in content:
-            if content["given"] != json.loads(json.dumps(arguments.given)):
+            if content["given"] != arguments.given:
                 raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
             return arguments
         tokens.append("--resume" if get_last_checkpoint(str(folder)) else "--overwrite")  # it was interrupted
-    run_train(tokens)
+    arguments = read_arguments(tokens)
+    run_train(arguments)
     return arguments
 
 
-def _evaluation(options: TransferOptions, arguments: Arguments, data: str, out: Path) -> EvalOptions:
-    adapted = str(options.out / ADAPTED_FOLDER)
-    question = ask({"max_new_tokens": options.max_new_tokens}, adapted)  # the base model is asked as the adapted one
+def _evaluation(asked: _Transfer, arguments: Arguments, data: str, out: Path) -> EvalOptions:
+    adapted = str(asked.options.out / ADAPTED_FOLDER)
+    given = {"max_completion_length": asked.sampling.max_completion_length}
+    question = ask(given, adapted)  # the base model is asked as the adapted one
     return EvalOptions(
         data,
-        Decoding(question.max_new_tokens, options.temperature, options.top_p, options.batch_size, options.seed),
+        make_decoding(asked.sampling, question.max_completion_length),
         model=adapted,
-        num_samples=options.num_samples,
+        num_samples=asked.sampling.num_generations,
         style=question.style,
         columns={
-            "gold_column": options.gold_column,
+            "gold_column": asked.options.gold_column,
             "max_image_pixels": question.max_image_pixels,
             "allow_image_urls": arguments.run.allow_image_urls,
         },
-        engine=options.engine,
+        engine=asked.sampling.engine,
         dtype=arguments.model.dtype or "auto",
         baseline=arguments.model.model_name_or_path,
         out=out,
-        overwrite=options.overwrite,
+        overwrite=asked.overwrite,
         again=True,
     )
 

@@ -6,6 +6,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.diagnose.token_text import split_text
 
@@ -88,9 +89,9 @@ class _Token:
         return "word" if any(map(str.isalpha, self.text)) else "sign" if self.text.strip() else "space"
 
 
-def summarize_forks(rollouts: Rollouts, tokenizer: Any, selector: str) -> ForkSummary | None:
-    """Counts the forks that a selector of `objective.select_forks` finds; None where no response has a token."""
-    tokens = [*_list_tokens(rollouts, tokenizer, selector)]
+def summarize_forks(rollouts: Rollouts, tokenizer: Any, rule: ForkRule) -> ForkSummary | None:
+    """Counts the forks that a rule finds; None where no response has a token."""
+    tokens = [*_list_tokens(rollouts, tokenizer, rule)]
     if not tokens:
         return None
     forks, others = [token for token in tokens if token.fork], [token for token in tokens if not token.fork]
@@ -108,11 +109,11 @@ def summarize_forks(rollouts: Rollouts, tokenizer: Any, selector: str) -> ForkSu
     )
 
 
-def _list_tokens(rollouts: Rollouts, tokenizer: Any, selector: str) -> Iterator[_Token]:
+def _list_tokens(rollouts: Rollouts, tokenizer: Any, rule: ForkRule) -> Iterator[_Token]:
     for problem, (responses, group) in enumerate(zip(rollouts.responses, rollouts.scores, strict=True)):
         for sample, (response, scores) in enumerate(zip(responses, group, strict=True)):
             texts, length = split_text(tokenizer, response.token_ids), len(response.token_ids)
-            columns = zip(texts, scores.entropies.tolist(), scores.select(selector).tolist(), strict=True)
+            columns = zip(texts, scores.entropies.tolist(), rule.select(scores).tolist(), strict=True)
             for position, (text, entropy, fork) in enumerate(columns):
                 part = position * NUM_PARTS // length
                 yield _Token(problem, sample, position, part, text, entropy, fork)

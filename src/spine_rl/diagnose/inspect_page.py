@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.fork_summary import NUM_PARTS, ForkSummary, summarize_forks
 from spine_rl.diagnose.inspect_answer import answer_ballots, classify_ballot, tell_forks, tell_validation
 from spine_rl.diagnose.rollouts import Rollouts
@@ -12,24 +13,22 @@ from spine_rl.diagnose.token_scores import TokenScores
 from spine_rl.diagnose.token_text import split_text
 from spine_rl.diagnose.validate_forks import ForkValidation
 from spine_rl.pages import Band, Chart, Line, render_page, show_text, to_data_uri, to_inline_chart
-from spine_rl.presets import get_preset
 from spine_rl.problems import open_image, order_images
 
 _SHOWN = 0.05  # nats: below it a token has no alternatives worth showing, and the page stays small
 _PICTURE_SIDE = 512  # pixels
 
 
-def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: ForkValidation | None = None) -> str:
+def build_page(rollouts: Rollouts, tokenizer: Any, forks: ForkRule, validation: ForkValidation | None = None) -> str:
     """One self-contained HTML page.
 
     Args:
         rollouts: What it shows.
         tokenizer: Of the model that drew them.
-        preset: Whose forks are marked.
+        forks: Which tokens are marked.
         validation: Shown above the responses, where there is one.
     """
-    selector = get_preset(preset)["fork_selector"]
-    summary = summarize_forks(rollouts, tokenizer, selector)
+    summary = summarize_forks(rollouts, tokenizer, forks)
     problems = [
         {
             "id": problem.id,
@@ -44,7 +43,7 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
                     "key": key,
                     "reward": reward,
                     "truncated": response.truncated,
-                    "tokens": _view_tokens(tokenizer, response.token_ids, scores, selector),
+                    "tokens": _view_tokens(tokenizer, response.token_ids, scores, forks),
                 }
                 for key, reward, response, scores in zip(
                     ballot.keys, ballot.rewards, responses, all_scores, strict=True
@@ -65,9 +64,9 @@ def build_page(rollouts: Rollouts, tokenizer: Any, preset: str, validation: Fork
         package="spine_rl.diagnose",
         script=_read_script("spine_rl.pages", "charts.js") + _read_script("spine_rl.diagnose", "inspect.js"),
         problems=problems,
-        preset=preset,
+        forks=forks,
         answer=answer_ballots(rollouts.ballots),
-        findings=[*tell_forks(summary, preset), *tell_validation(validation)],
+        findings=[*tell_forks(summary, forks.preset), *tell_validation(validation)],
         summary=summary,
         positions=None if summary is None or summary.other_entropy is None else _draw_positions(summary),
         validation=validation,
@@ -85,8 +84,8 @@ def _draw_positions(summary: ForkSummary) -> Any:
     return to_inline_chart(Chart("share of forks among tokens", [line], x_label="place in the response (%)"))
 
 
-def _view_tokens(tokenizer: Any, ids: Sequence[int], scores: TokenScores, selector: str) -> list[dict[str, Any]]:
-    entropies, forks = scores.entropies.tolist(), scores.select(selector).tolist()
+def _view_tokens(tokenizer: Any, ids: Sequence[int], scores: TokenScores, rule: ForkRule) -> list[dict[str, Any]]:
+    entropies, forks = scores.entropies.tolist(), rule.select(scores).tolist()
     return [
         {
             "text": text,

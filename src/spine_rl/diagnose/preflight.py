@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.engine.models import get_vision_tower
-from spine_rl.presets import get_preset
 from spine_rl.voting import summarize_ballots
 
 
@@ -19,7 +19,6 @@ class StepPlan:
     """The run that is planned.
 
     Attributes:
-        preset: Names the fork selector.
         num_generations: G.
         problems_per_step: Over all processes.
         rows_at_once: Responses of a micro-batch.
@@ -27,7 +26,6 @@ class StepPlan:
         prompt_suffix: What is put after every problem.
     """
 
-    preset: str = "spine"
     num_generations: int = 8
     problems_per_step: int = 8
     rows_at_once: int = 8
@@ -35,17 +33,16 @@ class StepPlan:
     prompt_suffix: str = ""
 
 
-def measure_signal(rollouts: Rollouts, preset: str) -> dict[str, float]:
+def measure_signal(rollouts: Rollouts, forks: ForkRule) -> dict[str, float]:
     """Label-free statistics of the round: votes, lengths in tokens, entropies in nats, forks.
 
     `zero_advantage` is the share of problems whose responses are all rewarded alike, so that a step learns nothing.
     """
     ballots, responses = rollouts.ballots, rollouts.all_responses
     lengths = [len(response.token_ids) for response in responses]
-    selector = get_preset(preset)["fork_selector"]
     scores = [scores for scores in rollouts.all_scores if len(scores.entropies)]
     entropies = torch.cat([score.entropies for score in scores])
-    forks = torch.cat([score.select(selector) for score in scores])
+    picked = torch.cat([forks.select(score) for score in scores])
     low, middle, high = np.percentile(lengths, (10, 50, 90)).tolist()
     return {
         **summarize_ballots(ballots),
@@ -56,8 +53,8 @@ def measure_signal(rollouts: Rollouts, preset: str) -> dict[str, float]:
         "length_p90": high,
         "truncated": fmean(response.truncated for response in responses),
         "entropy": entropies.mean().item(),
-        "fork_entropy": entropies[forks].mean().item(),
-        "fork_share": forks.float().mean().item(),
+        "fork_entropy": entropies[picked].mean().item(),
+        "fork_share": picked.float().mean().item(),
     }
 
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
-from spine_rl.runs.run_file import RUN_FILE, read_run
+from spine_rl.runs.run_file import RUN_FILE, read_resolved
 
 # Field → the group and the name of what a run resolved it to.
 _FIELDS: Mapping[str, tuple[str, str]] = {
     "system_prompt": ("run", "system_prompt"),
     "prompt_suffix": ("run", "prompt_suffix"),
-    "max_new_tokens": ("training", "max_completion_length"),
+    "max_completion_length": ("training", "max_completion_length"),
     "max_image_pixels": ("run", "max_image_pixels"),
 }
 
@@ -25,13 +24,13 @@ class Prompting:
     Attributes:
         system_prompt: Put before every problem.
         prompt_suffix: Put after every problem.
-        max_new_tokens: Longest response.
+        max_completion_length: Tokens of the longest response.
         max_image_pixels: Larger images are scaled down to so many.
     """
 
     system_prompt: str | None
     prompt_suffix: str
-    max_new_tokens: int
+    max_completion_length: int
     max_image_pixels: int | None
 
     @property
@@ -54,33 +53,26 @@ class Settled:
     taken: Mapping[str, Any]
 
 
-def settle_prompting(given: Mapping[str, Any], *models: str, max_new_tokens: int = 1024) -> Settled:
+def settle_prompting(given: Mapping[str, Any], *models: str, max_completion_length: int = 1024) -> Settled:
     """Fills what was not given from the models' runs: all of them are asked the same.
 
     Args:
         given: Fields of `Prompting`; None, or left out, was not given. An empty system prompt is none.
         models: Folders, of runs or not, and hub ids. A run's `best` and `checkpoint-N` count as the run.
-        max_new_tokens: Where neither says.
+        max_completion_length: Where neither says.
 
     Raises:
         ConfigError: Runs differ in a field that was not given, or a run does not say it.
     """
-    runs = {model: resolved for model in models if (resolved := _read_resolved(model)) is not None}
+    runs = {model: resolved for model in models if (resolved := read_resolved(model)) is not None}
     missing = [name for name in _FIELDS if given.get(name) is None]
     taken = {name: _agree({model: _look_up(model, runs[model], name) for model in runs}, name) for name in missing}
     taken = {name: value for name, value in taken.items() if value is not None}
-    values = {"system_prompt": None, "prompt_suffix": "", "max_new_tokens": max_new_tokens, "max_image_pixels": None}
+    values: dict[str, Any] = {"system_prompt": None, "prompt_suffix": "", "max_image_pixels": None}
+    values |= {"max_completion_length": max_completion_length}
     values |= {name: given[name] for name in _FIELDS if name not in missing} | taken
     values["system_prompt"] = values["system_prompt"] or None
     return Settled(Prompting(**values), next(iter(runs), None), taken)
-
-
-def _read_resolved(model: str) -> dict[str, Any] | None:
-    folder = Path(model)
-    content = read_run(folder)
-    if content is None and (folder.name == "best" or folder.name.startswith("checkpoint-")):
-        content = read_run(folder.parent)
-    return None if content is None else content.get("resolved", {})
 
 
 def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:

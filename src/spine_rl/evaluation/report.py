@@ -76,7 +76,7 @@ def check_comparable(settings: Mapping[str, Any], baseline: Recorded, num_sample
     if available < num_samples:
         raise ConfigError(
             f"the baseline has {available} samples a problem, {num_samples} are needed; evaluate it with "
-            f"--samples {num_samples}, or lower --samples and --budget here"
+            f"--num-generations {num_samples}, or lower --num-generations and --budget here"
         )
 
 

@@ -96,19 +96,23 @@ def get_bound(entry: Field) -> Bound:
     return getattr(entry.metadata.get("help"), "bound", _FINITE)
 
 
-def option(default: Any = MISSING, help: str = "", *, factory: Any = MISSING, **bound: Any) -> Any:
+def option(
+    default: Any = MISSING, help: str = "", *, factory: Any = MISSING, kw_only: bool | None = None, **bound: Any
+) -> Any:
     """A dataclass's field.
 
     Args:
         default: Its value where none is given; without one it must be given.
         help: What it is, in one sentence with a full stop; the bound is added.
         factory: Makes the default, where that is mutable.
+        kw_only: Whether it is given by name alone; as the class says by default.
         bound: Arguments of `Bound`.
     """
     metadata = {"help": Help(help, Bound(**bound))}
+    by_name: Any = MISSING if kw_only is None else kw_only
     if factory is not MISSING:
-        return field(default_factory=factory, metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=factory, metadata=metadata, kw_only=by_name)
+    return field(default=default, metadata=metadata, kw_only=by_name)
 
 
 def check_options(options: Any, where: Mapping[str, str] | None = None, only: Iterable[str] | None = None) -> None:

@@ -27,3 +27,16 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected an object; mend it, or remove it to make this a model alone")
     return content
+
+
+def read_resolved(model: str) -> dict[str, Any] | None:
+    """What a run resolved every field to, by group; None where a model is no run's folder, nor `best` or a checkpoint.
+
+    Raises:
+        ConfigError: It is one, and its file cannot be read.
+    """
+    folder = Path(model)
+    content = read_run(folder)
+    if content is None and (folder.name == "best" or folder.name.startswith("checkpoint-")):
+        content = read_run(folder.parent)
+    return None if content is None else content.get("resolved", {})

@@ -36,7 +36,7 @@ _LENGTH = {"max_steps", "num_train_epochs"}
 _RESUMABLE = _LENGTH | {"resume", "overwrite", "save_steps", "save_strategy", "save_total_limit", "logging_steps"}
 _RESUMABLE |= {"report_to", "on_collapse", "keep_best", "sample_steps", "output_dir", "run_name", "logging_dir"}
 # What they name is compared by what it holds: it may have moved, and may not have changed.
-_BY_CONTENT = {"data", "split", "model_name_or_path", "limit"}
+_BY_CONTENT = {"data", "split", "model", "limit"}
 
 
 def _list_own(folder: Path) -> list[Path]:

@@ -1,0 +1,206 @@
+"""The commands that load a model, but for training: eval, transfer, preflight, inspect."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclopts import App
+
+from spine_rl.cli.groups import (
+    MODEL,
+    EvaluationSampling,
+    FewProblems,
+    JsonOutput,
+    Overwrite,
+    Problems,
+    Prompts,
+    Round,
+    answer_type,
+    dtype,
+    group,
+)
+from spine_rl.cli.parse import RunFields, takes_run_fields
+from spine_rl.cli.train_command import list_run_fields
+from spine_rl.engine.quiet import loading_libraries
+from spine_rl.options import option
+from spine_rl.presets import CONTROLS, PRESETS
+from spine_rl.training.options import FORK_SELECTORS
+
+_OF_RUN = RunFields(list_run_fields, kept=False)
+
+
+@group("Evaluation")
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Options of `spine eval`."""
+
+    model: str | None = option(None, MODEL)
+    gold_column: str = option("answer", "Column of the gold answer.")
+    answer_type: str = answer_type()
+    dtype: str = dtype("auto")
+    baseline: str | None = option(None, "Model to compare with, or the --out folder of its evaluation.")
+    budget: int | None = option(
+        None,
+        "Responses per problem of the baseline's vote, beside the model's Pass@1; 0 leaves it out (default: what the "
+        "adaptation sampled, where --model is a run's folder).",
+        at_least=0,
+    )
+    from_samples: Path | None = option(None, "Earlier --out folder whose responses are graded anew, without a model.")
+    out: Path | None = option(
+        None, "Folder for responses and report; an interrupted evaluation goes on with the same command."
+    )
+
+
+def evaluate(
+    *,
+    evaluation: EvaluationOptions = EvaluationOptions(),
+    problems: Problems,
+    prompts: Prompts = Prompts(),
+    sampling: EvaluationSampling = EvaluationSampling(),
+    output: JsonOutput = JsonOutput(),
+) -> None:
+    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
+    with loading_libraries():
+        from spine_rl.cli.evaluate import EvalOptions, make_decoding, run_evaluation
+        from spine_rl.cli.prompting import ask
+
+    models = [name for name in (evaluation.model, evaluation.baseline) if evaluation.model and name]
+    question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
+    run_evaluation(
+        EvalOptions(
+            problems.data,
+            make_decoding(sampling, question.max_completion_length),
+            model=evaluation.model,
+            num_samples=sampling.num_generations,
+            answer_type=evaluation.answer_type,
+            style=question.style,
+            columns={
+                **problems.columns,
+                "gold_column": evaluation.gold_column,
+                "max_image_pixels": question.max_image_pixels,
+            },
+            engine=sampling.engine,
+            dtype=evaluation.dtype,
+            baseline=evaluation.baseline,
+            budget=evaluation.budget,
+            out=evaluation.out,
+            from_samples=evaluation.from_samples,
+            json_out=output.json,
+            overwrite=output.overwrite,
+        )
+    )
+
+
+@group("Transfer")
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions:
+    """Options of `spine transfer`."""
+
+    run: Path = option(help="YAML file of spine train; its output_dir is not used.")
+    eval_data: list[str] = option(factory=list, help="Labelled problems to evaluate on; give it again for more.")
+    out: Path = option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
+    gold_column: str = option("answer", "Column of the gold answer, in evaluation.")
+
+
+def transfer(
+    *,
+    transfer: TransferOptions,
+    sampling: EvaluationSampling = EvaluationSampling(),
+    output: Overwrite = Overwrite(),
+) -> None:
+    """Adapts on one data set and evaluates on others, before and after."""
+    with loading_libraries():
+        from spine_rl.cli.transfer import run_transfer
+
+    run_transfer(transfer, sampling, overwrite=output.overwrite)
+
+
+@group("Planned run")
+@dataclass(frozen=True, kw_only=True)
+class RolloutModel:
+    """Whose responses are looked at, and the forks in them."""
+
+    model: str = option(help=MODEL)
+    preset: str | None = option(
+        None,
+        "Method whose forks are meant (default: that of the run whose folder is given, else spine).",
+        choices=(*PRESETS, *CONTROLS),
+    )
+    fork_selector: str | None = option(
+        None, "Rule that picks the forks (default: the preset's, or the run's).", choices=FORK_SELECTORS
+    )
+    fork_fraction: float | None = option(
+        None, "Share of tokens that are forks (default: the run's, else 0.2).", above=0, at_most=1
+    )
+
+
+@group("Planned run")
+@dataclass(frozen=True, kw_only=True)
+class PreflightOptions:
+    """Options of `spine preflight`."""
+
+    per_device_train_batch_size: int = option(8, "Responses of one micro-batch.", at_least=1)
+    gradient_accumulation_steps: int = option(1, "Micro-batches of one optimiser step.", at_least=1)
+    dtype: str = dtype("float32")
+
+
+@takes_run_fields(_OF_RUN)
+def preflight(
+    *,
+    subject: RolloutModel,
+    plan: PreflightOptions = PreflightOptions(),
+    problems: FewProblems,
+    prompts: Prompts = Prompts(),
+    sampling: Round = Round(),
+    output: JsonOutput = JsonOutput(),
+) -> None:
+    """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses.
+
+    A run's file may be given as --config: what is not of this command is left to the run.
+    """
+    with loading_libraries():
+        from spine_rl.cli.preflight import run_preflight
+        from spine_rl.cli.rollout_options import make_options
+
+    rollouts = make_options(subject, problems, prompts, sampling, dtype=plan.dtype)
+    run_preflight(rollouts, plan, output.json, overwrite=output.overwrite)
+
+
+@group("Page")
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions:
+    """Options of `spine inspect`."""
+
+    out: Path = option(Path("inspect.html"), "File for the page.")
+    dtype: str = dtype("auto")
+    validate_forks: bool = option(False, "Resample tokens and see whether the answer changes.")
+    validate_tokens: int = option(200, "Tokens that are resampled, over the range of entropy.", at_least=10)
+    validate_repeats: int = option(8, "Continuations of each resampled token.", at_least=1)
+
+
+@takes_run_fields(_OF_RUN)
+def inspect(
+    *,
+    subject: RolloutModel,
+    page: InspectOptions = InspectOptions(),
+    problems: FewProblems,
+    prompts: Prompts = Prompts(),
+    sampling: Round = Round(),
+    output: Overwrite = Overwrite(),
+) -> None:
+    """One page of sampled responses: every token's entropy, forks, alternatives and votes.
+
+    A run's file may be given as --config: what is not of this command is left to the run.
+    """
+    with loading_libraries():
+        from spine_rl.cli.inspect import run_inspect
+        from spine_rl.cli.rollout_options import make_options
+
+    rollouts = make_options(subject, problems, prompts, sampling, dtype=page.dtype)
+    run_inspect(rollouts, page, overwrite=output.overwrite)
+
+
+def add_commands(app: App) -> None:
+    """Those of this file."""
+    app.command(evaluate, name="eval")
+    for command in (transfer, preflight, inspect):
+        app.command(command)

@@ -1,0 +1,216 @@
+"""From a command line, and the YAML file of its --config, to a command and the dataclasses of its options.
+
+Cyclopts makes the commands from the dataclasses; what stands here is what it leaves to a program: the file, whose
+values become options one by one and never pass for flags, and one line for every mistake.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts.argument import Argument, ArgumentCollection
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.options import check_options, read_yaml
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was given, and where: the command line wins over the file.
+
+    Attributes:
+        names: The options that the command declares and that were given.
+        rest: Options that only TRL declares, by name: the texts of the command line, or the file's value.
+        where: `run.yaml, line 3`, of what the file gave.
+    """
+
+    names: set[str] = field(default_factory=set)
+    rest: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFields:
+    """That a command takes the options of a run too, which it may not declare.
+
+    Attributes:
+        list_names: Their names.
+        kept: Whether they are handed on (`spine train`), or skipped in a run's file and unknown on the command line.
+    """
+
+    list_names: Callable[[], set[str]]
+    kept: bool
+
+
+def make_app(**settings: Any) -> App:
+    """An application in which dashes and underscores are alike, and the last of several values holds."""
+    return App(
+        default_parameter=Parameter(negative=(), allow_repeating=True, show_choices=False, show_default=_show_default),
+        help_format="plaintext",
+        help_epilogue="Options may stand in a --config FILE.yaml, as lines name: value. Dashes and underscores are "
+        "alike. A switch that is on is turned off by --name false.",
+        **settings,
+    )
+
+
+def _show_default(value: Any) -> str | None:
+    return None if value is False else str(value)
+
+
+def takes_run_fields(fields: RunFields) -> Callable[[Callable], Callable]:
+    """Marks a command."""
+
+    def mark(command: Callable) -> Callable:
+        command.run_fields = fields  # pyright: ignore[reportFunctionMemberAccess]
+        return command
+
+    return mark
+
+
+def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
+    """The command that the tokens name, ready to be called with its options.
+
+    Raises:
+        ConfigError: An unknown command or option (with the nearest name), a value of the wrong type or out of its
+            bounds, or a file that cannot be read.
+    """
+    reader = _Reader()
+    app.config = (reader,)
+    try:
+        command, bound, unused, ignored = app.parse_known_args(_join_truth_values(tokens))
+        reader.take_unused(unused)
+    except MissingArgumentError as error:
+        reader.take_unused(error.unused_tokens or [])  # a name that is not known is the likelier mistake
+        raise ConfigError(_explain(error)) from None
+    except CycloptsError as error:
+        raise ConfigError(_explain(error)) from None
+    for options in bound.arguments.values():
+        if is_dataclass(options):
+            check_options(options, reader.given.where)
+    more = {"given": reader.given} if "given" in ignored else {}
+    return functools.partial(command, *bound.args, **bound.kwargs, **more)
+
+
+class _Reader:
+    """Reads the file of --config into a command's arguments, and keeps what was given."""
+
+    def __init__(self) -> None:
+        self.given = Given()
+        self._known: dict[str, Argument] = {}
+        self._fields: RunFields | None = None
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Called by cyclopts once it knows the command."""
+        self._fields = getattr(app.default_command, "run_fields", None)
+        leaves = [argument for argument in arguments if argument.name.startswith("--")]
+        self._known = {_normalize(name): argument for argument in leaves for name in argument.names}
+        config = self._known.get("config")
+        if config is not None and config.tokens:
+            self._read(Path(config.tokens[-1].value))
+        self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
+
+    def take_unused(self, tokens: Sequence[str]) -> None:
+        """Keeps what only TRL declares, and refuses the rest."""
+        name = None
+        for token in tokens:
+            if token.startswith("-") and not _is_number(token):
+                name, equals, value = token.partition("=")
+                name = _normalize(name)
+                if not (self._fields and self._fields.kept and name in self._fields.list_names()):
+                    raise ConfigError(f"unknown option {name!r}; {self._suggest(name)}")
+                self.given.rest[name] = [value] if equals else []
+                self.given.where.pop(name, None)
+            elif name is None:
+                raise ConfigError(f"unexpected {token!r}; an option begins with --")
+            else:
+                self.given.rest[name].append(token)
+
+    def _read(self, path: Path) -> None:
+        file = read_yaml(path)
+        for key, value in file.content.items():
+            name, where = _normalize(key), file.locate(key)
+            if name == "config":
+                raise ConfigError(f"{where}: a file cannot name another; give one --config")
+            if value is None:
+                continue
+            if name in self._known:
+                self._append(self._known[name], name, value, where)
+            elif self._fields is None or name not in self._fields.list_names():
+                raise ConfigError(f"{where}: unknown option {key!r}; {self._suggest(name)}")
+            elif self._fields.kept:
+                self.given.rest[name], self.given.where[name] = value, where
+
+    def _append(self, argument: Argument, name: str, value: Any, where: str) -> None:
+        if argument.tokens:
+            return
+        values = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and argument.token_count()[1] is False:
+            raise ConfigError(f"{where}: {name}={value!r}: must be one value")
+        if any(isinstance(item, dict | list) for item in values):
+            raise ConfigError(f"{where}: {name}={value!r}: must be {'texts' if values is value else 'one value'}")
+        for index, item in enumerate(values):
+            text = str(item).lower() if isinstance(item, bool) else str(item)
+            argument.append(Token(keyword=name, value=text, source=where, index=index))
+        self.given.where[_normalize(argument.name)] = where
+
+    def _suggest(self, name: str) -> str:
+        names = set(self._known) | (self._fields.list_names() if self._fields else set())
+        return suggest_nearest(name, names - {"help", "version"})
+
+
+def _join_truth_values(tokens: Iterable[str]) -> list[str]:
+    """`--flag false` as `--flag=false`, which alone a flag takes."""
+    joined: list[str] = []
+    for token in tokens:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and token.lower() in ("true", "false"):
+            joined[-1] += f"={token}"
+        else:
+            joined.append(token)
+    return joined
+
+
+def _normalize(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
+
+
+def _is_number(token: str) -> bool:
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return True
+
+
+def _explain(error: CycloptsError) -> str:
+    """One line: where, what, and the remedy."""
+    match error:
+        case UnknownCommandError(unused_tokens=[name, *_], app=App() as app):
+            known = [command for command in app if not command.startswith("-")]
+            return f"unknown command {name!r}; {suggest_nearest(name, known)}"
+        case UnknownOptionError(token=token):
+            return f"unknown option {token.keyword or token.value!r}; --help lists them"
+        case CoercionError(token=Token() as token, argument=Argument() as argument):
+            where = "" if token.source == "cli" else f"{token.source}: "
+            kind = next((words for type_, words in _KINDS.items() if error.target_type is type_), "another value")
+            return f"{where}{_normalize(token.keyword or argument.name)}={token.value!r}: must be {kind}"
+        case MissingArgumentError(argument=Argument() as argument, keyword=None):
+            name = _normalize(argument.name)
+            return f"{name} is missing; give --{name}, or a line in the --config file"
+        case MissingArgumentError(keyword=keyword):
+            return f"{keyword} needs a value"
+        case UnusedCliTokensError(unused_tokens=[token, *_]):
+            return f"unexpected {token!r}; an option begins with --"
+    error.verbose = False
+    return " ".join(str(error).split())
