@@ -1,12 +1,15 @@
 """What is read first holds: the README is short, the tour runs, and neither carries what another run printed."""
 
 import re
+import shlex
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from paths import ROOT
+from spine_rl.cli.main import app
+from spine_rl.cli.parse import parse
 
 TOUR = ROOT / "docs" / "tour.ipynb"
 
@@ -34,3 +37,28 @@ def test_the_tour_runs(tmp_path, monkeypatch):
     NotebookClient(tour, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = [output.get("text", "") for cell in tour.cells for output in cell.get("outputs", ())]
     assert any("Too early to tell" in text for text in printed)
+
+
+def list_pages():
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def list_commands(page):
+    """The `spine` commands of a page's code blocks."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("spine ")]
+
+
+@pytest.mark.parametrize("page", list_pages(), ids=lambda page: page.stem)
+def test_every_command_that_is_shown_is_one(page, tmp_path, monkeypatch):
+    """Parsed, not run: names and values of its options, and those of the page's run.yaml."""
+    monkeypatch.chdir(tmp_path)
+    for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        if "output_dir:" in text:
+            (tmp_path / "run.yaml").write_text(text)
+    for command in list_commands(page):
+        parse(app, shlex.split(command, comments=True)[1:])
+
+
+def test_commands_are_found_in_the_pages():
+    assert sum(len(list_commands(page)) for page in list_pages()) > 30
