@@ -66,7 +66,7 @@ def make_app(**settings: Any) -> App:
 
 
 def _show_default(value: Any) -> str | None:
-    return None if value is False else str(value)
+    return None if value is None or value is False or value == [] else str(value)
 
 
 def takes_run_fields(fields: RunFields) -> Callable[[Callable], Callable]:
