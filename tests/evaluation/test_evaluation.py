@@ -26,7 +26,7 @@ from spine_rl.engine.samplers import (
 )
 from spine_rl.errors import ConfigError, DataError, RunFolderError
 from spine_rl.evaluation import statistics as statistics_module
-from spine_rl.evaluation.budget import read_budget
+from spine_rl.evaluation.budget import count_responses, read_budget
 from spine_rl.evaluation.evaluate import evaluate
 from spine_rl.evaluation.grading import list_pass_ks, make_answer_sheet, score_responses, score_votes
 from spine_rl.evaluation.prompting import Prompting, settle_prompting
@@ -36,7 +36,6 @@ from spine_rl.evaluation.run import EvaluationPlan, record_responses
 from spine_rl.evaluation.statistics import bootstrap_means, compare_paired
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle, encode_prompts
-from spine_rl.runs.run_folder import count_responses
 from spine_rl.training import SpineConfig
 
 

@@ -4,10 +4,12 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from spine_rl.errors import DataError
+from spine_rl.problems.text_file import parse_json
 from spine_rl.problems.values import read_answer_type, read_id, read_options
 
 
@@ -43,6 +45,8 @@ def read_completions(source: str) -> Iterator[Completion]:
         DataError: Naming file, line and remedy.
     """
     if source == "-":
+        if isinstance(sys.stdin, TextIOWrapper):  # whatever the terminal's encoding
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
         yield from _read_lines("standard input", sys.stdin)
         return
     path = Path(source)
@@ -70,10 +74,7 @@ def _read_lines(name: str, lines: TextIO) -> Iterator[Completion]:
 
 
 def _read_row(where: str, line: str) -> Iterator[Completion]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON ({type(error).__name__}); mend or remove the line") from None
+    row = parse_json(where, line, halves=True)
     if not isinstance(row, dict) or "id" not in row or not {"completion", "completions"} & row.keys():
         raise DataError(f"{where}: expected an object with id and completion (or completions); mend or remove the line")
     texts = row["completions"] if "completions" in row else [row["completion"]]

@@ -12,13 +12,15 @@ from rich.console import Console
 from spine_rl.cli.evaluation_table import build_tables
 from spine_rl.cli.groups import EvaluationSampling
 from spine_rl.engine.samplers import Decoding, pick_batch_size
-from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.errors import ConfigError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
 from spine_rl.evaluation.report import build_report, check_comparable
 from spine_rl.evaluation.responses import (
     BASELINE_FOLDER,
     COMPARISON,
+    EVALUATION,
+    REPORT,
     SETTINGS_FILE,
     Recorded,
     load_recorded,
@@ -26,6 +28,8 @@ from spine_rl.evaluation.responses import (
 )
 from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.runs.folder_lock import owning
+from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import write_whole
 
 
@@ -77,6 +81,8 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
     problem_set = load_problems(options.data, **options.columns)
     sheet = make_answer_sheet(problem_set.problems, problem_set.gold_answers, options.answer_type)
     with ExitStack() as stack:
+        if options.out is not None:
+            stack.enter_context(owning(options.out))
         folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if options.from_samples is None:
             compared = _draw(options, problem_set, folder)
@@ -98,8 +104,9 @@ def _check(options: EvalOptions) -> None:
         raise ConfigError("give either --model, to draw responses, or --from-samples, to grade earlier ones")
     if options.from_samples is not None and options.out is not None:
         raise ConfigError("--from-samples draws nothing that --out could keep; give --json FILE for the report")
-    if options.json_out is not None and options.json_out.exists() and not options.overwrite:
-        raise RunFolderError(f"{options.json_out} exists; give another name or --overwrite")
+    outputs = [Output(options.out, EVALUATION, goes_on=True), Output(options.json_out, REPORT, "--json")]
+    reads = [options.data, options.model, options.baseline, options.from_samples]
+    check_may_write(outputs, overwrite=options.overwrite, reads=filter(None, reads))
     if options.budget and options.baseline is None and options.from_samples is None:
         raise ConfigError(f"--budget {options.budget} is the baseline's; give a --baseline model too")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from spine_rl.errors import SpineError
+from spine_rl.errors import ConfigError, SpineError
 
 _GO_ON = ("eval", "transfer", "experiment")  # with the same command
 
@@ -39,6 +39,7 @@ def run_reported(command: Callable[[], None]) -> None:
     """Runs a command; it ends by itself, or the process does, after one line on standard error."""
     _make_streams_safe()
     try:
+        _check_arguments(sys.argv)
         with _raising_stopped():
             command()
             sys.stdout.flush()
@@ -54,6 +55,16 @@ def run_reported(command: Callable[[], None]) -> None:
         _end(128 + stop.signal, f"{how}; {stop.advice or advise(sys.argv[1:])}")
     except Exception as error:
         _end(2, _describe_defect(error))
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """What is no UTF-8 reaches Python as halves of characters, which fail wherever they are written."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="backslashreplace").decode()
+            raise ConfigError(f"{shown}: an argument that is not UTF-8; rename the file, or mend the text") from None
 
 
 def advise(arguments: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers.trainer_utils import get_last_checkpoint
 
 from spine_rl.cli.arguments import Arguments, read_arguments
 from spine_rl.cli.evaluate import EvalOptions, make_decoding, run_evaluation
@@ -21,6 +20,7 @@ from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.runs.run_file import read_run
+from spine_rl.runs.whole_file import write_whole
 
 if TYPE_CHECKING:
     from spine_rl.cli.model_commands import TransferOptions
@@ -54,9 +54,9 @@ def run_transfer(options: "TransferOptions", sampling: EvaluationSampling, *, ov
         "samples_per_problem": read_budget(str(adapted)),
         "results": {name: _summarize(report) for name, report in reports.items()},
     }
-    (options.out / JSON_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(options.out / JSON_FILE, json.dumps(summary, indent=2) + "\n")
     rows = build_rows(reports)
-    (options.out / MARKDOWN_FILE).write_text(_render_markdown(summary, rows))
+    write_whole(options.out / MARKDOWN_FILE, _render_markdown(summary, rows))
     table = Table(*_HEADER)
     for row in rows:
         table.add_row(*map(Text, row))
@@ -87,7 +87,7 @@ def _train(asked: _Transfer) -> Arguments:
             if content["given"] != arguments.given:
                 raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
             return arguments
-        tokens.append("--resume" if get_last_checkpoint(str(folder)) else "--overwrite")  # it was interrupted
+        tokens.append("--resume")  # it was interrupted
     arguments = read_arguments(tokens)
     run_train(arguments)
     return arguments

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 from spine_rl.errors import ConfigError
 from spine_rl.runs.run_file import RUN_FILE, read_run
@@ -23,3 +24,19 @@ def read_budget(model: str) -> int | None:
             "version); give --budget N, the responses it sampled a problem, or --budget 0 to leave the comparison out"
         )
     return math.ceil(sampling["responses"] / sampling["problems"])
+
+
+def count_responses(args: Any, num_steps: int) -> int:
+    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included.
+
+    Votes that stopped early drew fewer: it is the most that was sampled.
+
+    Args:
+        args: A `SpineConfig`, resolved.
+        num_steps: Optimiser steps done.
+    """
+    num_batches = math.ceil(
+        num_steps * args.gradient_accumulation_steps / (args.steps_per_generation * args.num_iterations)
+    )
+    votes_a_problem = args.num_votes or args.num_generations
+    return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations

@@ -7,13 +7,17 @@
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError, RunFolderError
+from spine_rl.problems.text_file import read_lines
+from spine_rl.runs.kinds import folder_kind, json_kind
+from spine_rl.runs.may_write import Output, check_may_write, remove_own
+from spine_rl.runs.whole_file import naming, write_whole
 
 SETTINGS_FILE, GREEDY_FILE, SAMPLES_FILE, REPORT_FILE = (
     "settings.json",
@@ -22,6 +26,14 @@ SETTINGS_FILE, GREEDY_FILE, SAMPLES_FILE, REPORT_FILE = (
     "evaluation.json",
 )
 BASELINE_FOLDER = "baseline"
+_ROWS_AND_REPORT = (GREEDY_FILE, SAMPLES_FILE, REPORT_FILE)
+EVALUATION = folder_kind(
+    "an evaluation",
+    SETTINGS_FILE,
+    (*_ROWS_AND_REPORT, *(f"{BASELINE_FOLDER}/{name}" for name in (*_ROWS_AND_REPORT, SETTINGS_FILE))),
+)
+REPORT = json_kind("a report of spine eval", "n_problems", "settings")
+_SETTINGS = {"model", "problems", "decoding", "num_samples"}  # without which an evaluation is none
 COMPARISON = "comparison"  # of the settings, the part that does not decide which responses are drawn
 
 
@@ -61,27 +73,28 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], *, overwrite: bool =
     Raises:
         RunFolderError: It holds a finished evaluation, one with other settings, or something else.
     """
-    if (folder / SETTINGS_FILE).exists():
+    check_may_write([Output(folder, EVALUATION, goes_on=True)], overwrite=overwrite)
+    if EVALUATION.is_ours(folder):
         if overwrite:
-            shutil.rmtree(folder)
+            remove_own(folder, EVALUATION)
+            with suppress(OSError):  # there is none, or something of another's is in it
+                (folder / BASELINE_FOLDER).rmdir()
         elif (folder / REPORT_FILE).exists() and not again:
             raise RunFolderError(f"{folder} already holds an evaluation; give another --out, or --overwrite")
         elif any((folder / name).exists() for name in (GREEDY_FILE, SAMPLES_FILE)):
             _check_same(folder, settings)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is not an empty folder and holds no evaluation of ours; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+    write_whole(folder / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """Raises DataError where there is no evaluation."""
     try:
-        return json.loads((folder / SETTINGS_FILE).read_text())
-    except (OSError, json.JSONDecodeError):
-        raise DataError(
-            f"{folder}: no evaluation, {SETTINGS_FILE} cannot be read; give a folder that spine eval wrote"
-        ) from None
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS:
+        raise DataError(f"{folder}: no evaluation, {SETTINGS_FILE} cannot be read; give a folder that spine eval wrote")
+    return settings
 
 
 def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
@@ -113,7 +126,7 @@ def keep_whole_batches(path: Path, batch_size: int, num_rows: int) -> int:
     """Drops what an interruption left of a batch, so that it is drawn again whole; returns the rows that stay."""
     if not path.exists():
         return 0
-    with path.open("r+b") as file:
+    with naming(path), path.open("r+b") as file:
         ends = [0]
         for line in file:
             if line.endswith(b"\n"):
@@ -124,8 +137,10 @@ def keep_whole_batches(path: Path, batch_size: int, num_rows: int) -> int:
     return kept
 
 
-def to_lines(records: Sequence[ResponseRow]) -> str:
-    return "".join(json.dumps(asdict(record)) + "\n" for record in records)
+def append_responses(path: Path, records: Sequence[ResponseRow]) -> None:
+    """All of them or, where the disk is full, an end that `keep_whole_batches` drops."""
+    with naming(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write("".join(json.dumps(asdict(record)) + "\n" for record in records))
 
 
 def load_recorded(folder: Path, problem_ids: Sequence[str]) -> Recorded:
@@ -144,16 +159,13 @@ def load_recorded(folder: Path, problem_ids: Sequence[str]) -> Recorded:
 def _read_rows(path: Path, problem_ids: Sequence[str], num_samples: int) -> list[list[ResponseRow]]:
     rows: dict[str, list[ResponseRow]] = {problem_id: [] for problem_id in problem_ids}
     try:
-        with path.open() as lines:
-            for number, line in enumerate(lines, start=1):
-                record = ResponseRow(**json.loads(line))
-                if record.id not in rows:
-                    raise DataError(f"{path}, line {number}: problem {record.id!r} is not in the data; give its --data")
-                rows[record.id].append(record)
+        for where, line in read_lines(path):
+            record = _read_row(where, line)
+            if record.id not in rows:
+                raise DataError(f"{where}: problem {record.id!r} is not in the data; give its --data")
+            rows[record.id].append(record)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); finish the evaluation first") from None
-    except (json.JSONDecodeError, TypeError):
-        raise DataError(f"{path}, line {number}: not a response of spine eval; mend or remove the evaluation") from None
     for problem_id, records in rows.items():
         records.sort(key=lambda record: record.sample)
         if len(records) != num_samples:
@@ -162,3 +174,13 @@ def _read_rows(path: Path, problem_ids: Sequence[str], num_samples: int) -> list
                 "evaluation with the command that began it, or give the --data (and --limit) that it was of"
             )
     return list(rows.values())
+
+
+def _read_row(where: str, line: str) -> ResponseRow:
+    try:
+        record = ResponseRow(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        record = None
+    if record is None or not (isinstance(record.completion, str) and isinstance(record.sample, int)):
+        raise DataError(f"{where}: not a response of spine eval; mend or remove the evaluation")
+    return record

@@ -17,15 +17,16 @@ from spine_rl.evaluation.responses import (
     REPORT_FILE,
     SAMPLES_FILE,
     Recorded,
+    append_responses,
     claim_folder,
     keep_whole_batches,
     load_recorded,
-    to_lines,
 )
 from spine_rl.evaluation.sampling import order_rows, prepare_prompts
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.problems.images import digest_image
 from spine_rl.runs.machine import list_versions
+from spine_rl.runs.whole_file import write_whole
 
 _VERSIONED = ("torch", "transformers", "vllm")
 
@@ -126,28 +127,26 @@ def _draw(
 ) -> None:
     rows = order_rows(prompts, num_samples)
     starts = range(done, len(rows), decoding.batch_size)
-    with path.open("a") as file:
-        for start in starts:
-            tell(path.stem, start, len(rows), "responses")
-            batch = rows[start : start + decoding.batch_size]
-            inputs = [prompts[index] for index, _ in batch]
-            state = replace(decoding, seed=derive_seed(decoding.seed, start))
-            responses = engine.generate(inputs, state)
-            entropies = engine.measure_entropies(inputs, responses, state) if state.temperature > 0 else None
-            records = [
-                to_response_row(problems[index].id, sample, response, entropy)
-                for (index, sample), response, entropy in zip(
-                    batch, responses, entropies or [None] * len(batch), strict=True
-                )
-            ]
-            file.write(to_lines(records))
-            file.flush()
-            tell(path.stem, start + len(batch), len(rows), "responses")
+    for start in starts:
+        tell(path.stem, start, len(rows), "responses")
+        batch = rows[start : start + decoding.batch_size]
+        inputs = [prompts[index] for index, _ in batch]
+        state = replace(decoding, seed=derive_seed(decoding.seed, start))
+        responses = engine.generate(inputs, state)
+        entropies = engine.measure_entropies(inputs, responses, state) if state.temperature > 0 else None
+        records = [
+            to_response_row(problems[index].id, sample, response, entropy)
+            for (index, sample), response, entropy in zip(
+                batch, responses, entropies or [None] * len(batch), strict=True
+            )
+        ]
+        append_responses(path, records)
+        tell(path.stem, start + len(batch), len(rows), "responses")
 
 
 def finish(folder: Path, report: dict[str, Any]) -> None:
     """Writes the report, with which the evaluation is finished."""
-    (folder / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
+    write_whole(folder / REPORT_FILE, json.dumps(report, indent=2) + "\n")
 
 
 def _when_modified(model: str) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
+from spine_rl.problems.text_file import parse_json, read_lines, read_text
 from spine_rl.runs.run_file import RUN_FILE
 from spine_rl.runs.run_folder import METRICS_FILE, SAMPLES_FILE
 
@@ -90,10 +91,7 @@ def _label(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); mend or remove it") from None
+    content = parse_json(str(path), read_text(path), halves=True)
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object; mend or remove it")
     return content
@@ -103,11 +101,12 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a JSONL file; none if there is no file. A last line that a running process is still writing is left."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise DataError(f"{path}, line {number}: not valid JSON; mend or remove the line") from None
+    for where, line in read_lines(path):
+        if not line.endswith("\n"):
+            break
+        row = parse_json(where, line, halves=True)
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            raise DataError(f"{where}: not a row of a run, it has no step; mend or remove the line")
+        rows.append(row)
     return rows

@@ -22,6 +22,14 @@ class PromptStyle:
     system_prompt: str | None = None
     prompt_suffix: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("system_prompt", "prompt_suffix"):
+            try:
+                (getattr(self, name) or "").encode()
+            except UnicodeEncodeError as error:
+                half = ascii(error.object[error.start])
+                raise ConfigError(f"{name}: {half} is half of a character, which is no text; mend it") from None
+
 
 def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | Messages:
     """The prompt in TRL's form: chat messages if the model has a chat template (`chat`), else plain text.

@@ -1,14 +1,16 @@
 """Rows of a data file or a hub data set; what cannot be read is reported with its row."""
 
 import csv
-import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
+from spine_rl.problems.text_file import parse_json, read_lines, read_text
 
 Row = dict[str, Any]
+csv.field_size_limit(2**31 - 1)  # a cell may hold a picture; more than this no platform takes
 
 
 def read_rows(source: str, split: str | None = None, revision: str | None = None) -> Iterator[tuple[str, Row]]:
@@ -48,22 +50,13 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        try:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield f"{path}, line {number}", json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: not valid JSON ({error.msg}); mend or remove the line") from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    for where, line in read_lines(path):
+        if line.strip():
+            yield where, parse_json(where, line)
 
 
 def _read_json(path: Path) -> Iterator[tuple[str, Row]]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
+    rows = parse_json(str(path), read_text(path))
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a JSON list of objects; for one object a line name it .jsonl")
     for number, row in enumerate(rows, start=1):
@@ -71,13 +64,20 @@ def _read_json(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    """Quotes that are not closed would swallow rows, and of two columns of one name the last would win: both raise."""
+    reader = csv.DictReader((line for _, line in read_lines(path)), strict=True)
+    try:
+        twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+        if twice:
+            raise DataError(f"{path}, line 1: the column {twice[0]!r} stands twice; rename one")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
                 raise DataError(f"{where}: {len(reader.fieldnames or ())} columns expected; mend or remove the line")
             yield where, row
+    except csv.Error as error:
+        reason = "a quote is not closed" if "end of data" in str(error) else str(error)
+        raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({reason}); mend the line") from None
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
@@ -86,8 +86,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
 
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: not a Parquet file that can be read ({reason})") from None
     for number, row in enumerate(rows, start=1):
         yield f"{path}, row {number}", row
 

@@ -1,5 +1,6 @@
 """Cells of a row that say which problem it is, how its answer is read, and what the gold answer is."""
 
+import math
 from typing import Any
 
 from spine_rl.answers import ANSWER_TYPES
@@ -71,9 +72,12 @@ def read_gold(where: str, row: Row, column: str) -> str:
     """The gold answer as text; empty where the cell is.
 
     Raises:
-        DataError: It is several: a problem has one, and a list as text would never be right.
+        DataError: It is several: a problem has one, and a list as text would never be right; nor would `True`, `nan` or
+            `b'4'`.
     """
     value = get_cell(where, row, column, "gold_column")
+    if isinstance(value, bool | bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise DataError(f"{where}: {column} must be text or a number, got {_describe(value)}; write it as text")
     if isinstance(value, list | tuple | dict):
         raise DataError(
             f"{where}: {column} must be one gold answer, got {_describe(value)}; choose one, or write them as one text"
@@ -85,5 +89,7 @@ def _describe(value: Any) -> str:
     """What a JSON file calls it."""
     if value is None:
         return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     names = {bool: "true or false", str: "text", int: "a number", float: "a number", dict: "an object"}
     return names.get(type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__)

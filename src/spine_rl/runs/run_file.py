@@ -20,7 +20,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{path}: not valid JSON ({error}); mend it, or remove it to make this a model alone"
         ) from None

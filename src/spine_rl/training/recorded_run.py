@@ -1,6 +1,5 @@
 """A run with a folder: it is opened, trained in, and holds the adapted model at the end, whenever it is stopped."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spine_rl.evaluation.budget import count_responses
 from spine_rl.problems import ProblemSet
 from spine_rl.problems.images import digest_image
 from spine_rl.runs.manifest import digest_texts
@@ -105,19 +105,3 @@ def _sample_weights(model: nn.Module) -> list[str]:
         sample = flat[:: max(1, flat.numel() // _SAMPLED)][:_SAMPLED].to("cpu", torch.float32)
         texts.append(f"{name} {tuple(tensor.shape)} {sample.tolist()}")
     return texts
-
-
-def count_responses(args: Any, num_steps: int) -> int:
-    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included.
-
-    Votes that stopped early drew fewer: it is the most that was sampled.
-
-    Args:
-        args: A `SpineConfig`, resolved.
-        num_steps: Optimiser steps done.
-    """
-    num_batches = math.ceil(
-        num_steps * args.gradient_accumulation_steps / (args.steps_per_generation * args.num_iterations)
-    )
-    votes_a_problem = args.num_votes or args.num_generations
-    return num_batches * args.generation_batch_size * votes_a_problem // args.num_generations
