@@ -111,7 +111,7 @@ from spine_rl.answers.symbolic import compute_symbolic_key, stop_workers
         ("Hence,\n\\[\nx = \\frac{5}{2}\n\\]", r"x = \frac{5}{2}"),
         ("\\begin{align*}\nx &= 5+3 \\\\\n&= 8\n\\end{align*}", "8"),
         ("Let me verify: 3+4=7. ✓", "7"),
-        ("We get 5 apples.\n\nI hope this helps!", None),
+        ("We get 5 apples.\n\nI hope this helps!", "5"),
         ("x " * 2000 + ". So the pair is $(7, 6)$.", "(7, 6)"),
         ("", None),
         # chat

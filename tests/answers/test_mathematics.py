@@ -110,3 +110,18 @@ def test_what_is_equal_has_one_key(texts):
 )
 def test_a_number_type_reads_the_number(text, expected):
     assert response_key(text, "number") == expected
+
+
+def test_a_number_type_keeps_no_part_of_an_expression():
+    texts = [r"\boxed{2\sqrt{3} cm}", r"\boxed{3}", r"\boxed{2}", r"\boxed{2x}", r"\boxed{3x}", r"\boxed{2\pi}"]
+    assert len({response_key(text, "number") for text in texts}) == len(texts)
+    texts = ["So the area is 2√3 cm", "So the area is 3 cm", "So it is 2\\sqrt{3} metres", "It makes 3! ways"]
+    assert [response_key(text, "number") for text in texts] == ["3.46410161514", "3", "3.46410161514", "6"]
+
+
+def test_signs_and_relations_count_in_text():
+    different = ["<5 mm", ">5 mm", "5 mm", "≤5 mm", "-5 mm", ".5 mm", "C", "C#", "C++", "1:2", "12", "5%"]
+    assert len({canonical_key(text, "text") for text in different}) == len(different)
+    assert canonical_key("> 5 mm", "text") == canonical_key(">5 mm", "text")
+    assert canonical_key(r"\leq 5", "text") == canonical_key("≤5", "text")
+    assert canonical_key("−5", "text") == canonical_key("-5", "text")

@@ -1,86 +1,139 @@
-"""Letters of multiple choice: "C", "(C)", "**C.** text", "option C", or the option's own text where it is known."""
+"""Letters of multiple choice: "C", "(C)", "**C.** text", "option C", "选项C正确", or an option's own text or value.
+
+Several letters, a letter that no option has, and a value that no option has are no answer.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from spine_rl.answers.numbers import number_key
-from spine_rl.answers.places import Place
-from spine_rl.answers.typography import strip_typography
+from spine_rl.answers.letters import (
+    LETTERED_LINE,
+    LETTERS,
+    is_letter_line,
+    read_leading_letter,
+    read_letter_line,
+    read_said_anywhere,
+    read_said_in,
+    strip_phrase,
+)
+from spine_rl.answers.mathematics import math_key, number_type_key
+from spine_rl.answers.places import NO_ANSWER, Place
+from spine_rl.answers.refusals import is_refusal
+from spine_rl.answers.values import read_value
 from spine_rl.answers.words import normalize_words
 
-LETTERS = "ABCDEFGHIJ"
-
-_WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s{0,3}\{([^{}]*)\}")
-_DECORATION = re.compile(r"[*_$`\"'“”\s{}]+|\\[()\[\]]")
-_LEADING = re.compile(
-    r"(?:the\s+)?(?:(?:correct|best|right|final)\s+)*(?:(?:option|choice|answer|letter)\s*(?:is\b)?\s*[:：]?\s*)?"
-    r"[(\[（]?([A-J])(?:[)\]）]|(?=$|[.:：,;\s、。，]))",
-    re.IGNORECASE,
+MAX_FIRST = 60  # characters of an option's text that is a line before others
+MAX_OPTION = 300  # characters of an option that is compared by value
+_VALUE = re.compile(r"\d|\\[a-zA-Z]|[=^]")
+_FORMULA = re.compile(r"\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]")
+_AFTER_OPTION = re.compile(r"\s*(?:[,.;:!，。；：！—–]|-\s|\(|（|$|\b(?:because|since|as|for)\b)")
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bneither|\bnor|\bnever|不是|不|非|\bpas|\bnicht|\bне)\s?(?:\w+\s){0,2}$", re.IGNORECASE
 )
-_SEVERAL = re.compile(
-    r"\s*(?:(?:,\s*)?(?:and|or|&|和|或)\s*[(\[（]?[A-J][)\]）]?(?!\w|\s+is\b)"
-    r"|[,、/]\s*[(\[（]?[A-J][)\]）]?\s*(?:$|[,.;、]|and\b|or\b|both\b))"
-)
-_PRONOUN = re.compile(r"(?!because|since|as|is\b)[a-z']")
-_BRACKETED = re.compile(r"[(（\[]([A-J])[)）\]]")
-_CHOSEN = re.compile(r"\b(?:be|is|with|choose|pick|select|chose)\s+([A-J])$")
-_NAMED = re.compile(r"\b(?:option|choice|answer)\s*(?:is\s*)?[:：]?\s*\(?([A-J])\b(?![a-z'])")
 
 
 def read_choice(place: Place, options: Sequence[str] = ()) -> str | None:
-    """The letter that a place names; None where it names none, or several."""
-    phrase = _WRAPPER.sub(r"\1", place.text)
-    phrase = _DECORATION.sub(" ", phrase).strip(" .,;:。")
-    leading = _LEADING.match(phrase)
-    if leading and leading.group(1).isupper() and _SEVERAL.match(phrase, leading.end()):
-        return None
-    letter = _leading_letter(phrase, place) or _letter_of_text(phrase, options) or _only_letter(phrase)
-    return letter or (None if place.kind == "boxed" else _letter_within(phrase, options))
+    """The letter that a place names; `NO_ANSWER` where it names several, or what is no option; None where none."""
+    allowed = {*LETTERS[: len(options)], *options} if options else set(LETTERS)  # options may be letters themselves
+    letter = _read(place, options, allowed)
+    return NO_ANSWER if letter and letter not in allowed else letter
 
 
 def choice_key(answer: str, options: Sequence[str] = ()) -> str | None:
     """The letter of an answer that is known to be one: a letter, or an option's text; None for anything else."""
-    return read_choice(Place("boxed", answer), options)
+    return read_choice(Place("boxed", answer), options) or None
 
 
-def _leading_letter(phrase: str, place: Place) -> str | None:
-    match = _LEADING.match(phrase)
-    if match is None:
+def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None:
+    if place.kind == "whole":
+        return read_said_anywhere(place.text)
+    phrase = strip_phrase(place.text)
+    if place.kind == "first":
+        is_text = len(phrase) <= MAX_FIRST and not LETTERED_LINE.match(phrase)
+        return read_letter_line(phrase) or (_letter_of_text(phrase, options) if is_text else None)
+    if is_letter_line(phrase):
+        return phrase.strip("()[]（）.:：").upper()
+    letter = _letter_of_text(place.text, options) or _letter_of_prefix(phrase, options)
+    letter = letter or read_leading_letter(phrase, is_line=place.kind == "final")
+    if letter is not None:
+        return letter
+    if is_refusal(phrase):
+        return NO_ANSWER
+    letter = read_said_in(phrase)
+    if letter is None and place.kind != "boxed":
+        letter = _letter_of_value(phrase, place, options) or _letter_within(place.text, options)
+    return _no_option(phrase, place, options) if letter is None else letter
+
+
+def _no_option(phrase: str, place: Place, options: Sequence[str]) -> str | None:
+    """A value that no option has is no answer, and no other place is asked; words may say one in other words."""
+    if not options or place.kind == "final" or not _VALUE.search(phrase):
         return None
-    letter, rest = match.group(1), phrase[match.end() :].strip()
-    bracketed = match.group()[-1] in ")]）"
-    if letter == "I" and phrase[match.end() - 1] == letter and _PRONOUN.match(rest):
-        return None  # I do not know
-    if letter.islower() and (rest or (place.kind == "final" and not bracketed)):
-        return None  # the article, or a word of its own
-    is_word = letter in "AI" and phrase[match.end() - 1] == letter and rest[:1].islower()
-    return None if is_word and place.kind == "final" else letter.upper()
+    return NO_ANSWER
 
 
 def _letter_of_text(phrase: str, options: Sequence[str]) -> str | None:
-    """The letter of the one option whose text, or whose number, this is."""
-    for normalize in (normalize_words, lambda text: number_key(strip_typography(text))):
-        wanted = normalize(phrase)
-        found = [letter for letter, option in zip(LETTERS, options, strict=False) if normalize(option) == wanted]
-        if wanted and len(found) == 1:
-            return found[0]
-    return None
+    """The letter of the one option whose text, number or value this is."""
+    if not options or not phrase or len(phrase) > MAX_OPTION:
+        return None
+    found = _letter_of(strip_phrase(phrase), options, lambda text: normalize_words(strip_phrase(text)))
+    if found or not _VALUE.search(phrase):
+        return found
+    return _letter_of(phrase, options, _number) or _letter_of(phrase, options, math_key)
 
 
-def _letter_within(phrase: str, options: Sequence[str]) -> str | None:
-    """The letter of the one option whose text the phrase contains."""
-    words = f" {normalize_words(phrase)} "
+def _number(text: str) -> str | None:
+    return number_type_key(text) if re.search(r"\d", text) else None
+
+
+def _letter_of(phrase: str, options: Sequence[str], normalize: Callable[[str], str | None]) -> str | None:
+    wanted = normalize(phrase)
+    if not wanted:
+        return None
     found = [
         letter
         for letter, option in zip(LETTERS, options, strict=False)
-        if len(wanted := normalize_words(option)) > 2 and f" {wanted} " in words
+        if len(option) <= MAX_OPTION and normalize(option) == wanted
     ]
     return found[0] if len(found) == 1 else None
 
 
-def _only_letter(phrase: str) -> str | None:
-    for pattern in (_NAMED, _BRACKETED, _CHOSEN):
-        letters = set(pattern.findall(phrase))
-        if letters:
-            return letters.pop() if len(letters) == 1 else None
-    return None
+def _letter_of_prefix(phrase: str, options: Sequence[str]) -> str | None:
+    """The option whose text a phrase begins with ("No, web green is not ..."), or has after "A:" ("A: False")."""
+    if not options:
+        return None
+    if phrase[:1] == "A" and phrase[1:].lstrip()[:1] in (":", "："):
+        rest = phrase.lstrip("A ").lstrip(":： ")
+        if is_letter_line(rest) or (letter := _letter_of_text(rest.rstrip("."), options)) not in (None, "A"):
+            return rest.strip("()[]（）.:：").upper() if is_letter_line(rest) else letter
+    folded = phrase.casefold()
+    found = [
+        (len(option), letter)
+        for letter, option in zip(LETTERS, options, strict=False)
+        if (text := strip_phrase(option).casefold())
+        and len(text) > 1
+        and folded.startswith(text)
+        and _AFTER_OPTION.match(phrase, len(text))
+        and not re.fullmatch(r"[\d.\s]*", text)
+    ]
+    return max(found)[1] if found else None
+
+
+def _letter_of_value(phrase: str, place: Place, options: Sequence[str]) -> str | None:
+    """The option whose value a phrase says, as mathematics is read: "The answer is 12 apples"."""
+    value = read_value(Place(place.kind, place.text)) if options else None
+    return _letter_of_text(value, options) if value and _VALUE.search(value) else None
+
+
+def _letter_within(text: str, options: Sequence[str]) -> str | None:
+    """The letter of the one option whose text stands in a phrase, outside of formulas, and is not denied there."""
+    words = f" {normalize_words(_FORMULA.sub(' ', text))} "
+    found = []
+    for letter, option in zip(LETTERS, options, strict=False):
+        wanted = normalize_words(option)
+        at = words.find(f" {wanted} ") if len(wanted) > 2 and not _VALUE.search(option) else -1
+        if at >= 0 and not _DENIED.search(words[: at + 1]):
+            found.append(letter)
+        elif at >= 0 and len(options) == 2:
+            return None  # "not true" of true and false says neither here
+    return found[0] if len(found) == 1 else None

@@ -1,10 +1,12 @@
 """Where in a response an answer stands, in order of trust. Only plain scans, over a bounded tail of the text.
 
-1. the last balanced `\\boxed{...}` (several, if only commas or "and" stand between them);
+1. the last balanced `\\boxed{...}` (several, if only commas or "and" stand between them), placeholders apart; a
+   response that was cut off in a later box has no answer;
 2. the last `<answer>...</answer>`: the sentence after an "answer is" in it, else its final line;
 3. what follows the last `####`;
-4. the sentence after the last "answer is", "Answer:" or "答案";
-5. the final line, of a response that was not cut off and has no box, not even an empty or unfinished one.
+4. the sentence after the last "answer is", "Answer:", "A:" at the start of a line, "答案" and the like (`markers.py`);
+5. the final line, courtesies apart, of a response that was not cut off and has no box, not even an empty one;
+6. for a choice: a first line that is a letter (before 5), and what is said of letters anywhere (after it).
 """
 
 import re
@@ -12,31 +14,54 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from spine_rl.answers.markers import LANGUAGES, PLACEHOLDER, join
+from spine_rl.answers.turns import read_final_turn, strip_courtesies
+
 MAX_SCANNED = 20_000  # characters at the end of a response; an answer stands last
 MAX_ANSWER = 1_000  # characters; anything longer is no answer
 MAX_BOXES = 50  # `\boxed{` looked at, from the end
+MAX_MARKERS = 3  # an earlier one only if nothing can be read after a later one
 
-_CHAT_TOKEN = re.compile(r"<[|｜][\w▁ ]{1,40}[|｜]>|</?(?:s|eos|bos|pad|end_of_turn)>")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{")
 _BARE_BOX = re.compile(r"\\boxed\s{1,5}([^\s{}$]{1,100})")
 _BRACE = re.compile(r"\\?[{}]")
 _BETWEEN_BOXES = re.compile(r"(?:[\s$;,]|\\[()\[\]]|\\q?quad|\\text\{\s*,?\s*(?:and|or)\s*\}|\band\b|\bor\b|和|或)*")
 _AND_BEFORE_BOX = re.compile(r"[^.\n]{0,40}\b(?:and|or)\b(?:[\s$}]|\\[()\[\]])*(?:[\w(){}\\]{1,20}\s*=\s*)?")
-_MARKER = re.compile(
-    r"\b(?:answer|choice|option)\b[*_\s]{0,9}(?:(?:is|are|would be|should be)\b(?!\s*(?:not|to)\b)|[:：=]|\*\*\s*\n)"
-    r"|\banswer\b[*_ ]{0,4}[-–—](?=\s)|(?<![\u4e00-\u9fff])答[:：]"
-    r"|(?:答案|结果)(?:应该|应)?(?:是|为|[:：])|故?选择?[:：]?(?=\s{0,3}[(（]?[A-J])",
+_PLACEHOLDER = re.compile(
+    rf"(?:\\(?:text\w*|math\w*|textbf|ldots|dots|cdots|square|Box|underline|_|quad|hspace)|\W|_)*(?:{PLACEHOLDER})?\W*",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!](?=\s|$)|。|\n")
+_SIGN = re.compile(
+    r"∅|∞|√|\\(?!text|math|ldots|dots|cdots|square|Box|underline|_|quad|hspace)[A-Za-z]+|[<>=%±]|\{\s*\\?\}"
+)
+_ASIDE = r"(?:\s{0,3}[(\[（【][^()\[\]（）【】\n]{1,80}[)\]）】])?"
+_FILLER = rf"(?:\s(?:{join('fillers', spaced=True)})\b[^.\n:：=?]{{0,80}}?)?"
+_MARKER = re.compile(
+    rf"\b(?:{join('answer', spaced=True)})\b[*_\s\"”]{{0,9}}{_ASIDE}{_FILLER}[*_\s,]{{0,9}}"
+    rf"(?:(?<!\w)(?:{join('is_', spaced=True)})(?!\w)(?!\s*(?:not|to)\b)|[:：=]|\*\*\s*\n)"
+    rf"|\b(?:{join('answer', spaced=True)})\b[*_ ]{{0,4}}[-–—](?=\s)"
+    rf"|【\s*(?:{join('answer', spaced=False)})\s*】|(?:{join('answer', spaced=False)}){_ASIDE}[*\s]{{0,4}}"
+    rf"(?:(?:{join('is_', spaced=False)})|[:：=]|(?=\s{{0,3}}[(（]?[A-J](?![A-Za-z]))|】)(?!不)"
+    r"|(?<=#\s)Answer[*_\s]{0,4}\n|(?<=Final\s)Answer[*_\s]{0,4}\n"
+    r"|(?<![不可])选择?[:：]?(?=\s{0,3}[(（]?[A-J](?![A-Za-z]))|(?<![\u4e00-\u9fff])答[:：]",
+    re.IGNORECASE,
+)
+_LINE_MARKER = re.compile(r"^[*_#>\s]{0,6}(?:A|答)\s?[*_]{0,2}\s?[:：](?!.*\n\s*\(?B\s?[:：.)])", re.MULTILINE)
+_ASCII_STEMS = tuple(stem for language in LANGUAGES for stem in language.stems if stem.isascii())
+_STEMS = re.compile("|".join(stem for language in LANGUAGES for stem in language.stems), re.IGNORECASE)
+MAX_STEMS = 30  # looked at from the end
+_LETTERS = tuple("(（ABCDEFGHIJ")
+_ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s*[(（]?[B-J][.)）:：、][^\n]*$")
+_SENTENCE_END = re.compile(r"[.!](?=\s|$)|。|！|\n")
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})([^$]{1,1000}?)"
     r"(?:\\\]|\$\$|\\end\{(?:align|equation|gather)\*?\})[\s.,]{0,5}$"
 )
-_SKIP = re.compile(r"[\s*_:：>#`]{0,20}")
+_SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
-Kind = Literal["boxed", "tagged", "hashes", "marked", "final"]
+Kind = Literal["boxed", "tagged", "hashes", "marked", "first", "final", "whole"]
+NO_ANSWER = ""  # read where a response declines, or names several: no other place of it counts
 
 
 @dataclass(frozen=True)
@@ -51,44 +76,48 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
     """The places of a response, most trusted first.
 
     Args:
-        response: Its text; chat end tokens are dropped and reasoning up to `</think>` is skipped.
+        response: Its text; chat end tokens are dropped and reasoning is skipped.
         complete: False where the response was cut off: what stands last is then no final line.
     """
-    text = response[-MAX_SCANNED:]
-    if "</think>" in text:
-        text = text.rpartition("</think>")[2]
-    if "<" in text:
-        text = _first_turn(text)
-    if "box" in text and (boxed := _last_boxes(text)) is not None:
-        yield Place("boxed", boxed)
+    text = read_final_turn(response, MAX_SCANNED)
+    if "box" in text:
+        boxed, is_open = _last_boxes(text)
+        if is_open and not complete:
+            return  # cut off while it corrected itself
+        if boxed is not None:
+            yield Place("boxed", boxed)
     if "</answer>" in text and (tagged := _last_tagged(text)):
         yield from _find_marked(tagged)
         yield Place("tagged", _final_line(tagged))
     if "####" in text:
         yield Place("hashes", text.rpartition("####")[2].strip().partition("\n")[0])
     yield from _find_marked(text)
-    if complete and "\\boxed" not in text and (line := _final_line(text)):
-        yield Place("final", line)
+    if first := text.lstrip().partition("\n")[0]:
+        yield Place("first", first)
+    if complete and "\\boxed" not in text:
+        line = _final_line(strip_courtesies(text))
+        if line and not (line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])):
+            yield Place("final", line)
+    yield Place("whole", text)
 
 
-def _first_turn(text: str) -> str:
-    """What stands before the chat token that ends the turn; a token before any text opens it."""
-    start = 0
-    for token in _CHAT_TOKEN.finditer(text):
-        if text[start : token.start()].strip():
-            return text[start : token.start()]
-        start = token.end()
-    return text[start:]
+def is_placeholder(text: str) -> bool:
+    """Whether a box was left to be filled in: `?`, `...`, `answer`, `\\text{your answer}`."""
+    return len(text) <= 60 and not text[:1].isdigit() and bool(_PLACEHOLDER.fullmatch(text)) and not _SIGN.search(text)
 
 
-def _last_boxes(text: str) -> str | None:
-    """Contents of the last box whose braces balance, and of those listed with it; or of a bare `\\boxed 5`."""
+def _last_boxes(text: str) -> tuple[str | None, bool]:
+    """Contents of the last box that balances, and of those listed with it, or of a bare `\\boxed 5`; and whether a
+    later one was left open."""
     openings = list(_BOX.finditer(text))[-MAX_BOXES:]
     contents: list[str] = []
-    start = -1
+    start, is_open = -1, False
     for opening in reversed(openings):
         end = _closing_brace(text, opening.end())
         if end is None:
+            is_open = is_open or not contents
+            continue
+        if is_placeholder(text[opening.end() : end]):
             continue
         if contents:
             between = text[end + 1 : start]
@@ -97,9 +126,9 @@ def _last_boxes(text: str) -> str | None:
         contents.insert(0, text[opening.end() : end])
         start = opening.start()
     if contents:
-        return ", ".join(dict.fromkeys(content.strip() for content in contents))
+        return ", ".join(dict.fromkeys(content.strip() for content in contents)), is_open
     bare = _BARE_BOX.findall(text)
-    return bare[-1] if bare else None
+    return (bare[-1] if bare else None), is_open
 
 
 def _lists_boxes(between: str) -> bool:
@@ -127,10 +156,34 @@ def _last_tagged(text: str) -> str:
 
 
 def _find_marked(text: str) -> Iterator[Place]:
-    ends = [match.end() for match in _MARKER.finditer(text)]
-    for end in reversed(ends[-3:]):  # an earlier one only if nothing can be read after a later one
-        if sentence := _sentence(text[end : end + 2 * MAX_ANSWER]):
+    num_found, last = 0, len(text) + 1
+    for start in _find_stems(text):
+        marker = _MARKER.match(text, start) or _LINE_MARKER.match(text, start)
+        if marker is None or marker.end() >= last:
+            continue  # "Answer: the answer is 5" is one marker's
+        last = marker.start()
+        if sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER]):
             yield Place("marked", sentence)
+        num_found += 1
+        if num_found == MAX_MARKERS:
+            return
+
+
+def _find_stems(text: str) -> list[int]:
+    """Where a marker may begin, the last first."""
+    found = [match.start() for match in _LINE_MARKER.finditer(text)] if "A" in text or "答" in text else []
+    if text.isascii():
+        lower = text.lower()
+        for stem in _ASCII_STEMS:
+            at = lower.rfind(stem)
+            for _ in range(MAX_STEMS):
+                if at < 0:
+                    break
+                found.append(at)
+                at = lower.rfind(stem, 0, at)
+    else:
+        found += [match.start() for match in _STEMS.finditer(text)]
+    return sorted(set(found), reverse=True)[:MAX_STEMS]
 
 
 def _sentence(text: str) -> str:

@@ -2,8 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from spine_rl.answers.places import Place
+from spine_rl.answers.markers import LANGUAGES
+from spine_rl.answers.places import NO_ANSWER, Place
+from spine_rl.answers.refusals import is_refusal
 
 MAX_TEXT = 200  # characters of a free-text answer that is not boxed
 
@@ -17,10 +20,22 @@ _NO_ANSWER = re.compile(
     r"|(?<=[\w,] )no\s+(?!(?:because|since|as|for|it|there|this|the|they|he|she|and|or)\b)[a-z]"
 )
 _NO_DOUBT = re.compile(r"no\s+(?:doubt|one|matter)\b", re.IGNORECASE)
+_OTHER_LANGUAGES = {  # only where a phrase starts with it: "non" and "ja" are parts of other words
+    answer: re.compile(
+        rf"(?:{'|'.join(getattr(each, answer) for each in LANGUAGES[2:])})(?:[\s,.;:!。、]|$|입니다|です)",
+        re.IGNORECASE,
+    )
+    for answer in ("maybe", "yes", "no")
+}
 _DECORATION = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s{0,3}(?=\{)|[*_`$\"“”{}]|\\[()\[\]]")
 _ARTICLE = re.compile(r"\b(?:[Aa]n|[Tt]he|AN|THE)\b|(?:^A|\ba)(?=\s+\w)")  # but not the A of "hepatitis A"
 _GROUPED = re.compile(r"(?<![\d.,(\[])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
-_PUNCTUATION = re.compile(r"[^\w\s.%/+-]|(?<!\d)\.|\.(?!\d)")
+_PUNCTUATION = re.compile(r"[^\w\s.%/+<>=≤≥≠±~^#&°×÷:-]|\.(?!\d)|(?<!\d):|:(?!\d)")  # <5 mm, >5 mm, C#, 1:2
+_SIGNS = str.maketrans({"−": "-", "–": "-", "﹣": "-"})
+_LATEX_SIGNS = {"le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "lt": "<", "gt": ">", "ne": "≠", "neq": "≠", "pm": "±"}
+_LATEX_SIGN = re.compile(r"\\(leq?|geq?|lt|gt|neq?|pm)(?![A-Za-z])")
+_SIGN_SPACE = re.compile(r"([<>=≤≥≠±~])\s+")
+_LEADING_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 _SEPARATOR = re.compile(r"\s*[,;、，；]\s*(?:and\s+)?|\s+and\s+|\s*和\s*")
 _NUMBER_WORDS = dict(
     zip(
@@ -31,9 +46,14 @@ _NUMBER_WORDS = dict(
 )
 
 
-def read_yes_no(place: Place) -> str | None:
+def read_yes_no(place: Place, _: Sequence[str] = ()) -> str | None:
     """Yes, no or maybe: the word a phrase starts with, else the only one of them in it."""
+    if place.kind in ("first", "whole"):
+        return None
     phrase = _DECORATION.sub("", place.text).strip()
+    for answer, pattern in _OTHER_LANGUAGES.items():
+        if pattern.match(phrase):
+            return answer
     words = [_YES_NO[word.lower()] for word in _YES_NO_WORD.findall(phrase)]
     leading = _YES_NO_WORD.match(phrase)
     if leading:
@@ -47,8 +67,12 @@ def yes_no_key(answer: str) -> str | None:
     return read_yes_no(Place("boxed", answer))
 
 
-def read_text(place: Place) -> str | None:
+def read_text(place: Place, _: Sequence[str] = ()) -> str | None:
     """A short answer in words."""
+    if place.kind in ("first", "whole"):
+        return None
+    if is_refusal(place.text):
+        return NO_ANSWER
     phrase = _DECORATION.sub("", place.text).strip(" \t.,;:。")
     return phrase if place.kind == "boxed" or len(phrase) <= MAX_TEXT else None
 
@@ -62,6 +86,8 @@ def text_key(answer: str) -> str | None:
 
 def normalize_words(text: str) -> str:
     """Lower case; no articles and punctuation; numbers up to ten as digits; single spaces."""
-    text = _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text)).strip()
+    text = _LATEX_SIGN.sub(lambda sign: f" {_LATEX_SIGNS[sign.group(1)]} ", text) if "\\" in text else text
+    text = _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text.translate(_SIGNS))).strip()
+    text = _SIGN_SPACE.sub(r"\1", _LEADING_POINT.sub("0.", text))
     text = _ARTICLE.sub(" ", text).casefold()
     return " ".join(_NUMBER_WORDS.get(word, word) for word in text.split())

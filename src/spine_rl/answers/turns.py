@@ -1,0 +1,81 @@
+"""What a response says after its reasoning: thoughts, channels, chat tokens and courtesies taken off.
+
+Only plain scans; a response whose reasoning was not closed says nothing.
+"""
+
+import re
+
+from spine_rl.answers.markers import THOUGHTS, join, words
+
+_CHAT_TOKEN = re.compile(
+    r"<[|｜][\w▁ ]{1,40}[|｜]>|</?(?:s|eos|bos|pad|end_of_turn|eoa|eoe|eot|end)>|<start_of_turn>|\[/?INST\]"
+)
+_CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
+_STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
+_THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
+_NEXT_QUESTION = re.compile(r"\n\s*(?:Q|Question|Problem|Human|User|Input|问题|题目)\s*[:：]")
+_ANSWERED = re.compile(r"(?:^|\n)\s*A\s*:|\banswer\b|####|\\boxed|答案", re.IGNORECASE)
+_COURTESY = re.compile(rf"[\s*_>~-]*(?:{words('courtesy')})[^\n]{{0,300}}", re.IGNORECASE)
+_ANY_COURTESY = re.compile(join("courtesy"), re.IGNORECASE)
+_LAST_SENTENCE = re.compile(r"(?:(?<=[.!?。！？])|\n)(?=[^.!?。！？\n]{1,300}[.!?。！？]*[^\w.!?。！？\n]{0,9}$)")
+MAX_COURTESIES = 4
+
+
+def read_final_turn(response: str, max_length: int) -> str:
+    """The end of what is said after the reasoning, at most `max_length` characters; empty where that was not closed."""
+    text = _after_channels(response)
+    if text is None:
+        return ""
+    if any(mark in text for mark in _THOUGHT_MARKS):
+        for opening, closing in THOUGHTS:
+            if closing in text:
+                text = text.rpartition(closing)[2]
+            elif opening in text:
+                text = text.partition(opening)[0]
+    text = text[-max_length:]
+    if "<" in text or "[" in text:
+        text = _first_turn(text)
+    question = _NEXT_QUESTION.search(text)
+    if question and _ANSWERED.search(text[: question.start()]):
+        text = text[: question.start()]  # a base model goes on with a question of its own
+    return text
+
+
+def strip_courtesies(text: str) -> str:
+    """Without sentences at the end that hold no answer: "I hope this helps! Let me know if you have questions."""
+    text = text.rstrip()
+    for _ in range(MAX_COURTESIES):
+        tail = text[-600:]
+        if not _ANY_COURTESY.search(tail):
+            return text
+        start = max((match.end() for match in _LAST_SENTENCE.finditer(tail)), default=0)
+        if (
+            not _COURTESY.match(tail[start:].lstrip("\n "))
+            or (shorter := text[: len(text) - len(tail) + start].rstrip()) == ""
+        ):
+            return text
+        text = shorter
+    return text
+
+
+def _after_channels(response: str) -> str | None:
+    """The final channel of a response that has channels; None where it never came to one."""
+    if _CHANNEL in response:
+        final = response.rpartition(f"{_CHANNEL}final")
+        return final[2].partition(_MESSAGE)[2] if final[1] else None
+    if response.startswith(("analysis", "commentary")) and _STRIPPED_CHANNELS.match(response):
+        final = response.rpartition("assistantfinal")
+        return final[2] if final[1] else None
+    return response
+
+
+def _first_turn(text: str) -> str:
+    """What stands before the chat token that ends the turn; a token before any text opens it."""
+    start = 0
+    for token in _CHAT_TOKEN.finditer(text):
+        if text[start : token.start()].strip():
+            if token.group() in ("<eoe>", "[INST]", "[/INST]"):
+                continue
+            return text[start : token.start()]
+        start = token.end()
+    return text[start:]

@@ -1,0 +1,146 @@
+"""The value in a phrase: a formula, an expression in plain text, or a number; so `math` and `number` are read."""
+
+import re
+from collections.abc import Sequence
+
+from spine_rl.answers.number_words import CHINESE, ENGLISH
+from spine_rl.answers.places import NO_ANSWER, Place
+from spine_rl.answers.quantities import CLOCK, COMPOUND, quantity_key
+from spine_rl.answers.refusals import is_refusal
+from spine_rl.answers.typography import strip_typography
+from spine_rl.answers.units import strip_letter_unit
+
+_MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_LISTING = re.compile(r"(?:[\s,;.]|\band\b|\bor\b|和|或)*")
+_BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈]|(?<!\d):|:(?!\d)|为|是)\s*(?=\S)")
+_PROSE = re.compile(
+    r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text"
+    r"|hundred|thousand|[mb]illion|trillion)\b)"
+    r"(?:[A-Za-zÀ-ÿ]{2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u3040-\u9fff\uac00-\ud7af]|[\u0400-\u04ff]{2,}"
+)
+_DIGITS = r"(?:\d[\d,]*\.?\d*|\.\d+)"
+_SCALE = r"(?:\s?[万亿]|\s(?:hundred|thousand|[mb]illion|trillion)\b)"
+_POWER = r"(?:\s?(?:[x×*]|\\times)\s?10)?\^\{?-?\d{1,9}\}?"
+_NUMERAL = rf"(?:\\?[$€£¥]\s?)?{_DIGITS}(?:{_POWER}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
+_STARTS_WITH_NUMERAL = re.compile(rf"[-+−]?\s?{_NUMERAL}")
+_SIDE = r"\d{1,9}(?:\.\d{1,9})?(?:\s?(?:feet|ft|inches|in|cm|mm|m|meters|metres|units))?"
+_THINGS = r"\d{1,9} [a-z]{2,20},? and \d{1,9} [a-z]{2,20}(?=\s?(?:[.,;]|$))"
+_COORDINATES = r"[(\[](?=[^()\[\]]{1,80}[)\]])(?:[-+−\d./∞^{}\s]|\\[a-z]+|,(?!\d{3}\b)){3,80}[)\]]"
+# Several numbers that are one answer: 3 hours and 25 minutes, 9:40 pm, 3 by 5, 3 apples and 5 pears.
+_WHOLE = rf"{COMPOUND}|{CLOCK}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
+_STARTS_WITH_WHOLE = re.compile(_WHOLE)
+_LAST_NUMERAL = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?:{_WHOLE}|{_COORDINATES}|(?P<score>\d+(?:[-–]\d+)+)|[-+−]?{_NUMERAL})"
+)
+_ASIDE = re.compile(r"(?<=\s)\([^()]{1,200}\)")
+_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{[^{}]*\}")
+_TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
+_PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|[\d)}]\s?[-+−])\s{0,2}$")
+_PART_AFTER = re.compile(r"\s?(?:[√^*/×·π!]|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
+_NUMBER_WORDS = re.compile(rf"(?<![\w-]){ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
+_BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
+MAX_WORDS = 100  # characters of an answer in words that is not boxed
+
+
+def read_math(place: Place, _: Sequence[str] = ()) -> str | None:
+    """Mathematics, or a short answer in words where something marks it."""
+    if place.kind in ("first", "whole"):
+        return None
+    if is_refusal(place.text, after_value=place.kind == "final"):
+        return NO_ANSWER
+    return read_value(place)
+
+
+def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
+    """As `read_math`, where a number must stand; one in words counts, and part of an expression does not."""
+    answer = read_math(place)
+    if answer == NO_ANSWER:
+        return answer
+    if answer is None or not re.search(r"\d", answer):
+        return None if place.kind in ("first", "whole") else _number_in_words(place)
+    if quantity_key(answer):
+        return answer
+    if _PROSE.search(_TEXT.sub("", strip_letter_unit(strip_typography(answer)))):
+        return _last_numeral(answer) or answer
+    return answer
+
+
+def read_value(place: Place) -> str | None:
+    """What a place says, whether it declines or not."""
+    if place.kind == "boxed" or (place.kind == "tagged" and not _PROSE.search(_TEXT.sub("", place.text))):
+        return place.text.strip()
+    if "\\boxed" in place.text:
+        return None  # an unfinished box
+    phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
+    phrase = _drop_asides(phrase) if "(" in phrase else phrase
+    answer = _read_formulas(phrase) or _read_expression(phrase)
+    if answer:
+        return answer
+    numeral = _last_numeral(phrase)
+    if numeral or place.kind == "final":
+        return numeral
+    return phrase.rstrip(".,;") if len(phrase) <= MAX_WORDS else None
+
+
+def _read_formulas(phrase: str) -> str | None:
+    """The last formula between math delimiters, and those listed with it, unless a value in plain text follows."""
+    formulas = list(_MATH.finditer(phrase))
+    if not formulas or phrase.replace("\\$", "").count("$") % 2:  # an odd one is a currency sign
+        return None
+    if re.search(r"\d", phrase[formulas[-1].end() :]):
+        return None
+    kept = [formulas[-1]]
+    for formula in reversed(formulas[:-1]):
+        if not _LISTING.fullmatch(phrase[formula.end() : kept[0].start()]):
+            break
+        kept.insert(0, formula)
+    return ", ".join(next(filter(None, formula.groups())) for formula in kept)
+
+
+def _read_expression(phrase: str) -> str | None:
+    """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
+    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))):
+        if _PROSE.search(phrase[: lead.start()].rpartition("=")[2]):  # "the total = 3", but not "x = 3"
+            phrase = phrase[lead.end() :]
+            break
+    phrase = phrase.strip()
+    if whole := _STARTS_WITH_WHOLE.match(phrase):
+        return whole.group()
+    prose = _PROSE.search(phrase)
+    value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;。")
+    if value.count("}") > value.count("{"):
+        value = value.rstrip('}" ')  # of JSON around it
+    starts = _STARTS_WITH_NUMERAL.match(value)
+    if prose is None and re.search(r"\d|\\[a-z]", value):
+        return value
+    return value if starts else None
+
+
+def _drop_asides(phrase: str) -> str:
+    """Without what stands in parentheses in words, unless nothing is left: `12 (since 3*4 = 12)` is 12."""
+    shorter = _ASIDE.sub(lambda aside: "" if _PROSE.search(aside.group()) else aside.group(), phrase)
+    return shorter if re.search(r"\d", shorter) else phrase
+
+
+def _last_numeral(phrase: str) -> str | None:
+    """The last number, or the last numbers that are one answer, or the expression that it is part of; None for a score
+    or a span of years (`3-2`)."""
+    numerals = list(_LAST_NUMERAL.finditer(phrase))
+    if not numerals or numerals[-1]["score"]:
+        return None
+    last = numerals[-1]
+    if not (_PART_BEFORE.search(phrase, 0, last.start()) or _PART_AFTER.match(phrase, last.end())):
+        return last.group().strip(" ,")
+    start = max((word.end() for word in _PROSE.finditer(phrase, 0, last.start())), default=0)
+    end = _PROSE.search(phrase, last.end())
+    return phrase[start : end.start() if end else None].rpartition("=")[2].strip(" .,;:$。")
+
+
+def _number_in_words(place: Place) -> str | None:
+    """The number that a phrase spells first, or the only one that a line spells."""
+    phrase = place.text.replace("**", "").strip(" \t`\"'“”*_")
+    if place.kind != "final":
+        found = _NUMBER_WORDS.match(_BEFORE_WORDS.sub("", phrase))
+        return found.group() if found else None
+    spelled = [words for words in _NUMBER_WORDS.findall(phrase) if words.lower() not in ("one", "a", "一")]
+    return spelled[0] if len(spelled) == 1 and not is_refusal(phrase) else None
