@@ -259,7 +259,7 @@ def test_show_prints_where_images_go(spine, tmp_path, monkeypatch):
 def test_a_page_holds_images_in_place_and_escapes_the_rest(spine, tmp_path):
     data = write(tmp_path, {"image": "a.png", "prompt": "<script>x</script> <image> end", "answer": "<b>"})
     page = tmp_path / "page.html"
-    assert spine("data", "show", data, "--html", page, "--gold")[0] == 0
+    assert spine("data", "show", data, "--html", page, "--show-gold")[0] == 0
     text = page.read_text()
     assert "<script" not in text
     assert text.index("&lt;script&gt;") < text.index("data:image/png;base64,") < text.index(" end</div>")

@@ -196,7 +196,7 @@ def test_data_show_and_export(spine, tmp_path, monkeypatch):
     assert "(B) y" in printed
     assert "4.jpg⟧?" in printed.replace("\n", "")
     assert "gold" not in printed
-    assert "gold: B" in spine("data", "show", f"mathvision={path}", "--gold")[1]
+    assert "gold: B" in spine("data", "show", f"mathvision={path}", "--show-gold")[1]
 
     out = tmp_path / "out.jsonl"
     assert spine("data", "export", f"mathvision={path}", out)[0] == 0

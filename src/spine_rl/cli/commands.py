@@ -115,7 +115,7 @@ class ShowOptions:
     """Options of `spine data show`."""
 
     limit: int = option(3, "Number of problems to show, the first ones.", at_least=1)
-    gold: bool = option(False, "Show the gold answers too.")
+    show_gold: bool = option(False, "Show the gold answers too.")
     html: Path | None = option(None, "File for a page with the images; an earlier one is never replaced.")
 
 
@@ -124,7 +124,7 @@ def data_show(source: Source, /, *, show: ShowOptions = ShowOptions(), config: C
     """Prompts as a model sees them (before its chat template), options, images and answer types."""
     from spine_rl.cli.data import show_problems
 
-    show_problems(source, show.limit, gold=show.gold, html=show.html)
+    show_problems(source, show.limit, gold=show.show_gold, html=show.html)
 
 
 @data.command(name="export")

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.argument import Argument, ArgumentCollection
@@ -92,7 +92,8 @@ def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
         command, bound, unused, ignored = app.parse_known_args(_join_truth_values(tokens))
         reader.take_unused(unused)
     except MissingArgumentError as error:
-        reader.take_unused(error.unused_tokens or [])  # a name that is not known is the likelier mistake
+        if error.keyword is None:  # nothing was given for it: a name that is not known is the likelier mistake
+            reader.take_unused(error.unused_tokens or [])
         raise ConfigError(_explain(error)) from None
     except CycloptsError as error:
         raise ConfigError(_explain(error)) from None
@@ -119,6 +120,8 @@ class _Reader:
         config = self._known.get("config")
         if config is not None and config.tokens:
             self._read(Path(config.tokens[-1].value))
+        for argument in leaves:
+            _check_whole(argument)
         self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
 
     def take_unused(self, tokens: Sequence[str]) -> None:
@@ -185,6 +188,15 @@ def _normalize(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
+def _check_whole(argument: Argument) -> None:
+    """Refuses what cyclopts would round."""
+    if int in (argument.hint, *get_args(argument.hint)):
+        for token in argument.tokens:
+            if _is_number(token.value) and not float(token.value).is_integer():
+                where = "" if token.source == "cli" else f"{token.source}: "
+                raise ConfigError(f"{where}{_normalize(argument.name)}={token.value}: must be a whole number")
+
+
 def _is_number(token: str) -> bool:
     try:
         float(token)
@@ -199,14 +211,18 @@ def _explain(error: CycloptsError) -> str:
         case UnknownCommandError(unused_tokens=[name, *_], app=App() as app):
             known = [command for command in app if not command.startswith("-")]
             return f"unknown command {name!r}; {suggest_nearest(name, known)}"
-        case UnknownOptionError(token=token):
-            return f"unknown option {token.keyword or token.value!r}; --help lists them"
+        case UnknownOptionError(token=token, argument_collection=arguments):
+            name = _normalize((token.keyword or token.value).partition("=")[0])
+            known = [_normalize(each.name) for each in arguments if each.name.startswith("--")]
+            return f"unknown option {name!r}; {suggest_nearest(name, known)}"
         case CoercionError(token=Token() as token, argument=Argument() as argument):
             where = "" if token.source == "cli" else f"{token.source}: "
             kind = next((words for type_, words in _KINDS.items() if error.target_type is type_), "another value")
             return f"{where}{_normalize(token.keyword or argument.name)}={token.value!r}: must be {kind}"
         case MissingArgumentError(argument=Argument() as argument, keyword=None):
             name = _normalize(argument.name)
+            if not argument.name.startswith("-"):
+                return f"{name} is missing; --help says what it is"
             return f"{name} is missing; give --{name}, or a line in the --config file"
         case MissingArgumentError(keyword=keyword):
             return f"{keyword} needs a value"

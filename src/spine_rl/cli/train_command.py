@@ -64,7 +64,7 @@ _GROUPS = (ModelOptions, TrainingProblems, Prompts, MethodOptions, RunTraining, 
 def list_run_fields() -> set[str]:
     """Names of all options of a run."""
     declared = {entry.name for options in _GROUPS for entry in dataclasses.fields(options)}
-    return declared | {"model_name_or_path"} | list_trl_fields()
+    return declared | {"model_name_or_path", "out"} | list_trl_fields()
 
 
 @takes_run_fields(RunFields(list_run_fields, kept=True))

@@ -1,0 +1,239 @@
+"""How options are given: alike in every command, on the command line and in a file, and one line for each mistake."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+import time
+from typing import get_type_hints
+
+import pytest
+
+from spine_rl.cli import train_command
+from spine_rl.cli.main import app
+from spine_rl.cli.parse import Given, parse
+from spine_rl.errors import ConfigError
+from spine_rl.options.declare import Help
+
+COMMANDS = [
+    ("train", "--model=m", "--data=d", "--output_dir=o"), ("eval", "--model=m", "--data=d"),
+    ("transfer", "--run=r.yaml", "--eval_data=e", "--out=o"), ("preflight", "--model=m", "--data=d"),
+    ("inspect", "--model=m", "--data=d"), ("vote", "c.jsonl"), ("grade", "c.jsonl", "--gold=g"), ("report", "r"),
+    ("data", "show", "amc"), ("data", "export", "amc", "o.jsonl"), ("demo",), ("bench",), ("experiment", "e.yaml"),
+]  # fmt: skip
+NAMES = [next(iter(command)) if command[0] != "data" else " ".join(command[:2]) for command in COMMANDS]
+
+
+def read(*tokens):
+    """The options' values by name, of all groups of the command."""
+    groups = parse(app, list(map(str, tokens))).keywords.values()
+    return {
+        entry.name: getattr(group, entry.name)
+        for group in groups
+        if dataclasses.is_dataclass(group)
+        for entry in dataclasses.fields(group)
+    }
+
+
+def list_groups(command):
+    """The dataclasses of a command's options."""
+    types = get_type_hints(parse(app, list(command)).func).values()
+    return [group for group in types if dataclasses.is_dataclass(group) and group is not Given]
+
+
+def refuse(*tokens):
+    with pytest.raises(ConfigError) as caught:
+        parse(app, list(map(str, tokens)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "options.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_a_wrong_name_gets_the_nearest_in_every_command(command, config):
+    assert refuse(*command, "--overwrit").startswith("unknown option 'overwrit'; ")
+    assert refuse(*command, "--confg=x") == "unknown option 'confg'; did you mean 'config'?"
+    path = config("# of mine\nconfg: x\n")
+    assert refuse(*command, "--config", path).startswith(f"{path}, line 2: unknown option 'confg'; did you mean 'conf")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_every_command_reads_its_options_from_a_file(command, config):
+    name, value = {
+        "vote": ("answer-type", "choice"), "grade": ("answer_type", "choice"), "report": ("out", "x.html"),
+        "data": ("limit", 2) if "show" in command else ("overwrite", "true"), "bench": ("size", "x"),
+        "experiment": ("jobs", 3), "demo": ("max_steps", 4),
+    }.get(command[0], ("num-generations", 6))  # fmt: skip
+    read(*command, "--config", config(f"{name}: {value}\n"))
+    found = parse(app, [*command, "--config", str(config(f"{name}: {value}\n"))]).keywords.values()
+    values = [getattr(group, name.replace("-", "_"), None) for group in found]
+    assert str(value) in [str(each).lower() if isinstance(each, bool) else str(each) for each in values]
+
+
+def test_dashes_and_underscores_are_alike_and_the_command_line_wins(config):
+    path = config("learning-rate: 1e-4\nmax_steps: 5\nfork-fraction: 0.3\n")
+    values = read(*COMMANDS[0], "--config", path, "--max-steps", 7, "--num_generations=4", "--freeze_vision", "false")
+    assert (values["learning_rate"], values["max_steps"], values["fork_fraction"]) == (1e-4, 7, 0.3)
+    assert (values["num_generations"], values["freeze_vision"]) == (4, False)
+
+
+def test_the_last_of_several_values_holds():
+    assert read(*COMMANDS[0], "--max_steps=3", "--max_steps=2")["max_steps"] == 2
+
+
+def test_a_file_says_none_and_none_says_nothing(config):
+    values = read(*COMMANDS[0], "--config", config("band: none\nprompt_suffix: ' Go.'\nnum_votes: null\n"))
+    assert (values["band"], values["prompt_suffix"], values["num_votes"]) == ("none", " Go.", None)
+
+
+def test_items_of_a_files_list_are_never_flags(config):
+    values = read(*COMMANDS[0], "--config", config("lora_target_modules: [--overwrite, q_proj]\n"))
+    assert (values["lora_target_modules"], values["overwrite"]) == (["--overwrite", "q_proj"], False)
+    given = parse(app, [*COMMANDS[0], "--config", str(config("report_to: [--overwrite, wandb]\n"))]).keywords["given"]
+    assert given.rest == {"report_to": ["--overwrite", "wandb"]}
+
+
+def test_lists_take_several_values():
+    values = read(*COMMANDS[0], "--lora_target_modules", "q_proj", "v_proj", "--use_peft")
+    assert (values["lora_target_modules"], values["use_peft"]) == (["q_proj", "v_proj"], True)
+    assert read("transfer", "--run=r", "--out=o", "--eval-data", "a", "--eval-data=b")["eval_data"] == ["a", "b"]
+
+
+def test_fields_that_only_trl_declares_are_handed_on():
+    given = parse(app, [*COMMANDS[0], "--log-completions", "--optim", "sgd", "--dataloader_num_workers=0"]).keywords[
+        "given"
+    ]
+    assert given.rest == {"log_completions": [], "optim": ["sgd"], "dataloader_num_workers": ["0"]}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (("trian",), "unknown command 'trian'; did you mean 'train'?"),
+        (("data", "shw"), "unknown command 'shw'; did you mean 'show'?"),
+        (("train",), "model is missing; give --model, or a line in the --config file"),
+        (("grade", "c"), "gold is missing; give --gold, or a line in the --config file"),
+        (("report",), "RUNS is missing; --help says what it is"),
+        (("eval", "--data"), "--data needs a value"),
+        (("vote", "c", "d"), "unexpected 'd'; an option begins with --"),
+        (("train", "x"), "unexpected 'x'; an option begins with --"),
+        ((*COMMANDS[0], "x"), "unexpected 'x'; an option begins with --"),
+        ((*COMMANDS[0], "--learning_rate=fast"), "learning_rate='fast': must be a number"),
+        ((*COMMANDS[0], "--learning_rate=nan"), "learning_rate=nan: must be a finite number, at least 0"),
+        ((*COMMANDS[0], "--learning_rate=-1"), "learning_rate=-1.0: must be at least 0"),
+        ((*COMMANDS[0], "--max_steps=0"), "max_steps=0: must be at least 1"),
+        ((*COMMANDS[0], "--max_steps=-5"), "max_steps=-5: must be at least 1"),
+        ((*COMMANDS[0], "--max_steps=2.5"), "max_steps=2.5: must be a whole number"),
+        ((*COMMANDS[0], "--save_steps=nan"), "save_steps=nan: must be a finite number, above 0"),
+        ((*COMMANDS[0], "--max_grad_norm=-1"), "max_grad_norm=-1.0: must be at least 0"),
+        ((*COMMANDS[0], "--per-device-train-batch-size=0"), "per_device_train_batch_size=0: must be at least 1"),
+        ((*COMMANDS[0], "--gradient_accumulation_steps=0"), "gradient_accumulation_steps=0: must be at least 1"),
+        ((*COMMANDS[0], "--adam_beta1=2"), "adam_beta1=2.0: must be in [0, 1)"),
+        ((*COMMANDS[0], "--limit=0"), "limit=0: must be at least 1"),
+        ((*COMMANDS[0], "--limit=-1"), "limit=-1: must be at least 1"),
+        ((*COMMANDS[0], "--use_cpu=perhaps"), "use_cpu='perhaps': must be true or false"),
+        ((*COMMANDS[0], "--lora_r=0"), "lora_r=0: must be at least 1"),
+        ((*COMMANDS[1], "--seed=-1"), "seed=-1: must be in [0, 4,294,967,295]"),
+        ((*COMMANDS[1], f"--seed={2**70}"), "must be in [0, 4,294,967,295]"),
+        ((*COMMANDS[1], "--dtype=foo"), "dtype='foo': must be one of auto, float32, bfloat16, float16"),
+        ((*COMMANDS[1], "--top-p=0"), "top_p=0.0: must be in (0, 1]"),
+        ((*COMMANDS[1], "--num-generations=0"), "num_generations=0: must be at least 1"),
+        ((*COMMANDS[1], "--preset=spine"), "unknown option 'preset'"),
+        (("vote", "c", "--vote-min-share=1.5"), "vote_min_share=1.5: must be in [0, 1]"),
+        (("data", "show", "amc", "--limit=0"), "limit=0: must be at least 1"),
+        (("demo", "--learning-rate=0"), "learning_rate=0.0: must be above 0"),
+        (("bench", "--prompts=0"), "prompts=0: must be at least 1"),
+        (("experiment", "x", "--jobs=0"), "jobs=0: must be at least 1"),
+    ],
+)
+def test_mistakes(tokens, message):
+    assert message in refuse(*tokens)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "line 2: 'seed' stands in line 1 too; remove one"),
+        ("\nlearning_rate: -1e-4\n", "line 2: learning_rate=-0.0001: must be at least 0"),
+        ("learning_rate: fast\n", "line 1: learning_rate='fast': must be a number"),
+        ("max_steps: 1.5\n", "line 1: max_steps=1.5: must be a whole number"),
+        ("seed: [1, 2]\n", "line 1: seed=[1, 2]: must be one value"),
+        ("seed: {a: 1}\n", "line 1: seed={'a': 1}: must be one value"),
+        ("lora_target_modules: [{a: 1}]\n", "line 1: lora_target_modules=[{'a': 1}]: must be texts"),
+        ("config: x\n", "line 1: a file cannot name another; give one --config"),
+        ("- a\n", "expected lines `key: value`, got a list"),
+    ],
+)
+def test_mistakes_in_a_file(config, text, message):
+    path = config(text)
+    line = refuse(*COMMANDS[0], "--config", path)
+    assert line.startswith(str(path))
+    assert message in line
+
+
+def test_a_runs_file_serves_before_the_run(config):
+    path = config("model: m\ndata: d\noutput_dir: o\nlora_r: 4\noptim: sgd\nnum_generations: 4\nfork_fraction: 0.4\n")
+    for command in ("preflight", "inspect"):
+        values = read(command, "--config", path)
+        assert (values["model"], values["num_generations"], values["fork_fraction"]) == ("m", 4, 0.4)
+        assert refuse(command, "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
+    assert "unknown option 'output_dir'" in refuse("eval", "--config", path)
+
+
+def test_the_same_name_is_the_same_thing_in_every_command():
+    found = {}
+    for command in COMMANDS:
+        for group in list_groups(command):
+            types = get_type_hints(group)
+            for entry in dataclasses.fields(group):
+                found.setdefault(entry.name, {})[command] = types[entry.name]
+    shared = {name: uses for name, uses in found.items() if len(uses) > 1}
+    assert {"model", "data", "seed", "temperature", "num_generations", "answer_type", "out", "limit"} <= shared.keys()
+    for name, uses in shared.items():
+        kinds = {re.sub(r" \| None|<class '|'>", "", str(kind)) for kind in uses.values()}
+        assert len(kinds) == 1, (name, uses)
+    assert not found.keys() & {"samples", "generations", "type", "max_new_tokens", "min_share", "rows_at_once"}
+
+
+def test_every_help_is_a_sentence_that_begins_with_a_noun_or_a_verb():
+    for command in COMMANDS:
+        for group in list_groups(command):
+            for entry in dataclasses.fields(group):
+                text = entry.metadata["help"]
+                assert isinstance(text, Help)
+                assert text[0].isupper(), text
+                assert text.endswith("."), text
+                assert not text.startswith(("Of ", "The ")), text
+
+
+def test_names_of_trls_fields_are_those_that_it_has():
+    from trl import GRPOConfig, ModelConfig
+
+    found = {*GRPOConfig.__dataclass_fields__, *ModelConfig.__dataclass_fields__}
+    assert train_command.list_trl_fields() == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["train", "--help"], 0), (["eval", "--help"], 0), ([*COMMANDS[0], "--optin=x"], 2), (["train"], 2)],
+)
+def test_help_and_mistakes_need_no_torch(arguments, status):
+    code = (
+        "import sys\nfrom spine_rl.cli.main import main\nsys.argv[0] = 'spine'\ntry:\n    main()\n"
+        "except SystemExit as end:\n    status = end.code or 0\nelse:\n    status = 0\n"
+        "print('\\nloaded', status, *({'torch', 'trl', 'transformers', 'datasets', 'sympy'} & set(sys.modules)))"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"loaded {status}"
+    assert time.monotonic() - start < 10  # under 2 on a quiet machine
+    assert "Traceback" not in done.stderr
