@@ -10,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture
 from spine_rl.engine.chunks import estimate_call_cost, plan_chunks
-from spine_rl.engine.forward import SharedBatch, add_shared_forward
+from spine_rl.engine.forward import SharedBatch, add_shared_forward, score_in_pieces
 from spine_rl.engine.generation import add_shared_generation
 from spine_rl.engine.groups import group_rows
 from spine_rl.engine.images import cut_by_row
@@ -154,6 +154,39 @@ def test_logits_are_in_float32_under_autocast_where_asked_for():
     assert (rounded[0] - expected[0]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("max_tokens", [1, 30, None])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pieces_add_up_to_the_whole_batchs_gradients(architecture, max_tokens):
+    """Forward and backward a piece at a time, on prompts that are run once, twice over: gradients accumulate."""
+    model, image_token = build_architecture(architecture)
+    batch = make_batch(model.config, image_token)
+    mask, group = batch[3], batch[4]
+    advantages = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.7, 0.0, 0.0, 0.0])
+    objective = Objective(band="none")
+    needed = select_rows_with_gradient(advantages, objective)
+    add_shared_forward(model, temperature=0.7)
+    loss_of(*shared_scores(model, *batch, with_gradient=needed), mask, advantages, objective).loss.backward()
+    expected = {n: 2 * p.grad for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    shared = SharedBatch(*batch[:5], needed, *batch[5], max_tokens=max_tokens)
+    for _ in range(2):
+        seen = []
+        for piece in score_in_pieces(model, shared, temperature=0.7):
+            seen += piece.rows.tolist()
+            values = TokenBatch(piece.logps, piece.entropies, mask[piece.rows], advantages[piece.rows])
+            loss = compute_loss(values, objective, num_response_tokens=float(mask.sum()), num_forks=1.0).loss
+            assert loss.requires_grad == bool(needed[piece.rows].all())
+            if loss.requires_grad:
+                loss.backward()
+        assert sorted(seen) == list(range(len(group)))
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    scale = max(gradient.norm() for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-7 * scale, name
+    assert not any(gradient.is_sparse for gradient in found.values())
+
+
 @pytest.mark.parametrize("longest", [14, 1, 0])
 def test_sharded_models_make_the_same_two_calls_whatever_a_process_holds(longest):
     model, _ = build_architecture("qwen2")
@@ -184,12 +217,18 @@ def test_rows_are_grouped_by_prompt_padding_and_image():
     assert group_rows(prompts, mask, [images]).index.tolist() == [0, 1, 2, 3]
 
 
-@given(st.lists(st.integers(0, 30), max_size=9), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 4)))
-def test_chunks_hold_every_row_once_and_cost_least(lengths, call_cost, max_rows):
-    chunks = plan_chunks(lengths, call_cost, max_rows)
+@given(
+    st.lists(st.integers(0, 30), max_size=9),
+    st.integers(0, 40),
+    st.one_of(st.none(), st.integers(1, 90)),
+    st.integers(0, 5),
+)
+def test_chunks_hold_every_row_once_and_cost_least(lengths, call_cost, max_tokens, row_cost):
+    chunks = plan_chunks(lengths, call_cost, max_tokens, row_cost)
     assert sorted(row for chunk in chunks for row in chunk) == [i for i, length in enumerate(lengths) if length > 0]
-    if max_rows is not None:
-        assert all(len(chunk) <= max_rows for chunk in chunks)
+    if max_tokens is not None:
+        sizes = [(len(chunk), len(chunk) * (max(lengths[row] for row in chunk) + row_cost)) for chunk in chunks]
+        assert all(rows == 1 or tokens <= max_tokens for rows, tokens in sizes)
         return
     ordered = sorted((length for length in lengths if length > 0), reverse=True)
 

@@ -23,7 +23,9 @@ def estimate_call_cost(config: Any, device_type: str) -> int:
     return _ACCELERATOR_COST // parameters
 
 
-def plan_chunks(lengths: Sequence[int], call_cost: int, max_rows: int | None = None) -> list[list[int]]:
+def plan_chunks(
+    lengths: Sequence[int], call_cost: int, max_tokens: int | None = None, row_cost: int = 0
+) -> list[list[int]]:
     """Cuts rows, sorted by length, into the chunks that cost least: padded tokens, and `call_cost` a chunk.
 
     Exact, by dynamic programming over the places where the length changes; results do not depend on the cuts, as rows
@@ -32,7 +34,8 @@ def plan_chunks(lengths: Sequence[int], call_cost: int, max_rows: int | None = N
     Args:
         lengths: Of the rows, in tokens; rows of length 0 are left out.
         call_cost: Of a chunk, in tokens.
-        max_rows: Of a chunk.
+        max_tokens: Of a chunk, padding and `row_cost` included, where it has more than one row.
+        row_cost: Of a row, whatever its length, in tokens of memory.
 
     Returns:
         Row numbers, a list a chunk, the longest first.
@@ -53,7 +56,7 @@ def plan_chunks(lengths: Sequence[int], call_cost: int, max_rows: int | None = N
     end = len(cuts) - 1
     while end > 0:
         chunk = rows[cuts[previous[end]] : cuts[end]]
-        size = max_rows or len(chunk)
+        size = len(chunk) if max_tokens is None else max(1, max_tokens // (lengths[chunk[0]] + row_cost))
         chunks[:0] = [chunk[i : i + size] for i in range(0, len(chunk), size)]
         end = previous[end]
     return chunks

@@ -10,9 +10,10 @@ one forward and one backward pass.
 
 import functools
 import types
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from spine_rl.engine.lm_head import score_tokens
 
 # Per-token inputs of multimodal models, as wide as prompt and response together.
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
+_CACHED = 12  # tokens in a row's cache that take as much memory as one that is run
 
 Score = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # as `score_tokens`, at a temperature
 
@@ -41,7 +43,7 @@ class SharedBatch:
         with_gradient: (B,) false at responses whose statistics need no gradient.
         prompt_inputs: Name → n tensors, images of each prompt; run together they are concatenated.
         token_types: Name → (n, P) of the prompts; responses are text, type 0.
-        max_rows: Responses run together at most.
+        max_tokens: Run together at most, where it is more than one row.
         one_call: Every process makes the same calls, one for prompts and one for responses, as sharded models need.
     """
 
@@ -53,7 +55,7 @@ class SharedBatch:
     with_gradient: Tensor
     prompt_inputs: dict[str, list[Tensor]] = field(default_factory=dict)
     token_types: dict[str, Tensor] = field(default_factory=dict)
-    max_rows: int | None = None
+    max_tokens: int | None = None
     one_call: bool = False
 
 
@@ -79,44 +81,108 @@ def add_shared_forward(model: Any, temperature: float, *, float32_head: bool = F
     model.forward = types.MethodType(forward, model)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Statistics of some responses of a batch.
+
+    Attributes:
+        rows: (b,) which ones.
+        logps: (b, T) float32, 0 off the mask.
+        entropies: (b, T) in nats, the same.
+    """
+
+    rows: Tensor
+    logps: Tensor
+    entropies: Tensor
+
+
+def score_in_pieces(
+    model: Any, batch: SharedBatch, temperature: float, *, float32_head: bool = False
+) -> Iterator[Piece]:
+    """Scores a batch a piece at a time, so that one piece's graph is in memory, and the prompts' it stands on.
+
+    Whoever iterates runs `backward()` on a piece before the next one is asked for. The prompts' caches are cut from
+    their graph meanwhile; they gather the gradients of all responses on them, and hand them on after the last. Only for
+    gradients that no one waits for, as a wrapper for several processes does.
+
+    Args:
+        model: As for `add_shared_forward`, unwrapped; autocast is the caller's.
+        batch: With `max_tokens` of a piece.
+        temperature: Sampling temperature.
+        float32_head: Whether logits are computed in float32 under autocast, too.
+    """
+    score = functools.partial(score_tokens, temperature=temperature, in_float32=float32_head, adds_in_place=True)
+    return _run(model, batch, score, cut=True)
+
+
 def _score(model: Any, batch: SharedBatch, score: Score) -> dict[str, Tensor]:
-    parts = []
-    with_gradient = torch.ones_like(batch.with_gradient) if batch.one_call else batch.with_gradient
-    for rows, enabled in ((with_gradient, True), (~with_gradient, False)):
-        rows = rows.nonzero().squeeze(1)
-        if len(rows) > 0:
-            with torch.set_grad_enabled(enabled and torch.is_grad_enabled()):
-                parts += _score_rows(model, batch, rows, score)
-    flat_index, logps, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
+    pieces = list(_run(model, batch, score))
+    rows = torch.cat([piece.rows for piece in pieces])
     shape = batch.completion_ids.shape
     return {
-        name: values.new_zeros(shape.numel()).index_copy(0, flat_index, values).view(shape)
-        for name, values in (("log_probs", logps), ("entropy", entropies))
+        name: values.new_zeros(shape).index_copy(0, rows, values)
+        for name, values in (
+            ("log_probs", torch.cat([piece.logps for piece in pieces])),
+            ("entropy", torch.cat([piece.entropies for piece in pieces])),
+        )
     }
 
 
-def _score_rows(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _run(model: Any, batch: SharedBatch, score: Score, *, cut: bool = False) -> Iterator[Piece]:
     """Prompts of similar length together; on them, responses of similar length together."""
-    prompts, group_of_row = batch.group_index[rows].unique(return_inverse=True)
-    scored = []
-    for prompt_chunk in _plan(model, batch, batch.prompt_mask[prompts]):
-        past = _run_prompts(model, batch, prompts[prompt_chunk])
-        position = torch.full_like(prompts, -1).index_copy(0, prompt_chunk, torch.arange(len(prompt_chunk)).to(rows))
+    learns = torch.is_grad_enabled()
+    with_gradient = torch.ones_like(batch.with_gradient) if batch.one_call else batch.with_gradient
+    prompts, group_of_row = batch.group_index.unique(return_inverse=True)
+    room = batch.max_tokens
+    for prompt_chunk in _plan(model, batch, batch.prompt_mask[prompts], None if room is None else room // 4):
+        position = torch.full_like(prompts, -1).index_copy(0, prompt_chunk, torch.arange(len(prompt_chunk)).to(prompts))
         prompt = position[group_of_row]
-        here = (prompt >= 0).nonzero().squeeze(1)
-        for chunk in _plan(model, batch, batch.completion_mask[rows[here]]):
-            chosen = here[chunk]
-            scored.append(_score_responses(model, batch, rows[chosen], past, prompt[chosen], score))
-    return scored
+        here = prompt >= 0
+        needed = learns and bool(with_gradient[here].any())
+        with torch.set_grad_enabled(needed), _sparse_embedding(model, enabled=cut and needed):
+            past = _run_prompts(model, batch, prompts[prompt_chunk])
+        source = past.detach() if cut and needed else past
+        width = source.mask.size(1)
+        for enabled in (True, False):
+            rows = (here & (with_gradient == enabled)).nonzero().squeeze(1)
+            left = None if room is None else max(room // 2, room - len(prompt_chunk) * width)
+            for chunk in _plan(model, batch, batch.completion_mask[rows], left, width // _CACHED) if len(rows) else ():
+                with (
+                    torch.set_grad_enabled(enabled and learns),
+                    _sparse_embedding(model, enabled=cut and needed and enabled),
+                ):
+                    piece = _score_responses(model, batch, rows[chunk], source, prompt[rows[chunk]], score)
+                yield piece
+        if source is not past:
+            past.take_gradients(source)
 
 
-def _plan(model: Any, batch: SharedBatch, mask: Tensor) -> list[Tensor]:
+def _plan(model: Any, batch: SharedBatch, mask: Tensor, max_tokens: int | None, row_cost: int = 0) -> list[Tensor]:
     lengths = mask.sum(1).tolist()
     if batch.one_call:
         return [torch.arange(len(lengths), device=mask.device)]
     cost = estimate_call_cost(model.config.get_text_config(), mask.device.type)
-    chunks = plan_chunks(lengths, cost, batch.max_rows) or [range(len(lengths))]  # all empty: the graph stays whole
+    chunks = plan_chunks(lengths, cost, max_tokens, row_cost) or [range(len(lengths))]  # all empty: the graph is whole
     return [torch.tensor(chunk, device=mask.device) for chunk in chunks]
+
+
+@contextmanager
+def _sparse_embedding(model: Any, *, enabled: bool) -> Iterator[None]:
+    """Gradients of the words that occur, instead of a buffer for all words that is cleared, filled and added up.
+
+    They are added to `grad`, which is dense: as an optimiser wants it.
+    """
+    embedding = model.get_input_embeddings()
+    if not enabled or type(embedding).forward is not torch.nn.Embedding.forward or embedding.sparse:
+        yield
+        return
+    if embedding.weight.requires_grad and embedding.weight.grad is None:
+        embedding.weight.grad = torch.zeros_like(embedding.weight)
+    embedding.sparse = True
+    try:
+        yield
+    finally:
+        embedding.sparse = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +193,27 @@ class _Past:
     layers: list[tuple[Tensor, Tensor]]
     last_hidden: Tensor
     rope_deltas: Tensor | None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [self.last_hidden, *(tensor for layer in self.layers for tensor in layer)]
+
+    def detach(self) -> "_Past":
+        """The same without its graph, to gather gradients."""
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor.detach().requires_grad_(tensor.requires_grad)
+
+        layers = [(cut(keys), cut(values)) for keys, values in self.layers]
+        return replace(self, layers=layers, last_hidden=cut(self.last_hidden))
+
+    def take_gradients(self, gathered: "_Past") -> None:
+        """Runs the backward pass with the gradients that were gathered."""
+        pairs = [(own, cut.grad) for own, cut in zip(self.tensors, gathered.tensors, strict=True)]
+        used = [(own, grad) for own, grad in pairs if grad is not None]
+        if used:
+            with torch.autocast(self.mask.device.type, enabled=False):
+                torch.autograd.backward(*zip(*used, strict=True))
 
 
 def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:
@@ -144,15 +231,12 @@ def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:
         **{name: torch.cat([values[i] for i in prompts.tolist()]) for name, values in batch.prompt_inputs.items()},
         **{name: types_[prompts, -width:] for name, types_ in batch.token_types.items()},
     )
-    layers: Any = cache.layers
-    layers = [(layer.keys, layer.values) for layer in layers]
+    layers = [(layer.keys, layer.values) for layer in cast(Any, cache.layers)]
     return _Past(mask, layers, output.last_hidden_state[:, -1], getattr(backbone, "rope_deltas", None))
 
 
-def _score_responses(
-    model: Any, batch: SharedBatch, rows: Tensor, past: _Past, prompt: Tensor, score: Score
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of responses `rows` on prompts `prompt` of `past`: indices in the flat batch, log-probabilities, entropies."""
+def _score_responses(model: Any, batch: SharedBatch, rows: Tensor, past: _Past, prompt: Tensor, score: Score) -> Piece:
+    """Of responses `rows` on prompts `prompt` of `past`."""
     width = max(1, int(batch.completion_mask[rows].sum(1).max()))
     ids, mask = batch.completion_ids[rows, :width], batch.completion_mask[rows, :width].bool()
     if batch.one_call and width == 1:  # other processes' responses are longer
@@ -160,9 +244,13 @@ def _score_responses(
     hidden = past.last_hidden[prompt].unsqueeze(1)
     if width > 1:
         hidden = torch.cat([hidden, _run_responses(model, batch, ids[:, :-1], mask[:, :-1], past, prompt)], dim=1)
-    logps, entropies = score(model, hidden[mask], ids[mask])
-    flat_index = rows.unsqueeze(1) * batch.completion_ids.size(1) + torch.arange(width, device=rows.device)
-    return flat_index[mask], logps, entropies
+    here = mask.nonzero(as_tuple=True)
+    shape = (len(rows), batch.completion_ids.size(1))
+    scores = (
+        torch.zeros(shape, device=values.device).index_put(here, values)
+        for values in score(model, hidden[here], ids[here])
+    )
+    return Piece(rows, *scores)
 
 
 def _run_responses(model: Any, batch: SharedBatch, ids: Tensor, mask: Tensor, past: _Past, prompt: Tensor) -> Tensor:

@@ -119,6 +119,12 @@ def get_vision_tower(model: Any) -> Any:
     return None if tower is model or tower is model.base_model else tower
 
 
+def get_hidden_size(model: Any) -> int:
+    """Of a model, or of one in a folder or on the hub: the width of its text part."""
+    config = AutoConfig.from_pretrained(model) if isinstance(model, str) else model.config
+    return config.get_text_config().hidden_size
+
+
 def get_context_length(model: PreTrainedModel) -> int | None:
     """The longest sequence the model's configuration allows, in tokens, where it states one."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import torch
 from trl import GRPOConfig
 
+from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.errors import ConfigError
 from spine_rl.objective import Objective
 from spine_rl.options import check_options
@@ -61,14 +62,27 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         for name, value in get_preset(self.preset).items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
-        if self.bf16 is None and (self.use_cpu or not torch.accelerator.is_available()):
-            self.bf16 = False  # TRL would turn bf16 autocast on; on a CPU that is slower and less exact
+        on_cpu = self.use_cpu or not torch.accelerator.is_available()
+        self._precision_is_open = self.bf16 is None and not self.fp16 and on_cpu
+        if self._precision_is_open:
+            self.bf16 = False  # TRL would turn it on; until it is known how wide the model is, see `choose_precision`
         _refuse_unused_options(self)
         _check_fields(self)
         if getattr(self, "activation_checkpointing", False) is None:  # the new name of transformers 5.2x, which warns
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()
         _check_steps(self)
+
+    def choose_precision(self, hidden_size: int) -> None:
+        """On a CPU, where `bf16` was left open: 16-bit autocast where that is measured to be faster.
+
+        Args:
+            hidden_size: Of the model.
+        """
+        if not self._precision_is_open or self.use_transformers_continuous_batching:
+            return
+        if is_faster_in_16_bits(torch.device("cpu"), hidden_size):
+            self.bf16, self.mixed_precision = True, "bf16"
 
     @property
     def objective(self) -> Objective:

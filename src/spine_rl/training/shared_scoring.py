@@ -12,8 +12,9 @@ from peft import PeftModel
 from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid
 
-from spine_rl.engine.forward import TOKEN_TYPES, SharedBatch, add_shared_forward
-from spine_rl.engine.groups import group_rows
+from spine_rl.engine.budget import TokenBudget
+from spine_rl.engine.forward import TOKEN_TYPES, Piece, SharedBatch, add_shared_forward, score_in_pieces
+from spine_rl.engine.groups import group_by_id, group_rows
 from spine_rl.training.config import SpineConfig
 
 _EXACT_TYPES = {"full_attention", "sliding_attention"}
@@ -28,11 +29,15 @@ class SharedScoring:
     Args:
         args: The run's.
         accelerator: The run's: a sharded model makes the same calls on every process.
+        budget: Tokens that are run together.
         balances_router: There is an auxiliary loss of a mixture of experts.
     """
 
-    def __init__(self, args: SpineConfig, accelerator: Accelerator, *, balances_router: bool = False):
+    def __init__(
+        self, args: SpineConfig, accelerator: Accelerator, budget: TokenBudget, *, balances_router: bool = False
+    ):
         self._args, self._accelerator, self._balances_router = args, accelerator, balances_router
+        self._budget = budget
         self.is_sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         self._refused: set[int] = set()
         self._checked: set[int] = set()
@@ -78,36 +83,61 @@ class SharedScoring:
         if difference > _TOLERANCE.get(precision, _LOW_PRECISION_TOLERANCE):
             self.refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
 
-    def score(
+    def scores_in_pieces(self, model: Any) -> bool:
+        """Whether the backward pass may come in pieces on prompts that are run once: no other process waits for it."""
+        return self.serves(model) and self._accelerator.num_processes == 1 and not self.is_sharded
+
+    def score_in_pieces(self, model: Any, *rows: Any, max_tokens: int, **options: Any) -> Iterator[Piece]:
+        """As `score`, for `spine_rl.engine.forward.score_in_pieces`; autocast is the caller's."""
+        batch = self._build_batch(*rows, max_tokens=max_tokens, **options)
+        return score_in_pieces(
+            unwrap_model(model), batch, self._args.temperature, float32_head=self._args.cast_lm_head_to_fp32
+        )
+
+    def score(self, model: Any, *rows: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies (B, T) of the last T tokens of each row.
+
+        Args:
+            model: Wrapped or not.
+            rows: And `options`, as of `_build_batch`.
+            options: The same.
+        """
+        output = model(shared_batch=self._build_batch(*rows, **options))
+        return output["log_probs"], output["entropy"]
+
+    def _build_batch(
         self,
-        model: Any,
         input_ids: Tensor,
         attention_mask: Tensor,
         num_response_tokens: int,
         *,
         with_gradient: Tensor | None = None,
-        max_rows: int | None = None,
+        group_ids: Tensor | None = None,
+        max_tokens: int | None = None,
         **images: Any,
-    ) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies (B, T) of the last `num_response_tokens` tokens of each row.
+    ) -> SharedBatch:
+        """Rows by prompt.
 
         Args:
-            model: Wrapped or not.
             input_ids: (B, P + T): prompts padded on the left, responses on the right.
             attention_mask: (B, P + T).
             num_response_tokens: T.
             with_gradient: (B,) false at rows whose statistics need no gradient; default all need it.
-            max_rows: Rows run together at most.
+            group_ids: (B,) the same number of rows with the same prompt; default these are found by content.
+            max_tokens: Run together at most.
             images: Further inputs, as in TRL's batches.
         """
         width = input_ids.size(1) - num_response_tokens
         types = {name: images.pop(name)[:, :width] for name in TOKEN_TYPES if images.get(name) is not None}
         images = split_images(images)
-        groups = group_rows(input_ids[:, :width], attention_mask[:, :width], list(images.values()))
+        if group_ids is not None:
+            groups = group_by_id(group_ids)
+        else:
+            groups = group_rows(input_ids[:, :width], attention_mask[:, :width], list(images.values()))
         first = groups.first
         if with_gradient is None:
             with_gradient = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        batch = SharedBatch(
+        return SharedBatch(
             prompt_ids=input_ids[first, :width],
             prompt_mask=attention_mask[first, :width],
             completion_ids=input_ids[:, width:],
@@ -116,11 +146,9 @@ class SharedScoring:
             with_gradient=with_gradient,
             prompt_inputs={name: [rows[row] for row in first.tolist()] for name, rows in images.items()},
             token_types={name: types_[first] for name, types_ in types.items()},
-            max_rows=max_rows,
+            max_tokens=max_tokens,
             one_call=self.is_sharded,
         )
-        output = model(shared_batch=batch)
-        return output["log_probs"], output["entropy"]
 
     def refuse(self, model: Any, obstacle: str) -> None:
         """Has a model scored by the plain forward from now on."""

@@ -11,7 +11,6 @@ TRL samples, buffers, shuffles and splits; the seams used, each by extension:
 - `_get_train_sampler` is told its epoch, and `_get_dataloader` reads the rows it repeats once.
 """
 
-import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,10 +27,13 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.answers import response_key
+from spine_rl.engine.budget import TokenBudget
 from spine_rl.engine.generation import Generator, add_shared_generation
 from spine_rl.engine.gguf import is_gguf
+from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.processing import OncePerPrompt
+from spine_rl.engine.progress import tell
 from spine_rl.errors import ConfigError
 from spine_rl.objective import (
     TokenBatch,
@@ -64,6 +66,7 @@ from spine_rl.training.first_labels import FirstLabels, compare_with_first_label
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
+from spine_rl.training.pieces import cut_inputs, select_token_inputs
 from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, is_split, unwrap_model
@@ -136,6 +139,7 @@ class SpineTrainer(CheckpointingTrainer):
                     "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
                 )
             adapt_language_only(peft_config, model)
+        args.choose_precision(get_hidden_size(model))
         self.clock = PhaseClock()
         self.token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded
         self._statistics = StepStatistics()
@@ -156,7 +160,8 @@ class SpineTrainer(CheckpointingTrainer):
         if not isinstance(self.model, PeftModel):
             _warn_of_16_bits(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
-        self.sharing = SharedScoring(args, self.accelerator, balances_router=self.aux_loss_enabled)
+        self.budget = TokenBudget(unwrap_model(self.model), self.accelerator.device)
+        self.sharing = SharedScoring(args, self.accelerator, self.budget, balances_router=self.aux_loss_enabled)
         for scored in (self.model, self.ref_model):
             if scored is not None:
                 if self._is_vlm:
@@ -308,6 +313,7 @@ class SpineTrainer(CheckpointingTrainer):
             return super()._prepare_inputs(generation_batch)
         batch = self._generate_and_score_completions(generation_batch)
         assert self._election is not None
+        batch["group_ids"] = self._election.group_ids[self._election.local].to(batch["prompt_ids"].device)
         order = arrange_rows(
             self._election.group_ids[self._election.local].tolist(),
             batch["completion_mask"].sum(1).tolist(),
@@ -320,40 +326,86 @@ class SpineTrainer(CheckpointingTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
+        """The loss, in pieces as large as memory allows: when it returns, gradients of all but the last are added."""
         if return_outputs:
             raise ValueError("SpineTrainer does not return outputs")
+        self._is_updating = True
         with self.clock.phase("forward"):
-            logps, entropies, aux_loss = self._score_tokens(
-                model,
-                inputs,
-                compute_aux_loss=self.aux_loss_enabled,
+            self._check_sharing(model, inputs)
+            if self.sharing.scores_in_pieces(model) and torch.is_grad_enabled():
+                return self._run_pieces(model, inputs)
+            sharded = self.sharing.is_sharded  # then every process makes the same calls
+            *parts, last = [inputs] if sharded else cut_inputs(inputs, self.budget.count_tokens(self.optimizer))
+            total = 0.0
+            for part in parts:
+                with self.accelerator.no_sync(model):
+                    loss = self._score_and_compute_loss(
+                        model, part, share=len(part["advantages"]) / len(inputs["advantages"])
+                    )
+                    self._run_backward(loss)
+                total = total + loss.detach()
+            return total + self._score_and_compute_loss(
+                model, last, share=len(last["advantages"]) / len(inputs["advantages"])
+            )
+
+    def _run_pieces(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Forward and backward of every piece, on prompts that are run once: what is returned has no graph left."""
+        mask, done = inputs["completion_mask"], 0
+        device, num_tokens = mask.device, int(mask.sum())
+        total = torch.zeros((), device=device)
+        with self.accelerator.autocast():  # held over all pieces: weights are cast once
+            for piece in self.sharing.score_in_pieces(
+                *self._list_rows(model, inputs),
                 with_gradient=select_rows_with_gradient(inputs["advantages"], self.objective),
-            )
-            gap = measure_sampler_gap(logps, inputs)
-            batch = TokenBatch(
-                logps=logps,
-                entropies=entropies,
-                completion_mask=inputs["completion_mask"],
-                advantages=inputs["advantages"],
-                old_logps=inputs.get("old_per_token_logps"),
-                ref_logps=inputs.get("ref_per_token_logps"),
-                importance_ratio=self._importance_ratio(gap, inputs),
-                token_ids=inputs["completion_ids"],
-            )
-            share = self._window_share()
-            output = compute_loss(
-                batch,
-                self.objective,
-                num_response_tokens=inputs["num_items_in_batch"] * share,
-                num_forks=inputs.get("num_forks", 0) * share,
-            )
-            self._statistics.add(batch, output, gap)
-            if self.token_recorder is not None and self.is_world_process_zero():
-                self.token_recorder.record(self.state.global_step + 1, inputs, batch, output)
-            loss = output.loss
-            if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
-                loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
+                max_tokens=self.budget.count_tokens(self.optimizer),
+                **self._select_options(inputs),
+            ):
+                part = select_token_inputs(inputs, piece.rows)
+                with torch.autocast(device.type, enabled=False):
+                    loss = self._compute_loss(part, piece.logps, piece.entropies)
+                    if loss.requires_grad:
+                        self._run_backward(loss)
+                total += loss.detach()
+                done += int(part["completion_mask"].sum())
+                tell("update", done, num_tokens, "tokens")
+        return total.requires_grad_()
+
+    def _score_and_compute_loss(self, model: Any, inputs: dict[str, Any], share: float) -> Tensor:
+        """Of a part of a micro-batch, `share` of its rows."""
+        logps, entropies, aux_loss = self._score_tokens(
+            model,
+            inputs,
+            compute_aux_loss=self.aux_loss_enabled,
+            with_gradient=select_rows_with_gradient(inputs["advantages"], self.objective),
+        )
+        loss = self._compute_loss(inputs, logps, entropies)
+        if aux_loss is not None:  # a mixture of experts' load balance, averaged over micro-batches as TRL does
+            loss = loss + share * self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
         return loss
+
+    def _compute_loss(self, inputs: dict[str, Any], logps: Tensor, entropies: Tensor) -> Tensor:
+        gap = measure_sampler_gap(logps, inputs)
+        batch = TokenBatch(
+            logps=logps,
+            entropies=entropies,
+            completion_mask=inputs["completion_mask"],
+            advantages=inputs["advantages"],
+            old_logps=inputs.get("old_per_token_logps"),
+            ref_logps=inputs.get("ref_per_token_logps"),
+            importance_ratio=self._importance_ratio(gap, inputs),
+            token_ids=inputs["completion_ids"],
+        )
+        share = self._window_share()
+        output = compute_loss(
+            batch,
+            self.objective,
+            num_response_tokens=inputs["num_items_in_batch"] * share,
+            num_forks=inputs.get("num_forks", 0) * share,
+        )
+        self._statistics.add(batch, output, gap)
+        if self.token_recorder is not None and self.is_world_process_zero():
+            self.token_recorder.record(self.state.global_step + 1, inputs, batch, output)
+        return output.loss
 
     def _importance_ratio(self, gap: Tensor | None, inputs: dict[str, Any]) -> Tensor | None:
         """TRL's with vLLM; else what corrects for responses that 16-bit weights drew, by TRL's options for vLLM."""
@@ -364,14 +416,36 @@ class SpineTrainer(CheckpointingTrainer):
             return None
         return gap.exp().clamp(max=self.args.vllm_importance_sampling_clip_max)
 
+    def _run_backward(self, loss: Tensor) -> None:
+        with self.clock.phase("backward"):
+            self.accelerator.backward(loss)
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         # What `_prepare_inputs` and `compute_loss` do counts for their own phases; what is left is the backward pass.
         with self.clock.phase("backward"):
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            loss = self._step_within_memory(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
             self.log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
             self._steps_since_log += 1
         return loss
+
+    def _step_within_memory(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        """TRL's step; out of memory in the update, this optimiser step's micro-batches anew, in smaller pieces."""
+        first, last = self._step - self._step % self.current_gradient_accumulation_steps, self._step
+        while True:
+            self._is_updating = False
+            try:
+                while True:
+                    loss = super().training_step(model, inputs, num_items_in_batch)
+                    if self._step > last:
+                        return loss
+            except torch.OutOfMemoryError:
+                if not self._is_updating or self.accelerator.num_processes > 1:
+                    raise
+            self.budget.halve()  # out of the handler, which holds the graph that did not fit
+            model.zero_grad()
+            self._statistics, self._step = StepStatistics(), first
+            torch.accelerator.empty_cache()
 
     def _window_share(self) -> float:
         """What turns a count over the generation batch and all processes into this process's denominator.
@@ -385,16 +459,20 @@ class SpineTrainer(CheckpointingTrainer):
 
     def _score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Any, Tensor | None]:
         """Log-probabilities and entropies (B, T) of the responses, at the sampling temperature."""
-        vision_inputs = {name: inputs[name] for name in _SCORING_PARAMETERS & inputs.keys()}
         return self._get_per_token_logps_and_entropies(
-            model,
-            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
-            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
-            inputs["completion_ids"].size(1),
-            compute_entropy=True,
-            **vision_inputs,
-            **options,
+            *self._list_rows(model, inputs), compute_entropy=True, **self._select_options(inputs), **options
         )
+
+    def _list_rows(self, model: Any, inputs: dict[str, Any]) -> tuple[Any, Tensor, Tensor, int]:
+        """Model, prompts with responses, their mask, and the width of the responses: as TRL scores rows."""
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+        return model, ids, mask, inputs["completion_ids"].size(1)
+
+    def _select_options(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What else is known of the rows: pictures, and whose prompt is whose."""
+        images = {name: inputs[name] for name in _SCORING_PARAMETERS & inputs.keys()}
+        return {**count_pixel_rows(images), "group_ids": inputs.get("group_ids")}
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -406,21 +484,35 @@ class SpineTrainer(CheckpointingTrainer):
         compute_entropy: bool = False,
         compute_aux_loss: bool = False,
         with_gradient: Tensor | None = None,
+        group_ids: Tensor | None = None,
         **images: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """TRL's, by the shared forward where that is exact: in the update, and for old and reference ones."""
         images = count_pixel_rows(images)
         rows = (model, input_ids, attention_mask, logits_to_keep)
-        plain = functools.partial(super()._get_per_token_logps_and_entropies, *rows, batch_size, **images)
-        shared = functools.partial(self.sharing.score, *rows, max_rows=batch_size, **images)
-        if self.sharing.serves(model) and self.sharing.must_check(model):
-            with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
-                mask = attention_mask[:, -logits_to_keep:].bool()
-                self.sharing.compare(model, shared()[0][mask], plain()[0][mask])
         if not self.sharing.serves(model):
-            return plain(compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss)
+            options = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
+            return super()._get_per_token_logps_and_entropies(*rows, batch_size, **options, **images)
+        graph = torch.is_grad_enabled()
         with self.accelerator.autocast():
-            return *shared(with_gradient=with_gradient), None
+            return *self.sharing.score(
+                *rows,
+                with_gradient=with_gradient,
+                group_ids=group_ids,
+                max_tokens=None if graph else self.budget.count_tokens(with_gradient=False),
+                **images,
+            ), None
+
+    def _check_sharing(self, model: Any, inputs: dict[str, Any]) -> None:
+        """Before a model's first use: a few responses by both paths, which must agree."""
+        if not self.sharing.serves(model) or not self.sharing.must_check(model):
+            return
+        some = cut_inputs(inputs, _CHECKED_TOKENS)[0]
+        rows, options = self._list_rows(model, some), self._select_options(some)
+        mask, groups = some["completion_mask"].bool(), options.pop("group_ids")
+        with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
+            plain = super()._get_per_token_logps_and_entropies(*rows, **options)[0]
+            self.sharing.compare(model, self.sharing.score(*rows, group_ids=groups, **options)[0][mask], plain[mask])
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
         """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.
@@ -431,9 +523,7 @@ class SpineTrainer(CheckpointingTrainer):
         counts = count_forks(mask.sum(1), objective.fork_selector, fraction=objective.fork_fraction)
         if counts is None:
             with self.clock.phase("forward"), torch.no_grad():
-                _, entropies, _ = self._score_tokens(
-                    self.model, batch, batch_size=self.args.per_device_train_batch_size
-                )
+                _, entropies, _ = self._score_tokens(self.model, batch)
             counts = select_forks(entropies, mask, objective.fork_selector, num_bins=objective.otsu_bins).sum(1)
         return cast(Tensor, self.accelerator.reduce(counts.sum(), reduction="sum"))
 
@@ -504,6 +594,7 @@ class _OptimizerTimer(TrainerCallback):
         self._clock.stop()
 
 
+_CHECKED_TOKENS = 4096  # of the first micro-batch, for which both paths are compared
 _SCORING_PARAMETERS = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters.keys() - {
     "self",
     "model",

@@ -1,0 +1,88 @@
+"""How many tokens may hold their activations for the backward pass at once: from the free memory.
+
+What a micro-batch does not fit in is run in pieces, forward and backward each; the gradients of a step are the same.
+"""
+
+import warnings
+from typing import Any
+
+import psutil
+import torch
+
+from spine_rl.errors import SpineError
+
+_LEAST_TOKENS = 32
+_CPU_SHARE, _GPU_SHARE = 0.25, 0.8  # of the free memory: a CPU's is everyone's, and running out of it ends the process
+# A larger piece saves little more time on a CPU, where a product of this many tokens is as fast as it gets.
+_CPU_TOKENS = 768
+
+
+class TokenBudget:
+    """Tokens that one piece may have.
+
+    Args:
+        model: Of transformers; its configuration says how wide its layers are.
+        device: Where it is run.
+    """
+
+    def __init__(self, model: Any, device: torch.device):
+        self._model, self._device = model, device
+        self._bytes_per_token = estimate_bytes_per_token(model.config.get_text_config())
+        self._halvings = 0
+
+    def count_tokens(self, optimizer: Any = None, *, with_gradient: bool = True) -> int:
+        """As many as fit now.
+
+        Args:
+            optimizer: Its states that are yet to be allocated, two numbers a weight, are left room for.
+            with_gradient: Activations are kept; without, a layer's are freed when it is through.
+        """
+        free = self._measure_free() - self._count_bytes_to_come(optimizer)
+        share, most = (_CPU_SHARE, _CPU_TOKENS) if self._device.type == "cpu" else (_GPU_SHARE, 1 << 20)
+        tokens = min(most, int(share * max(0, free) / self._bytes_per_token))
+        return max(_LEAST_TOKENS, (tokens if with_gradient else 4 * tokens) >> self._halvings)
+
+    def halve(self) -> None:
+        """After running out of memory.
+
+        Raises:
+            SpineError: It has been halved so often that a piece is as small as can be.
+        """
+        self._halvings += 1
+        if self.count_tokens() <= _LEAST_TOKENS:
+            raise UpdateMemoryError(
+                "the update ran out of memory with a single response at a time; give a smaller model, shorter "
+                "responses (max_completion_length), or LoRA"
+            )
+        if self._halvings == 1:
+            warnings.warn(
+                "the update ran out of memory: the step begins anew, in pieces of half as many tokens", stacklevel=3
+            )
+
+    def _measure_free(self) -> int:
+        if self._device.type != "cuda":
+            return psutil.virtual_memory().available
+        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return torch.cuda.mem_get_info(self._device)[0] + unused
+
+    def _count_bytes_to_come(self, optimizer: Any) -> int:
+        trained = [p for p in self._model.parameters() if p.requires_grad]
+        states = 2 if optimizer is not None and not getattr(optimizer, "state", None) else 0
+        return sum(p.nbytes * (states + (p.grad is None)) for p in trained)
+
+
+class UpdateMemoryError(SpineError, MemoryError):
+    """A single response does not fit."""
+
+
+def estimate_bytes_per_token(config: Any) -> int:
+    """Bytes of a token's activations that the backward pass reads, in 32 bits; a little more than there are.
+
+    Args:
+        config: Of a text model. Of a mixture of experts those count that a token goes through.
+    """
+    hidden, width = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    experts = getattr(config, "num_experts_per_tok", None)
+    if experts:
+        width = max(width, experts * (getattr(config, "moe_intermediate_size", None) or width))
+    return 4 * config.num_hidden_layers * (14 * hidden + 4 * width)
