@@ -12,8 +12,10 @@ from torch import Tensor
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
+    MinPLogitsWarper,
     SuppressTokensLogitsProcessor,
     TemperatureLogitsWarper,
+    TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
@@ -21,6 +23,7 @@ from spine_rl.objective import widest_float
 
 _BLOCK = 1024  # words summed together
 _SCORES_AT_ONCE = {"cpu": 2**20}  # what a processor's cache holds; elsewhere, what memory allows
+_TOKENLESS = (TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper)  # they look at scores alone
 _CANDIDATES = 1024  # words among which a nucleus is looked for, before all are sorted
 
 
@@ -30,6 +33,9 @@ class Draw:
     Plain sampling (temperature and suppressed tokens) reads the logits once, a few rows at a time; whatever else is
     asked for goes through transformers' processors.
 
+    Attributes:
+        reads_tokens: Whether what is drawn depends on earlier tokens otherwise than through the logits.
+
     Args:
         processors: As prepared by `generate`.
         sample: Whether tokens are drawn; else the likeliest are taken.
@@ -38,15 +44,17 @@ class Draw:
 
     def __init__(self, processors: LogitsProcessorList, sample: bool, group_index: Tensor):
         self._sample, self._temperature = sample, 1.0
-        self._suppressed: list[int] = []
+        suppressed: list[int] = []
         others = []
         for processor in processors:
             if isinstance(processor, TemperatureLogitsWarper):
                 self._temperature = float(processor.temperature)
             elif isinstance(processor, SuppressTokensLogitsProcessor):
-                self._suppressed += torch.as_tensor(processor.suppress_tokens).tolist()
+                suppressed += torch.as_tensor(processor.suppress_tokens).tolist()
             else:
                 others.append(processor)
+        self._suppressed = torch.tensor(suppressed, device=group_index.device) if suppressed else None
+        self.reads_tokens = not all(isinstance(processor, _TOKENLESS) for processor in others)
         self._processors = None
         if others:
             on_cpu = group_index.device.type == "cpu"
@@ -83,9 +91,8 @@ class Draw:
 
     def _draw(self, logits: Tensor, uniforms: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
         logits = logits.float()
-        if self._suppressed:
-            logits = logits.clone()
-            logits[:, self._suppressed] = -torch.inf
+        if self._suppressed is not None:
+            logits = logits.index_fill(1, self._suppressed, -torch.inf)
         top = logits.amax(-1, keepdim=True)
         weights = (logits - top).mul_(1 / self._temperature).exp_()
         log_total = weights.sum(-1).log()

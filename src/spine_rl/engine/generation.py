@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.generation import GenerationMode
 
-from spine_rl.engine.decode import Decoded, decode_groups
+from spine_rl.engine.decode import decode_groups
+from spine_rl.engine.graph_decode import is_autocast
 from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
 from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.progress import phase
+from spine_rl.engine.responses import Decoded
 from spine_rl.engine.weights_copy import copy_weights, find_copy_obstacle
 
 GENERATION_DTYPES = ("auto", "model", "bfloat16")
@@ -105,7 +107,7 @@ class Generator:
         except RuntimeError as error:
             return None, " ".join(str(error).split())[:200]
         difference = compare_with_plain(self._model, request, decoded)
-        is_exact = not self.copies and not _is_autocast(self._model) and self._model.dtype in _EXACT
+        is_exact = not self.copies and not is_autocast(self._model) and self._model.dtype in _EXACT
         if difference > (_TOLERANCE if is_exact else _LOW_PRECISION_TOLERANCE):
             return None, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's"
         return decoded, None
@@ -129,11 +131,6 @@ def _eval_mode(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
-
-
-def _is_autocast(model: Any) -> bool:
-    """Whether a model is run in 16 bits on its 32-bit weights: within autocast, or as Accelerate prepares it."""
-    return "_original_forward" in vars(model) or torch.is_autocast_enabled(model.device.type)
 
 
 def add_shared_generation(model: Any, dtype: str = "auto") -> Generator:

@@ -1,0 +1,99 @@
+"""The GPU's loop, its steps run as they are: what a CUDA graph repeats is the model's own generation."""
+
+import pytest
+import torch
+from test_sharing import P, make_batch, repeat_inputs
+
+from models import ARCHITECTURES, build_architecture
+from spine_rl.engine import decode, graph_decode
+from spine_rl.engine.generation import Generator
+
+
+@pytest.fixture(autouse=True)
+def static(monkeypatch):
+    """Everything goes the GPU's way, and looks often."""
+    steps = []
+    monkeypatch.setattr(decode, "is_static", lambda *_: True)
+    monkeypatch.setattr(graph_decode, "_LOOK_EVERY", 2)
+    run = graph_decode.run_and_capture
+    monkeypatch.setattr(graph_decode, "run_and_capture", lambda *given: steps.append(given) or run(*given))
+    return steps
+
+
+def make_arguments(architecture):
+    model, image_token = build_architecture(architecture)
+    prompts, mask, _, _, group, further = make_batch(model.config, image_token)
+    return model, {
+        "input_ids": prompts[group],
+        "attention_mask": mask[group],
+        "pad_token_id": 0,
+        "max_new_tokens": 12,
+        **repeat_inputs(further, group),
+    }
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_greedy_equals_transformers_own(architecture):
+    model, arguments = make_arguments(architecture)
+    arguments["do_sample"] = False
+    free = model.generate(**arguments, eos_token_id=None)[:, P:]
+    ends = [int(free[0, 2]), int(free[4, 5])]  # two prompts' responses end early, which is more than half
+    for eos in (None, ends):
+        expected = model.generate(**arguments, eos_token_id=eos)
+        assert torch.equal(Generator(model, "model")(**arguments, eos_token_id=eos), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1, "suppress_tokens": [7, 8]}])
+def test_samples_are_those_of_the_growing_loop_in_waves_of_any_size(monkeypatch, static, options):
+    model, arguments = make_arguments("qwen3")
+    arguments |= {"do_sample": True, "top_k": 0, "temperature": 0.9, "eos_token_id": [*range(30, 90)], **options}
+    results = []
+    for is_static, size in ((False, 0), (True, 8), (True, 3), (True, 1)):
+        monkeypatch.setattr(decode, "is_static", lambda *_, is_static=is_static: is_static)
+        monkeypatch.setattr(graph_decode, "pick_wave_size", lambda *_, size=size: size)
+        generator = Generator(model, "model")
+        torch.manual_seed(5)
+        results.append((generator(**arguments), generator.logps))
+        if size == 8:
+            assert len(static) > 1  # captured anew for those that were left
+    for tokens, logps in results[1:]:
+        assert torch.equal(tokens, results[0][0])
+        torch.testing.assert_close(logps, results[0][1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_wave_that_is_too_large_is_halved_and_run_again(monkeypatch):
+    model, arguments = make_arguments("qwen2")
+    arguments |= {"do_sample": True, "top_k": 0, "eos_token_id": None}
+    torch.manual_seed(5)
+    expected = Generator(model, "model")(**arguments)
+    tried, run = [], graph_decode._Wave.run
+
+    def run_out_of_memory(wave, *given):
+        tried.append(len(wave._rows))
+        if len(wave._rows) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(wave, *given)
+
+    monkeypatch.setattr(graph_decode._Wave, "run", run_out_of_memory)
+    torch.manual_seed(5)
+    assert torch.equal(Generator(model, "model")(**arguments), expected)
+    assert tried == [8, 4, 2, 2, 2, 2]
+
+
+def test_what_asks_for_python_takes_the_growing_loop(monkeypatch):
+    monkeypatch.undo()
+    model, arguments = make_arguments("qwen2")
+    asked, is_static = [], graph_decode.is_static
+    cuda = type("OnGpu", (), {"device": torch.device("cuda"), "config": model.config})()
+    monkeypatch.setattr(decode, "is_static", lambda _, *given: bool(asked.append(is_static(cuda, *given))))
+    for options in (
+        {},
+        {"top_k": 4, "top_p": 0.9, "min_p": 0.1, "temperature": 0.7, "suppress_tokens": [3]},
+        {"repetition_penalty": 1.2},
+        {"no_repeat_ngram_size": 2},
+        {"max_time": 100.0},
+    ):
+        generator = Generator(model, "model")
+        generator(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2], **options})
+    assert asked == [True, True, False, False, False]
+    assert not is_static(model, None, [])  # on a CPU

@@ -1,0 +1,101 @@
+"""Training generates as asked: 16-bit copies whose gap is logged and corrected, or TRL's own way."""
+
+import math
+
+import pytest
+import torch
+from peft import LoraConfig
+from test_trainer import build_qwen2, dataset, make_trainer, options, pretend_answers, scored_batch
+from trl import GRPOTrainer
+
+from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.training.step_statistics import measure_sampler_gap
+
+
+def run(trainer):
+    trainer.train()
+    return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def test_a_16_bit_copys_gap_is_logged_every_step_and_corrected(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, generation_dtype="bfloat16", max_steps=2)
+    ratios, importance_ratio = [], SpineTrainer._importance_ratio
+    monkeypatch.setattr(
+        SpineTrainer, "_importance_ratio", lambda *given: ratios.append(importance_ratio(*given)) or ratios[-1]
+    )
+    rows = run(trainer)
+    assert trainer.generator.copies
+    assert len(rows) == 2
+    assert all(0 < row["sampling/logp_gap"] < 0.05 for row in rows)
+    assert all(weight.dtype == torch.float32 for weight in trainer.model.parameters())
+    assert len(ratios) >= 2
+    for ratio in ratios:
+        assert 0 < (ratio - 1).abs().max() < 0.5
+
+
+def test_the_correction_is_truncated_and_can_be_turned_off(tmp_path):
+    trainer = make_trainer(tmp_path, generation_dtype="bfloat16")
+    gap = torch.tensor([[0.0, 0.1, -0.1, 50.0]])
+    expected = torch.tensor([[1.0, math.exp(0.1), math.exp(-0.1), 3.0]])
+    torch.testing.assert_close(trainer._importance_ratio(gap, {}), expected)
+    given = torch.ones(1, 1)
+    assert trainer._importance_ratio(gap, {"importance_sampling_ratio": given}) is given
+    assert trainer._importance_ratio(None, {}) is None
+    trainer.args.vllm_importance_sampling_correction = False
+    assert trainer._importance_ratio(gap, {}) is None
+
+
+def test_the_models_own_weights_leave_no_gap_and_nothing_to_correct(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, generation_dtype="model", max_steps=1)
+    assert run(trainer)[0]["sampling/logp_gap"] < 1e-5
+    assert trainer._importance_ratio(torch.ones(1, 1), {}) is None
+
+
+def test_the_gap_is_between_the_same_weights_and_of_response_tokens_alone():
+    drawn, mask = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[1, 1, 0]])
+    inputs = {"sampling_per_token_logps": drawn, "completion_mask": mask}
+    now = torch.tensor([[-1.5, -2.0, -9.0]])
+    assert measure_sampler_gap(now, inputs).tolist() == [[-0.5, 0.0, 0.0]]
+    before = torch.tensor([[-1.0, -2.25, -9.0]])
+    assert measure_sampler_gap(now, inputs | {"old_per_token_logps": before}).tolist() == [[0.0, -0.25, 0.0]]
+    assert measure_sampler_gap(now, {}) is None
+
+
+def test_log_probabilities_go_with_their_tokens_through_shuffling_and_cutting(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, generation_dtype="model")
+    batch = scored_batch(trainer)
+    logps, *_ = trainer._score_tokens(trainer.model, batch)
+    mask = batch["completion_mask"].bool()
+    torch.testing.assert_close(batch["sampling_per_token_logps"][mask], logps[mask], rtol=1e-4, atol=1e-5)
+
+
+def test_lora_is_merged_and_its_dropout_is_off(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    model, tokenizer = build_qwen2()
+    trainer = SpineTrainer(
+        model,
+        SpineConfig(**options(tmp_path, generation_dtype="bfloat16", max_steps=2)),
+        dataset(),
+        tokenizer,
+        peft_config=LoraConfig(target_modules="all-linear", r=4, lora_dropout=0.5, init_lora_weights=False),
+    )
+    trainer.train()
+    assert trainer.generator.copies  # not given up at the check against the plain forward
+    assert trainer.generator.logps is not None
+
+
+def test_share_prompts_false_leaves_generation_to_trl(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, share_prompts=False, max_steps=1)
+    assert trainer.generator is None
+    assert "generate" not in vars(trainer.model)
+    assert "sampling/logp_gap" not in run(trainer)[0]
+
+
+def test_the_seam_is_there():
+    assert hasattr(GRPOTrainer, "_generate_single_turn")
+    with pytest.raises(Exception, match="generation_dtype"):
+        SpineConfig(output_dir="x", use_cpu=True, generation_dtype="int4")
