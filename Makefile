@@ -43,7 +43,7 @@ site: $(STAMP)  ## the documentation, in build/site; a broken link fails
 
 docs: $(STAMP)  ## tables and pictures of docs/results from the committed cells
 	$(RUN)/spine experiment docs/results/lab/experiment.yaml --out docs/results/lab --only-report
-	for name in $(EXPERIMENTS) cost; do if test -d docs/results/$$name/cells; then \
+	for name in $(EXPERIMENTS) cost; do if test -e docs/results/$$name/cells.jsonl.gz; then \
 		$(RUN)/spine experiment $$name --out docs/results/$$name --only-report || exit 1; fi; done
 	$(RUN)/python benchmarks/collapse_monitor.py docs/results > docs/results/monitor.md
 
@@ -55,7 +55,7 @@ base: $(STAMP)  ## make the base models of the lab anew, into build
 evidence: $(STAMP)  ## run the cells of docs/results that are missing: hours
 	for name in $(EXPERIMENTS); do \
 		HF_HUB_OFFLINE=1 $(RUN)/spine experiment $$name --out docs/results/$$name --jobs $(JOBS) \
-			$$(ls -d docs/results/*/cells | grep -v /lab/ | sed 's,^,--reuse ,; s,/cells$$,,') || exit 1; done
+			$$(ls docs/results/*/cells.jsonl.gz | grep -v /lab/ | sed 's,^,--reuse ,; s,/cells.jsonl.gz$$,,') || exit 1; done
 	HF_HUB_OFFLINE=1 $(RUN)/spine experiment cost --out docs/results/cost
 
 clean:

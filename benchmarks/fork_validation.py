@@ -22,6 +22,7 @@ from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.lab.bench.run import describe_machine
 from spine_rl.lab.experiments.markdown import render_table
+from spine_rl.lab.experiments.page import read_findings
 from spine_rl.lab.tasks import get_task
 from spine_rl.problems import PromptStyle
 
@@ -110,8 +111,6 @@ def main() -> None:
 
 
 def _frame(tables: str, out: Path) -> str:
-    findings = out / "findings.md"
-    said = f"{findings.read_text().strip()}\n\n" if findings.exists() else ""
     return f"""# Are high-entropy tokens the branching points?
 
 Command: `python benchmarks/fork_validation.py {out}`. {NUM_PROBLEMS} held-out problems a family, {NUM_RESPONSES}
@@ -119,7 +118,9 @@ responses each, {NUM_TOKENS} tokens tried, equally many from each tenth by entro
 token resampled and as many with it kept. A token decides if at least half of the former change the answer; precision
 and recall are of those tokens, and shares hold for the tokens tried. [forks.json](forks.json) has versions and trials.
 
-{said}{tables}
+{read_findings(out / "results.md")}
+
+{tables}
 
 ![Changed answers over entropy](forks.png)
 """

@@ -125,9 +125,15 @@ def test_demo_writes_its_summary_and_refuses_to_write_twice(tmp_path, capsys):
     assert summary["methods"].keys() == {"ttrl", "spine"}
     for outcome in summary["methods"].values():
         assert outcome["seconds"] > 0
-        assert set(outcome["before"]) == set(outcome["after"]) == set(states)
+        assert set(outcome["before"]) == set(outcome["after"]) == set(outcome["kept"]) == {"step", *states}
+        assert (outcome["before"]["step"], outcome["after"]["step"]) == (0, 1)
+        assert outcome["kept"]["step"] in (0, 1)
+        assert "alarm" in outcome["verdict"]
     assert summary["methods"]["ttrl"]["before"] == summary["methods"]["spine"]["before"]
     assert (settings.out / "curves.png").stat().st_size > 10_000
+    assert (settings.out / "lengths.png").stat().st_size > 5_000
+    printed = capsys.readouterr().out
+    assert all(f"{method}: the collapse monitor" in printed for method in ("ttrl", "spine"))
     with pytest.raises(RunFolderError, match="already holds a demo"):
         run_demo(settings)
     with pytest.raises(ConfigError, match="did you mean 'spine'"):
@@ -145,7 +151,6 @@ def test_spine_raises_the_lab_models_accuracy():
         steps=12,
         seed=0,
         evaluate_every=12,
-        evaluate_sets={"adapt": problems},
     )
     before, after = (row["adapt"]["greedy_pass@1"] for row in (run.curve[0], run.curve[-1]))
     assert after >= before + 0.15

@@ -114,7 +114,6 @@ def test_a_choice_is_voted_on_by_letters():
         steps=1,
         seed=0,
         evaluate_every=1,
-        evaluate_sets={"adapt": problems},
     )
     assert run.steps[0]["vote/abstained"] < 0.1
     assert run.steps[0]["vote/distinct_answers"] <= 4

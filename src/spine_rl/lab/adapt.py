@@ -1,22 +1,83 @@
-"""One lab run: the base model adapted by one method, evaluated on the way."""
+"""One run: a fresh model adapted without labels and evaluated on the way; what the demo and experiments are made of."""
 
 import tempfile
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProcessorMixin,
+    ProgressCallback,
+    TrainerCallback,
+)
 
 from spine_rl.engine.models import get_context_length
 from spine_rl.engine.samplers import Decoding
-from spine_rl.evaluation.evaluate import evaluate
+from spine_rl.evaluation.evaluate import Evaluation, evaluate
 from spine_rl.lab.tasks import Task
-from spine_rl.problems import ProblemSet
+from spine_rl.problems import ProblemSet, PromptStyle
 from spine_rl.training import SpineConfig, SpineTrainer
+from spine_rl.training.collapse_guard import BEST_FOLDER, load_weights
 from spine_rl.training.problem_dataset import build_dataset
-from spine_rl.training.progress import LiveView, show_live
 
+EVALUATION_BATCH_SIZE = 128
 NUM_SAMPLES = 8
-PROBLEMS_PER_STEP = 16
+LAB_FIELDS: Mapping[str, Any] = {  # of SpineConfig, on the lab's tasks: 16 problems a step
+    "num_generations": NUM_SAMPLES,
+    "per_device_train_batch_size": 64,
+    "gradient_accumulation_steps": 2,
+    "lr_scheduler_type": "constant",
+    "use_cpu": True,
+}
+_UNSAVED: Mapping[str, Any] = {
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "logging_steps": 1,
+    "sample_steps": 0,
+    "keep_best": "none",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Labelled problems, the longest response to them, and what is put around them."""
+
+    problem_set: ProblemSet
+    max_new_tokens: int
+    style: PromptStyle = field(default_factory=PromptStyle)
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task ready for one run.
+
+    Attributes:
+        model: Fresh.
+        processing_class: Its tokenizer or processor.
+        problem_set: To adapt to; its gold answers are for diagnosis, and for `oracle`.
+        evaluation_sets: By name.
+        style: What is put around the prompts that are adapted to.
+    """
+
+    model: PreTrainedModel
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin
+    problem_set: ProblemSet
+    evaluation_sets: Mapping[str, EvaluationSet]
+    style: PromptStyle = field(default_factory=PromptStyle)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Metrics of every evaluation set, and how many of the first set's samples have how many tokens."""
+
+    metrics: Mapping[str, Mapping[str, float]]
+    lengths: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -24,25 +85,74 @@ class LabRun:
     """What came out of a run.
 
     Attributes:
-        curve: Evaluations before, on the way and after: `step`, and by problem set its metrics.
-        lengths: Of every evaluation in `curve`, by problem set: the tokens of each sample.
+        evaluations: Step → what the weights were worth: before, on the way, and after.
         steps: Logged statistics of every step.
-        seconds: Of sampling, voting and updating; evaluations excluded.
-        model: The adapted model.
-        processing_class: Its tokenizer or processor.
+        kept: The step whose weights `keep_best` kept, and what they are worth; None where it kept none.
     """
 
-    curve: list[dict[str, Any]]
-    lengths: list[dict[str, list[int]]]
-    steps: list[dict[str, Any]]
-    seconds: float
-    model: PreTrainedModel
-    processing_class: PreTrainedTokenizerBase | ProcessorMixin
+    evaluations: Mapping[int, Evaluated]
+    steps: Sequence[Mapping[str, Any]]
+    kept: tuple[int, Evaluated] | None = None
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """A row an evaluated step: `step`, and by evaluation set its metrics."""
+        return [{"step": step, **each.metrics} for step, each in self.evaluations.items()]
+
+    @property
+    def seconds(self) -> float:
+        """Of sampling, voting and updating; evaluations excluded."""
+        return sum(value for row in self.steps for name, value in row.items() if name.startswith("seconds/"))
 
 
-def evaluation_decoding(task: Task) -> Decoding:
-    """As the lab evaluates: at temperature 1."""
-    return Decoding(max_new_tokens=task.max_new_tokens, temperature=1.0, batch_size=128)
+def build_config(fields: Mapping[str, Any], *, steps: int, seed: int, folder: str) -> SpineConfig:
+    """The configuration of a run that leaves figures, and no model in `folder` unless a field asks for one."""
+    return SpineConfig(output_dir=folder, max_steps=steps, seed=seed, **{**_UNSAVED, **fields})
+
+
+def adapt(
+    task: LoadedTask,
+    config: SpineConfig,
+    *,
+    evaluate_every: int,
+    num_samples: int = NUM_SAMPLES,
+    start_key: str | None = None,
+    recorder: Any = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> LabRun:
+    """Adapts a task's model without its gold answers (but for `oracle`).
+
+    Args:
+        task: Gives model, problems and what it is evaluated on.
+        config: Of the run.
+        evaluate_every: Evaluates before the first step, every so many steps, and after the last.
+        num_samples: Samples a problem in an evaluation.
+        start_key: Names the unadapted model, its problems and their decoding: runs of one process that share it are
+            evaluated once before their first step.
+        recorder: Of tokens, as `SpineTrainer.token_recorder`.
+        callbacks: Further ones of the trainer.
+    """
+    assert config.max_completion_length is not None
+    dataset = build_dataset(
+        task.problem_set.problems,
+        task.processing_class,
+        task.style,
+        context=get_context_length(task.model),
+        max_new_tokens=config.max_completion_length,
+    )
+    trainer = SpineTrainer(
+        task.model, config, dataset, task.processing_class, gold_answers=task.problem_set.gold_answers
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.token_recorder = recorder
+    evaluate_model = _Evaluator(task, config, num_samples)
+    watch = _Watch(evaluate_model, evaluate_every, start_key)
+    for callback in (*callbacks, watch):  # after the guard: the last evaluation is of the weights that it leaves
+        trainer.add_callback(callback)
+    trainer.train()
+    logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
+    return LabRun(watch.evaluations, logged, _evaluate_kept(trainer, evaluate_model, watch.evaluations))
 
 
 def adapt_lab(
@@ -50,94 +160,103 @@ def adapt_lab(
     method: str,
     problem_set: ProblemSet,
     *,
-    learning_rate: float,
     steps: int,
     seed: int,
     evaluate_every: int,
-    evaluate_sets: dict[str, ProblemSet],
-    **options: Any,
+    start_key: str | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    **fields: Any,
 ) -> LabRun:
-    """Adapts a fresh base model to a problem set without its gold answers (but for `oracle`).
+    """Adapts the base model of a task of the lab, fresh from its file, by a method; evaluated on the same problems.
 
     Args:
         task: Gives the base model and its room for responses.
         method: A preset of `spine_rl.presets`.
         problem_set: Its prompts are adapted on; its gold answers are read by the evaluations, and by `oracle`.
-        learning_rate: Constant over the run.
         steps: Optimiser steps of 16 problems with 8 samples each.
         seed: Of sampling and of the order of problems.
-        evaluate_every: Evaluates before the first step, every so many steps, and after the last.
-        evaluate_sets: Problem sets to evaluate on, by name.
-        options: Further fields of `SpineConfig`.
+        evaluate_every: As in `adapt`.
+        start_key: As in `adapt`.
+        callbacks: As in `adapt`.
+        fields: Further ones of `SpineConfig`.
     """
-    model, processing_class = task.load_base()
-    context = get_context_length(model)
-    dataset = build_dataset(problem_set.problems, processing_class, context=context, max_new_tokens=task.max_new_tokens)
-    curve = _Curve(processing_class, evaluation_decoding(task), evaluate_sets, evaluate_every)
+    loaded = LoadedTask(*task.load_base(), problem_set, {"adapt": EvaluationSet(problem_set, task.max_new_tokens)})
+    given = {"preset": method, "allow_gold_rewards": method == "oracle", "max_completion_length": task.max_new_tokens}
     with tempfile.TemporaryDirectory() as folder:
-        config = SpineConfig(
-            output_dir=folder,
-            preset=method,
-            allow_gold_rewards=method == "oracle",
-            learning_rate=learning_rate,
-            lr_scheduler_type="constant",
-            max_steps=steps,
-            num_generations=NUM_SAMPLES,
-            per_device_train_batch_size=PROBLEMS_PER_STEP * NUM_SAMPLES // 2,
-            gradient_accumulation_steps=2,
-            max_completion_length=task.max_new_tokens,
-            gradient_checkpointing=False,
-            use_cpu=True,
-            seed=seed,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **options,
-        )
-        trainer = SpineTrainer(
-            model, config, dataset, processing_class, gold_answers=problem_set.gold_answers, callbacks=[curve]
-        )
-        show_live(trainer, LiveView(label=method))
-        trainer.train()
-    logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
-    seconds = sum(value for row in logged for name, value in row.items() if name.startswith("seconds/"))
-    return LabRun(curve.rows, curve.lengths, logged, seconds, model, processing_class)
+        config = build_config({**LAB_FIELDS, **given, **fields}, steps=steps, seed=seed, folder=folder)
+        return adapt(loaded, config, evaluate_every=evaluate_every, start_key=start_key, callbacks=callbacks)
 
 
-class _Curve(TrainerCallback):
-    def __init__(
-        self,
-        processing_class: PreTrainedTokenizerBase | ProcessorMixin,
-        decoding: Decoding,
-        problem_sets: dict[str, ProblemSet],
-        every: int,
-    ):
-        self._processing_class, self._decoding = processing_class, decoding
-        self._problem_sets, self._every = problem_sets, every
-        self.rows: list[dict[str, Any]] = []
-        self.lengths: list[dict[str, list[int]]] = []
+def _evaluate_kept(
+    trainer: SpineTrainer, evaluate_model: Callable[[Any], Evaluated], known: Mapping[int, Evaluated]
+) -> tuple[int, Evaluated] | None:
+    """Of `best` in the run's folder; weights that were evaluated on the way are not evaluated again."""
+    assert trainer.args.output_dir is not None
+    folder = Path(trainer.args.output_dir) / BEST_FOLDER
+    if not folder.exists():
+        return None
+    step = int((folder / "step.txt").read_text())
+    if step in known:
+        return step, known[step]
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    load_weights(model, folder)
+    return step, evaluate_model(model)
+
+
+_starts: dict[str, Evaluated] = {}  # of this process
+
+
+class _Watch(TrainerCallback):
+    """Evaluates before the first step, every so many steps, and after the last."""
+
+    def __init__(self, evaluate_model: Callable[[Any], Evaluated], every: int, start_key: str | None):
+        self._evaluate, self._every, self._start_key = evaluate_model, every, start_key
+        self.evaluations: dict[int, Evaluated] = {}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self._evaluate(model, state.global_step)
+        if self._start_key not in _starts:
+            evaluated = self._evaluate(model)
+            if self._start_key is not None:
+                _starts[self._start_key] = evaluated
+        else:
+            evaluated = _starts[self._start_key]
+        self.evaluations[0] = evaluated
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step % self._every == 0 or state.global_step == state.max_steps:
-            self._evaluate(model, state.global_step)
+        if state.global_step % self._every == 0 and state.global_step < state.max_steps:
+            self.evaluations[state.global_step] = self._evaluate(model)
 
-    def _evaluate(self, model: Any, step: int) -> None:
-        row: dict[str, Any] = {"step": step}
-        lengths: dict[str, list[int]] = {}
-        for name, problem_set in self._problem_sets.items():
-            evaluation = evaluate(
-                model,
-                self._processing_class,
-                problem_set.problems,
-                problem_set.gold_answers,
-                self._decoding,
-                num_samples=NUM_SAMPLES,
-                answer_type="auto",
-            )
-            row[name] = evaluation.metrics
-            lengths[name] = [len(response.token_ids) for samples in evaluation.samples for response in samples]
-        self.rows.append(row)
-        self.lengths.append(lengths)
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        self.evaluations[state.global_step] = self._evaluate(model)
+
+
+@dataclass(frozen=True)
+class _Evaluator:
+    """Of a model in training, on every evaluation set of its task, as it is sampled in training."""
+
+    task: LoadedTask
+    config: SpineConfig
+    num_samples: int
+
+    def __call__(self, model: Any) -> Evaluated:
+        evaluations = {name: self._evaluate_set(model, each) for name, each in self.task.evaluation_sets.items()}
+        first = next(iter(evaluations.values()))
+        lengths = Counter(len(sample.token_ids) for row in first.samples for sample in row)
+        return Evaluated(
+            {name: each.metrics for name, each in evaluations.items()},
+            {str(length): lengths[length] for length in sorted(lengths)},
+        )
+
+    def _evaluate_set(self, model: Any, chosen: EvaluationSet) -> Evaluation:
+        config = self.config
+        decoding = Decoding(chosen.max_new_tokens, config.temperature, 1.0, EVALUATION_BATCH_SIZE, config.seed)
+        return evaluate(
+            model,
+            self.task.processing_class,
+            chosen.problem_set.problems,
+            chosen.problem_set.gold_answers,
+            decoding,
+            num_samples=self.num_samples,
+            prompt_style=chosen.style,
+            answer_type="auto",
+        )

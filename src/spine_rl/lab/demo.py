@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from spine_rl.evaluation.grading import PERCENTILES
-from spine_rl.lab.adapt import NUM_SAMPLES, LabRun, adapt_lab
-from spine_rl.lab.plots import plot_runs
+from spine_rl.lab import plots
+from spine_rl.lab.adapt import NUM_SAMPLES, Evaluated, LabRun, adapt_lab
+from spine_rl.lab.experiments.frame import Results
+from spine_rl.lab.experiments.spec import Experiment
 from spine_rl.lab.tasks import Task
+from spine_rl.monitor import judge_run
 from spine_rl.pages import write_page
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_runs import Run
@@ -21,15 +25,16 @@ from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.kinds import folder_kind
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import write_whole
+from spine_rl.training.progress import LiveView
 
-DEFAULTS = {"arithmetic": (60, 3e-4), "vqa": (60, 2e-4)}  # task → steps and learning rate
+DEFAULTS = {"arithmetic": (60, 1e-4), "vqa": (60, 2e-4)}  # task → steps and learning rate
 EVIDENCE = {"arithmetic": "lab/results.md", "vqa": "visual/results.md"}  # task → within docs/results
 NUM_PROBLEMS = 64
 EVALUATE_EVERY = 15
-SUMMARY_FILE, PLOT_FILE, REPORT_FILE = "summary.json", "curves.png", "report.html"
+SUMMARY_FILE, REPORT_FILE = "summary.json", "report.html"
+DEMO = folder_kind("a demo", SUMMARY_FILE, (REPORT_FILE, "curves.*", "lengths.*"))
 SHARES = ("greedy_pass@1", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "majority_ratio")
 LENGTH_PERCENTILES = tuple(f"response_length_p{percentile}" for percentile in PERCENTILES)
-DEMO = folder_kind("a demo", SUMMARY_FILE, (PLOT_FILE, REPORT_FILE))
 REPORTED = (*SHARES, "response_length", *LENGTH_PERCENTILES, "entropy")
 
 
@@ -46,7 +51,7 @@ class DemoSettings:
 
 
 def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, Any]:
-    """Runs every method, prints the table, and writes `summary.json` and the plot.
+    """Runs every method, prints the table and verdicts, and writes `summary.json`, the report and pictures.
 
     Raises:
         RunFolderError: The folder holds a demo already and `overwrite` is not set, or holds something else.
@@ -60,73 +65,119 @@ def run_demo(settings: DemoSettings, *, overwrite: bool = False) -> dict[str, An
 
 
 def _run(settings: DemoSettings) -> dict[str, Any]:
-    console = Console()
-    task = settings.task
+    task, started = settings.task, time.monotonic()
     problems = task.make_problems("adapt", NUM_PROBLEMS)
-    console.print(
+    _print(
         f"{NUM_PROBLEMS} unlabelled {task.description}, such as {problems.problems[0].prompt!r}. "
-        f"Learning rate {settings.learning_rate:g}, {settings.steps} steps, seed {settings.seed}.",
-        markup=False,
-        highlight=False,
+        f"Learning rate {settings.learning_rate:g}, {settings.steps} steps, seed {settings.seed}."
     )
-    started = time.monotonic()
     runs = {
         method: adapt_lab(
             task,
             method,
             problems,
-            learning_rate=settings.learning_rate,
             steps=settings.steps,
             seed=settings.seed,
             evaluate_every=EVALUATE_EVERY,
-            evaluate_sets={"adapt": problems},
+            start_key=f"demo: {task.name}, seed {settings.seed}",
+            callbacks=[LiveView(label=method)],
+            learning_rate=settings.learning_rate,
+            keep_best="label-free",
+            save_steps=1,
         )
         for method in settings.methods
     }
     summary = summarize(runs, settings)
     write_whole(settings.out / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
-    plot_runs(runs, settings.out / PLOT_FILE)
-    recorded = [Run(method, run.steps) for method, run in runs.items()]
-    write_page(settings.out / REPORT_FILE, build_report(recorded, "SPINE demo"))
-    console.print(build_table(summary))
-    console.print(
-        f"Pass@1 is on the adaptation problems; their answers were read for this table alone. "
-        f"{time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, {PLOT_FILE} and {REPORT_FILE} are in "
-        f"{settings.out}.\nThis is one setting and one seed: "
-        f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both.",
-        markup=False,
-        highlight=False,
+    write_page(
+        settings.out / REPORT_FILE, build_report([Run(name, [*run.steps]) for name, run in runs.items()], "SPINE demo")
+    )
+    results = _collect(runs, settings)
+    for name, draw in (("curves", plots.draw_curves), ("lengths", plots.draw_lengths)):
+        plots.save_figure(draw(results), settings.out, name)
+    Console().print(build_table(summary))
+    _print(
+        "\n".join(f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items())
+        + "\nKept are the weights that keep_best chooses, without labels. Pass@1 is on the adaptation problems; their "
+        f"answers were read for this table alone. {time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, "
+        f"{REPORT_FILE} and pictures are in {settings.out}.\nThis is one setting and one seed: "
+        f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both."
     )
     return summary
 
 
-def summarize(runs: dict[str, LabRun], settings: DemoSettings) -> dict[str, Any]:
-    """Every method's state before and after."""
+def _print(text: str) -> None:
+    Console().print(text, markup=False, highlight=False)
 
-    def state(row: dict[str, Any]) -> dict[str, float]:
-        return {name: row["adapt"][name] for name in REPORTED}
 
+def summarize(runs: Mapping[str, LabRun], settings: DemoSettings) -> dict[str, Any]:
+    """Every method before and after, with the weights that are kept, and what the collapse monitor says."""
+
+    def describe(step: int, evaluated: Evaluated) -> dict[str, float]:
+        return {"step": step} | {name: evaluated.metrics["adapt"][name] for name in REPORTED}
+
+    methods = {}
+    for method, run in runs.items():
+        last = max(run.evaluations)
+        methods[method] = {
+            "before": describe(0, run.evaluations[0]),
+            "after": describe(last, run.evaluations[last]),
+            "kept": describe(*(run.kept or (last, run.evaluations[last]))),
+            "verdict": describe_verdict(run),
+            "seconds": run.seconds,
+        }
     return {
         "task": settings.task.name,
         "seed": settings.seed,
         "steps": settings.steps,
         "learning_rate": settings.learning_rate,
-        "methods": {
-            method: {"before": state(run.curve[0]), "after": state(run.curve[-1]), "seconds": run.seconds}
-            for method, run in runs.items()
-        },
+        "methods": methods,
     }
 
 
+def describe_verdict(run: LabRun) -> str:
+    """What the collapse monitor, which sees no labels, says of a run."""
+    alarm = next((verdict for verdict in judge_run(run.steps) if not verdict.healthy), None)
+    if alarm is None:
+        return "the collapse monitor gave no alarm"
+    return f"the collapse monitor gave an alarm at step {alarm.step}: {'; '.join(alarm.alarms)}"
+
+
 def build_table(summary: dict[str, Any]) -> Table:
-    """The base model and every adapted one, a row each."""
+    """The base model, and every method's last and kept weights, a row each."""
     headings = ("greedy", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "share", "length", "p10-50-90", "entropy")
-    table = Table("", *headings, title=f"Pass@1, majority share, response length and entropy, task {summary['task']}")
+    title = f"Pass@1, majority share, response length and entropy, task {summary['task']}"
+    table = Table("", "step", *headings, title=title)
     methods = summary["methods"]
     rows = {"no adaptation": next(iter(methods.values()))["before"]}
-    rows |= {method: outcome["after"] for method, outcome in methods.items()}
+    for method, outcome in methods.items():
+        rows |= {f"{method}, last": outcome["after"], f"{method}, kept": outcome["kept"]}
     for label, state in rows.items():
         spread = "-".join(f"{state[name]:.0f}" for name in LENGTH_PERCENTILES)
         figures = [f"{state[name]:.3f}" for name in SHARES]
-        table.add_row(label, *figures, f"{state['response_length']:.1f}", spread, f"{state['entropy']:.3f}")
+        length, entropy = f"{state['response_length']:.1f}", f"{state['entropy']:.3f}"
+        table.add_row(label, str(state["step"]), *figures, length, spread, entropy)
     return table
+
+
+def _collect(runs: Mapping[str, LabRun], settings: DemoSettings) -> Results:
+    """The runs as an experiment's cells, to be drawn as those are."""
+    experiment = Experiment(
+        name="demo",
+        title="Demo",
+        tasks=[settings.task.name],
+        arms={method: {} for method in runs},
+        steps=settings.steps,
+        evaluate_on=["adapt"],
+    )  # pyright: ignore[reportArgumentType]
+    cell = {"task": settings.task.name, "point": {}, "seed": settings.seed, "settings": {"fields": {}}}
+    records = [
+        cell
+        | {
+            "arm": method,
+            "curve": run.curve,
+            "lengths": {"start": run.evaluations[0].lengths, "end": run.evaluations[max(run.evaluations)].lengths},
+        }
+        for method, run in runs.items()
+    ]
+    return Results(experiment, records)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, Qwen3Config, Qwen3ForCausalLM
 
+from spine_rl.engine.samplers import Decoding
 from spine_rl.evaluation.evaluate import evaluate
-from spine_rl.lab.adapt import evaluation_decoding
+from spine_rl.lab.adapt import EVALUATION_BATCH_SIZE
 from spine_rl.lab.families.arithmetic import draw_chain, write_solution
 from spine_rl.lab.families.family import detect_style, draw_from_split
 from spine_rl.lab.tasks import ARITHMETIC, Task
@@ -94,7 +95,7 @@ def measure_quality(
 ) -> dict[str, float]:
     """Metrics on a task's adaptation problems, and the share of careful samples."""
     problem_set = task.make_problems("adapt", 64)
-    decoding = evaluation_decoding(task)
+    decoding = Decoding(task.max_new_tokens, temperature=1.0, batch_size=EVALUATION_BATCH_SIZE)
     evaluation = evaluate(model, tokenizer, problem_set.problems, problem_set.gold_answers, decoding, num_samples=8)
     styles = [detect_style(response.text) for row in evaluation.samples for response in row]
     return evaluation.metrics | {"careful": styles.count("careful") / len(styles)}

@@ -1,5 +1,7 @@
 """Experiments as files: tasks × arms × settings × seeds from one YAML file, resumable, with tables, plots and a page.
 
-One idea a file, in the order of use: `spec` (the file), `fields` (its settings), `cells`, `tasks`, `adaptation` (one
-cell), `workers`, `run`; `tables`, `stability` and `monitoring` read the finished cells, `plots` and `page` show them.
+One idea a file, in the order of use: `spec_file` and `spec` (the file), `fields` (its settings), `cells`, `tasks`;
+`plan`, `workers`, `adaptation` (one cell), `store` (its record), `run`; then `frame` (all records as one table),
+`tables`, `stability` and `monitoring` (what it says), `sections` and `page` (what shows it). `cost` and `cost_page` are
+the other kind of experiment.
 """

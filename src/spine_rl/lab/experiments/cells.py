@@ -1,10 +1,11 @@
-"""Cells: one run each, at a task, an arm, a point of the axes and a seed."""
+"""Cells: one run each, at a task, an arm, a point of the axes and a seed; and a choice among them."""
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from spine_rl.errors import ConfigError
 from spine_rl.lab.experiments.fields import get_value, resolve_fields
@@ -15,52 +16,24 @@ from spine_rl.lab.experiments.tasks import check_task, get_defaults
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of an experiment.
+    """One run of an experiment, of any kind.
 
     Attributes:
-        task: What is adapted to.
-        arm: Its name.
-        point: Axis → value; and of `vary` the one field that is not as the arm has it.
-        seed: Of problems, their order and the samples.
+        name: Of its file, without the ending: the same cell has the same name whatever else the experiment holds.
+        identity: What its record begins with: `point` (axis → value; and of `vary` the one field that is not as the
+            arm has it), and where it adapts a model `task`, `arm` and `seed`.
         settings: All that decides its outcome, as it is kept in the record; `fields` are `SpineConfig`'s.
     """
 
-    task: TaskRef
-    arm: str
-    point: Mapping[str, Any]
-    seed: int
+    name: str
+    identity: Mapping[str, Any]
     settings: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Of its file, without the ending: the same cell has the same name whatever else the experiment holds."""
-        return format_name(self.task.name, self.arm, point={**self.point, "seed": self.seed})
 
     @property
     def labels(self) -> dict[str, str]:
         """What a choice of cells may name."""
-        labels = {"task": self.task.name, "arm": self.arm, "seed": str(self.seed)}
-        return labels | {name: show(value) for name, value in self.point.items()}
-
-
-class Named(Protocol):
-    """A cell of any kind.
-
-    Attributes:
-        name: Of its file.
-        labels: What a choice of cells may name.
-        settings: All that decides its outcome.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> Mapping[str, str]: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-
-
-AnyCell = TypeVar("AnyCell", bound=Named)
+        whole = {name: value for name, value in self.identity.items() if name != "point"}
+        return {name: show(value) for name, value in {**whole, **self.identity["point"]}.items()}
 
 
 def format_name(*parts: str, point: Mapping[str, Any]) -> str:
@@ -82,43 +55,46 @@ def list_cells(experiment: Experiment) -> list[Cell]:
     """
     for task in experiment.tasks:
         check_task(task, experiment.evaluate_on, experiment.tasks, experiment.name)
-    cells = [
-        _make_cell(experiment, task, arm, dict(point), seed)
-        for seed in experiment.seeds
+    runs = [
+        (task, arm, *_resolve(experiment, task, arm, point))
         for task in experiment.tasks
         for arm in experiment.arms
         for point in _list_points(experiment, task, arm)
     ]
-    names = [cell.name for cell in cells]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{experiment.name}: two cells would be {twice!r}; give arms and tasks different names")
+    cells = [
+        Cell(
+            format_name(task.name, arm, point={**point, "seed": seed}),
+            {"task": task.name, "arm": arm, "point": point, "seed": seed},
+            settings,
+        )
+        for seed in experiment.seeds
+        for task, arm, point, settings in runs
+    ]
+    name, number = Counter(cell.name for cell in cells).most_common(1)[0]
+    if number > 1:
+        raise ConfigError(f"{experiment.name}: two cells would be {name!r}; give arms and tasks different names")
     return cells
 
 
-def count_cells(experiment: Experiment) -> int:
-    """How many there are; nothing is checked."""
-    points = (_list_points(experiment, task, arm) for task in experiment.tasks for arm in experiment.arms)
-    return len(experiment.seeds) * sum(len([*each]) for each in points)
-
-
-def _list_points(experiment: Experiment, task: TaskRef, arm: str) -> Iterator[tuple[tuple[str, Any], ...]]:
+def _list_points(experiment: Experiment, task: TaskRef, arm: str) -> Iterator[dict[str, Any]]:
     """Every combination of the axes, as it is and with each of `vary`; an arm's own field has its one value."""
     own = experiment.arms[arm]
     axes = [[(name, own[name])] if name in own else [(name, v) for v in vs] for name, vs in experiment.axes.items()]
     as_it_is = {**get_defaults(task), **experiment.fields, **own}
-    for point in itertools.product(*axes):
+    for point in map(dict, itertools.product(*axes)):
         yield point
         for name, values in experiment.vary.items():
-            centre = get_value({**as_it_is, **dict(point)}, name)
-            yield from ((*point, (name, value)) for value in values if value != centre)
+            centre = get_value({**as_it_is, **point}, name)
+            yield from ({**point, name: value} for value in values if value != centre)
 
 
-def _make_cell(experiment: Experiment, task: TaskRef, arm: str, point: Mapping[str, Any], seed: int) -> Cell:
-    where = f"{experiment.name}, arm {arm}"
-    given = {**experiment.fields, **experiment.arms[arm], **point}
+def _resolve(
+    experiment: Experiment, task: TaskRef, arm: str, point: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The point with its values as they are run, and a cell's settings."""
     defaults = get_defaults(task)
-    fields = resolve_fields(given, defaults, where)
+    given = {**experiment.fields, **experiment.arms[arm], **point}
+    fields = resolve_fields(given, defaults, f"{experiment.name}, arm {arm}")
     settings = {
         "task": {"name": task.name, **task.own, **fingerprint_task(task.own)},
         "fields": {**defaults, **fields},
@@ -128,42 +104,40 @@ def _make_cell(experiment: Experiment, task: TaskRef, arm: str, point: Mapping[s
         "num_problems": experiment.num_problems,
         "num_samples": experiment.num_samples,
     }
-    return Cell(task, arm, {name: fields[name] for name in point}, seed, settings)
+    return {name: fields[name] for name in point}, settings
 
 
 # ---- a choice among them
 
 
-def filter_cells(cells: Sequence[AnyCell], choices: Sequence[str]) -> list[AnyCell]:
+def filter_cells(cells: Sequence[Cell], choices: Sequence[str]) -> list[Cell]:
     """Cells that one of the choices names: `arm=ttrl,seed=0`; all of them without a choice.
 
     Raises:
         ConfigError: A choice is no such list, or no cell is what it names.
     """
-    wanted = [_parse_choice(choice, cells) for choice in choices]
+    labels = [cell.labels for cell in cells]
+    wanted = [_parse_choice(choice, labels) for choice in choices]
     for text, choice in zip(choices, wanted, strict=True):
-        if not any(_is_chosen(cell, choice) for cell in cells):
-            raise ConfigError(f"--only {text}: no cell is all of this; give fewer of them")
-    return [cell for cell in cells if not wanted or any(_is_chosen(cell, choice) for choice in wanted)]
+        if not any(choice.items() <= each.items() for each in labels):
+            raise ConfigError(f"--only {text}: each of these is there, all of them together no cell; give fewer")
+    chosen = [not wanted or any(choice.items() <= each.items() for choice in wanted) for each in labels]
+    return list(itertools.compress(cells, chosen))
 
 
-def _is_chosen(cell: Named, choice: Mapping[str, str]) -> bool:
-    return choice.items() <= cell.labels.items()
-
-
-def _parse_choice(choice: str, cells: Sequence[Named]) -> dict[str, str]:
-    names = list(dict.fromkeys(name for cell in cells for name in cell.labels))
-    between = rf",\s*(?=(?:{'|'.join(map(re.escape, names))})=)"  # a value may have commas of its own
-    pairs = [part.partition("=") for part in re.split(between, choice)]
+def _parse_choice(choice: str, labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    known: dict[str, dict[str, None]] = {}
+    for name, value in (pair for each in labels for pair in each.items()):
+        known.setdefault(name, {})[value] = None
+    between = rf",\s*(?=(?:{'|'.join(map(re.escape, known))})=)"  # a value may have commas of its own
     parsed: dict[str, str] = {}
-    for name, _, value in pairs:
-        values = list(dict.fromkeys(cell.labels[name] for cell in cells if name in cell.labels))
-        if name not in names:
-            raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(names)}; write arm=...,seed=...")
-        if value not in values:
+    for name, _, value in (part.partition("=") for part in re.split(between, choice)):
+        if name not in known:
+            raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(known)}; write arm=...,seed=...")
+        if value not in known[name]:
             value = _write_as_label(value)
-        if value not in values:
-            raise ConfigError(f"--only {choice}: {name} is one of {', '.join(values)}")
+        if value not in known[name]:
+            raise ConfigError(f"--only {choice}: {name} is one of {', '.join(known[name])}")
         parsed[name] = value
     return parsed
 

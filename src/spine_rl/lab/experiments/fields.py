@@ -2,13 +2,11 @@
 
 import dataclasses
 import functools
-import json
-import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any, get_type_hints
 
-from transformers import HfArgumentParser
+from pydantic import TypeAdapter, ValidationError
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.presets import get_preset
@@ -27,13 +25,6 @@ _DECIDED = {
     "keep_best": "the results say which step it would have kept",
     "sample_steps": "cells keep histograms, no samples",
     "report_to": "an experiment has its own tables",
-}
-_FIXED: dict[str, Any] = {
-    "save_strategy": "no",
-    "report_to": "none",
-    "disable_tqdm": True,
-    "logging_steps": 1,
-    "sample_steps": 0,
 }
 
 
@@ -56,8 +47,9 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], where:
             raise ConfigError(f"{where}: unknown field {name!r} of the training configuration; {near}")
     if given.get("on_collapse", "warn") not in ("warn", "retry"):
         raise ConfigError(f"{where}: on_collapse={given['on_collapse']!r}: cells run to their end; give warn or retry")
+    fields = {name: value for name, value in {**defaults, **given}.items() if value is not None}
     try:
-        config = _parse({**defaults, **given})
+        config = SpineConfig(output_dir="unused", **{name: _read(name, value) for name, value in fields.items()})
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
     return {name: _to_json(getattr(config, name)) for name in given}
@@ -77,36 +69,18 @@ def _get_default(name: str) -> Any:
     return None if entry is None or entry.default is dataclasses.MISSING else entry.default
 
 
-def build_config(fields: Mapping[str, Any], *, steps: int, seed: int, folder: str) -> SpineConfig:
-    """The configuration of one cell's run; nothing is saved in `folder`."""
-    return SpineConfig(output_dir=folder, max_steps=steps, seed=seed, **{**_FIXED, **fields})
-
-
-class _Parser(HfArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        found = re.fullmatch(r"argument --(\w+)\S*: (.*)", message, re.DOTALL)
-        raise ConfigError(f"{found[1]}: {found[2]}" if found else message)
+def _read(name: str, value: Any) -> Any:
+    """As the field's declared type."""
+    try:
+        return _get_type(name).validate_python(value)
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+        raise ConfigError(f"{name}={value!r}: must be {expected}") from None
 
 
 @functools.cache
-def _parser() -> _Parser:
-    return _Parser([SpineConfig], allow_abbrev=False, add_help=False)  # pyright: ignore[reportArgumentType]
-
-
-def _parse(fields: Mapping[str, Any]) -> SpineConfig:
-    tokens = [token for name, value in fields.items() for token in _to_tokens(name, value)]
-    (config,) = _parser().parse_args_into_dataclasses(["--output_dir=unused", *tokens], look_for_args_file=False)
-    return config
-
-
-def _to_tokens(name: str, value: Any) -> list[str]:
-    if value is None:
-        return []
-    if isinstance(value, dict):
-        return [f"--{name}", json.dumps(value)]
-    if isinstance(value, list):
-        return [f"--{name}", *map(str, value)]
-    return [f"--{name}={value}"]
+def _get_type(name: str) -> TypeAdapter:
+    return TypeAdapter(get_type_hints(SpineConfig)[name])
 
 
 def _to_json(value: Any) -> Any:

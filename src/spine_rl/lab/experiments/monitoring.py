@@ -3,73 +3,60 @@
 The monitor reads label-free signals; gold answers, by Pass@1 on the first problem set, judge it alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
+from spine_rl.lab.experiments.adaptation import to_rows
 from spine_rl.lab.experiments.fields import get_value
-from spine_rl.lab.experiments.judge_monitor import Judgement, judge_monitor
-from spine_rl.lab.experiments.records import Record, to_rows
-from spine_rl.monitor import choose_checkpoint, judge_run
+from spine_rl.lab.experiments.stability import COLLAPSE
+from spine_rl.lab.experiments.store import Record, identify
+from spine_rl.monitor import Thresholds, choose_checkpoint, judge_run
 
 BELOW_START, BELOW_BEST = 0.02, 0.03  # what the kept step may lose at most, by the project's own goals
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What would have been kept of one run.
+def judge_records(records: Sequence[Record], thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
+    """A row a run that the monitor is for: label-free, and nothing was done about its alarms; by what identifies it.
 
-    Attributes:
-        record: The cell.
-        alarm: Step of the first alarm; None without one.
-        step: The evaluated step that is kept.
-        start: Pass@1 (mean of the samples) before the first step.
-        chosen: At that step.
-        last: After the last step.
-        best: At the best evaluated step.
+    `cell`; `alarm`, the step of the first one, None without one; `step`, the evaluated one that would be kept; Pass@1
+    (mean of the samples, first problem set) at the `start`, `kept`, after the `last` step and at the `best` evaluated
+    one; whether the run `collapsed` (ends at least 10 points below its start); whether the kept step `is_safe` (at most
+    2 points below the start) and `is_near_best` (at most 3 points below the best).
     """
-
-    record: Record
-    alarm: int | None
-    step: int
-    start: float
-    chosen: float
-    last: float
-    best: float
-
-    @property
-    def is_safe(self) -> bool:
-        """Not more than 2 points below the start."""
-        return self.chosen >= self.start - BELOW_START - 1e-9
-
-    @property
-    def is_near_best(self) -> bool:
-        """Not more than 3 points below the best."""
-        return self.chosen >= self.best - BELOW_BEST - 1e-9
+    judged = [record for record in records if _is_for_monitor(record["settings"]["fields"])]
+    return pd.DataFrame([_judge(record, thresholds) for record in judged], index=pd.Index(map(identify, judged)))
 
 
-def list_judged(records: Sequence[Record]) -> list[Record]:
-    """Cells that the monitor is for: runs that are label-free, and in which nothing was done about its alarms."""
-    fields = [record["settings"]["fields"] for record in records]
-    return [
-        record
-        for record, given in zip(records, fields, strict=True)
-        if not given.get("allow_gold_rewards") and given.get("on_collapse", "warn") == "warn"
-    ]
+def _is_for_monitor(fields: Mapping[str, Any]) -> bool:
+    return not fields.get("allow_gold_rewards") and fields.get("on_collapse", "warn") == "warn"
 
 
-def judge_records(records: Sequence[Record], problem_set: str) -> Judgement:
-    """Detections of collapses and false alarms."""
-    return judge_monitor([(_list_steps(record), _scores(record, problem_set)) for record in records])
-
-
-def choose_step(record: Record, problem_set: str) -> Choice:
-    """The checkpoint that would be kept, among the evaluated steps."""
-    verdicts = judge_run(_list_steps(record))
-    alarm = next((verdict.step for verdict in verdicts if not verdict.healthy), None)
-    steps, scores = [row["step"] for row in record["curve"]], _scores(record, problem_set)
+def _judge(record: Record, thresholds: Thresholds) -> dict[str, Any]:
+    curve, problem_set = record["curve"], record["settings"]["evaluate_on"][0]
+    steps, scores = [row["step"] for row in curve], [row[problem_set]["pass@1"] for row in curve]
+    verdicts = judge_run(_list_steps(record), thresholds)
     index = steps.index(choose_checkpoint(verdicts, steps))
-    return Choice(record, alarm, steps[index], scores[0], scores[index], scores[-1], max(scores))
+    start, kept, last, best = scores[0], scores[index], scores[-1], max(scores)
+    return {
+        "cell": describe_cell(record),
+        "alarm": next((verdict.step for verdict in verdicts if not verdict.healthy), None),
+        "step": steps[index],
+        "start": start,
+        "kept": kept,
+        "last": last,
+        "best": best,
+        "collapsed": last <= start - COLLAPSE,
+        "is_safe": kept >= start - BELOW_START - 1e-9,
+        "is_near_best": kept >= best - BELOW_BEST - 1e-9,
+    }
+
+
+def describe_cell(record: Record) -> str:
+    """In tables: task, arm, point and seed."""
+    point = [f"{name} {value}" for name, value in record["point"].items()]
+    return ", ".join([record["task"], record["arm"], *point, f"seed {record['seed']}"])
 
 
 def _list_steps(record: Record) -> list[dict[str, Any]]:
@@ -80,5 +67,13 @@ def _list_steps(record: Record) -> list[dict[str, Any]]:
     return [{"epoch": row["step"] * epochs_a_step, **row} for row in to_rows(record["steps"])]
 
 
-def _scores(record: Record, problem_set: str) -> list[float]:
-    return [row[problem_set]["pass@1"] for row in record["curve"]]
+def count_judged(judged: pd.DataFrame) -> dict[str, int]:
+    """Runs that collapsed, those of them with an alarm, sound ones, and those of them with one: false alarms."""
+    alarmed, collapsed = judged.alarm.notna(), judged.collapsed
+    columns = {
+        "num_collapsed": collapsed,
+        "num_detected": alarmed & collapsed,
+        "num_sound": ~collapsed,
+        "num_false_alarms": alarmed & ~collapsed,
+    }
+    return {name: int(column.sum()) for name, column in columns.items()}

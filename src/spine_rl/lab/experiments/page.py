@@ -1,41 +1,25 @@
 """The results of an experiment, from its finished cells alone: tables as CSV and JSON, pictures, a Markdown page."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from spine_rl.lab.experiments import sections
+import pandas as pd
+
 from spine_rl.lab.experiments.cells import show
 from spine_rl.lab.experiments.fields import get_value
-from spine_rl.lab.experiments.findings import (
-    CSV_FILE,
-    JSON_FILE,
-    RESULTS_FILE,
-    describe_machines,
-    list_machines,
-    read_findings,
-)
-from spine_rl.lab.experiments.markdown import render_table
-from spine_rl.lab.experiments.records import Record
+from spine_rl.lab.experiments.frame import Results
+from spine_rl.lab.experiments.markdown import Table
+from spine_rl.lab.experiments.monitoring import judge_records
+from spine_rl.lab.experiments.sections import Part, list_parts
 from spine_rl.lab.experiments.spec import Experiment
-from spine_rl.lab.experiments.tables import (
-    SCORES,
-    Difference,
-    Estimate,
-    Group,
-    compare_arms,
-    compare_varied,
-    estimate,
-    find_best,
-    group_records,
-    list_metrics,
-    list_rows,
-    summarize,
-    tabulate,
-    to_csv,
-    to_json,
-)
+from spine_rl.lab.experiments.store import Record
+from spine_rl.lab.experiments.tables import tabulate_after, tabulate_differences, tabulate_fall
+from spine_rl.runs.whole_file import write_whole
+
+RESULTS_FILE, CSV_FILE, JSON_FILE = "results.md", "results.csv", "results.json"
 
 
 def write_results(
@@ -50,34 +34,74 @@ def write_results(
         folder: Of the results.
         command: That makes them, for the page.
     """
-    groups = group_records(records)
-    differences = [*compare_arms(experiment, groups), *compare_varied(experiment, groups)]
-    columns = tabulate(list_rows(records))
-    (folder / CSV_FILE).write_text(to_csv(columns), encoding="utf-8")
-    content = {
-        "title": experiment.title,
-        "command": command,
+    results = Results(experiment, records)
+    content: dict[str, Any] = {
         "cells": {"finished": len(records), "all": num_cells},
         "machines": list_machines(records),
-        "summary": summarize(groups, experiment.evaluate_on, experiment.num_samples),
-        "differences": [asdict(row) | {"estimate": to_json(row.estimate)} for row in differences],
-        **sections.to_json(experiment, groups, records),
-        "rows": columns,
     }
-    (folder / JSON_FILE).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
-    parts = [
-        f"# {experiment.title}",
-        experiment.question,
-        describe_setting(experiment, records, num_cells, command),
-        read_findings(folder),
-        *_render_summary(experiment, groups),
-        *_render_differences(experiment, differences),
-        *sections.render(experiment, groups, records, folder),
-    ]
-    (folder / RESULTS_FILE).write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    if "monitor" in experiment.sections:
+        content["monitor"] = _list_rows(judge_records(records))
+    setting = _describe_setting(experiment, records, num_cells, command)
+    parts = [*_list_tables(results), *list_parts(results, folder)]
+    frame = results.frame.drop(columns="group")
+    write_page(folder, experiment, setting, parts, frame, {"command": command, **content})
 
 
-def describe_setting(experiment: Experiment, records: Sequence[Record], num_cells: int, command: str) -> str:
+def write_page(
+    folder: Path, experiment: Any, setting: str, parts: Sequence[Part], frame: pd.DataFrame, content: Mapping[str, Any]
+) -> None:
+    """The page of an experiment of any kind, with what a person has written on it, and its figures as CSV and JSON.
+
+    Args:
+        folder: Of the results.
+        experiment: Gives title and question.
+        setting: How the figures came about.
+        parts: Of the page; the JSON has the tables, too.
+        frame: Of the CSV; the JSON has it, too.
+        content: What else the JSON has.
+    """
+    findings = read_findings(folder / RESULTS_FILE)
+    shown = [part.to_markdown() if isinstance(part, Table) else part for part in parts]
+    page = "\n\n".join(filter(None, [f"# {experiment.title}", experiment.question, setting, findings, *shown]))
+    tables = {part.heading: part.to_json() for part in parts if isinstance(part, Table)}
+    figures = {"title": experiment.title, **content, "tables": tables, "rows": _list_rows(frame)}
+    write_whole(folder / RESULTS_FILE, f"{page}\n")
+    write_whole(folder / CSV_FILE, frame.to_csv(index=False, lineterminator="\n"))
+    write_whole(folder / JSON_FILE, json.dumps(figures, ensure_ascii=False) + "\n")
+
+
+def _list_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+_FINDINGS = re.compile(r"<!-- findings: .*?-->\n(.*?)\n<!-- end of findings -->", re.DOTALL)
+_NO_FINDINGS = "<!-- findings: what you write here stays when the page is written anew -->\n\n<!-- end of findings -->"
+
+
+def read_findings(page: Path) -> str:
+    """What the figures mean is a person's to write: that part of the page as it stands, or room for it."""
+    found = _FINDINGS.search(page.read_text(encoding="utf-8")) if page.is_file() else None
+    return found[0] if found else _NO_FINDINGS
+
+
+def list_machines(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Each machine and set of versions once, without the dates."""
+    machines = [{name: value for name, value in record["machine"].items() if name != "date"} for record in records]
+    return [machine for index, machine in enumerate(machines) if machine not in machines[:index]]
+
+
+_UNITS = {"device": "", "cores": "cores ", "threads": "threads ", "python": "Python "}
+
+
+def describe_machines(records: Iterable[Record]) -> str:
+    """In words."""
+    return "; ".join(
+        ", ".join(f"{_UNITS.get(name, f'{name} ')}{value}" for name, value in machine.items())
+        for machine in list_machines(records)
+    )
+
+
+def _describe_setting(experiment: Experiment, records: Sequence[Record], num_cells: int, command: str) -> str:
     """How the figures came about, in one paragraph."""
     seeds = sorted({record["seed"] for record in records})
     hours = sum(record["seconds"]["all"] for record in records) / 3600
@@ -91,7 +115,7 @@ def describe_setting(experiment: Experiment, records: Sequence[Record], num_cell
         f"{f', {common}' if common else ''}; seeds {', '.join(map(str, seeds))} draw problems, their order and the "
         f"samples. Mean ± half-width of Student's 95 % interval over seeds; Pass@1 is of {experiment.num_samples} "
         f"samples at temperature {temperatures} unless it says greedy. Run with {describe_machines(records)}. "
-        f"[{CSV_FILE}]({CSV_FILE}) has every evaluation, [{JSON_FILE}]({JSON_FILE}) every figure."
+        f"The command writes every evaluation to {CSV_FILE} and every figure to {JSON_FILE}."
     )
 
 
@@ -99,75 +123,11 @@ def _list_values(values: Iterable[float]) -> str:
     return " or ".join(show(float(value)) for value in sorted(set(values)))
 
 
-def _render_summary(experiment: Experiment, groups: Sequence[Group]) -> list[str]:
-    parts = []
-    for task in dict.fromkeys(group.task for group in groups):
-        chosen = [group for group in groups if group.task == task]
-        for problem_set in experiment.evaluate_on:
-            parts += [
-                f"## {task}: after the last step, on {problem_set}",
-                _after_table(experiment, chosen, problem_set),
-            ]
+def _list_tables(results: Results) -> list[Part]:
+    experiment, tables = results.experiment, []
+    for task in results.tasks:
+        tables += [tabulate_after(results, task, problem_set) for problem_set in experiment.evaluate_on]
         if experiment.evaluate_every < experiment.steps:
-            parts += [
-                f"## {task}: best evaluated step, and the fall from it, on {experiment.evaluate_on[0]}",
-                _fall_table(chosen, experiment.evaluate_on[0]),
-            ]
-    return parts
-
-
-def _after_table(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> str:
-    """A row a group, after a row for the models before adaptation, one a seed."""
-    metrics = list_metrics(experiment.num_samples)
-    before = {seed: record for group in groups for seed, record in group.records.items()}
-    base = Group(groups[0].task, "before", (), before)
-    rows = [
-        [
-            group.label,
-            *(_show(estimate([*group.values(problem_set, metric, index).values()]), metric) for metric in metrics),
-            str(len(group.records)),
-        ]
-        for group, index in [(base, 0), *((group, -1) for group in groups)]
-    ]
-    return render_table(["", *metrics.values(), "seeds"], rows)
-
-
-def _fall_table(groups: Sequence[Group], problem_set: str) -> str:
-    heads = ["", *(f"{name}, {what}" for name in ("Pass@1 greedy", "Pass@1") for what in ("best", "fall")), "seeds"]
-    rows = [
-        [
-            group.label,
-            *(value.describe() for metric in SCORES for value in find_best(group, problem_set, metric)),
-            str(len(group.records)),
-        ]
-        for group in groups
-    ]
-    return render_table(heads, rows)
-
-
-def _render_differences(experiment: Experiment, differences: Sequence[Difference]) -> list[str]:
-    parts = []
-    for task in dict.fromkeys(row.task for row in differences):
-        columns = [(problem_set, metric) for problem_set in experiment.evaluate_on for metric in SCORES]
-        by_title: dict[str, dict[tuple[str, str], Estimate]] = {}
-        for row in (row for row in differences if row.task == task):
-            by_title.setdefault(row.title, {})[row.problem_set, row.metric] = row.estimate
-        heads = [
-            "",
-            *(f"{'greedy ' if metric == SCORES[0] else ''}Pass@1, {name}" for name, metric in columns),
-            "seeds",
-        ]
-        rows = [
-            [
-                title,
-                *(values[column].describe(signed=True) for column in columns),
-                str(next(iter(values.values())).num_seeds),
-            ]
-            for title, values in by_title.items()
-        ]
-        parts += [f"## {task}: differences after the last step, paired by seed", render_table(heads, rows)]
-    return parts
-
-
-def _show(value: Estimate, metric: str) -> str:
-    return value.describe(digits=1 if metric == "response_length" else 3)
+            tables.append(tabulate_fall(results, task))
+    differences = (tabulate_differences(results, task) for task in results.tasks)
+    return [*tables, *filter(None, differences)]

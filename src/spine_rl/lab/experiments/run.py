@@ -1,31 +1,31 @@
-"""`spine experiment`: the cells that are missing are run, and the results written anew from all that are there."""
+"""`spine experiment`: the cells that are missing are run, and the results written anew from all that are there.
 
-import functools
-from collections.abc import Callable, Sequence
+A file is read and checked here, before torch and TRL are loaded for what it asks for (`plan`).
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.engine.quiet import quiet_libraries
+from spine_rl.engine.progress import tell
+from spine_rl.engine.quiet import loading_libraries
 from spine_rl.errors import RunFolderError
-from spine_rl.lab.experiments.adaptation import run_cell
-from spine_rl.lab.experiments.cells import Cell, Named, count_cells, filter_cells, list_cells
-from spine_rl.lab.experiments.cost import list_cost_cells, load_cost, measure_cell
-from spine_rl.lab.experiments.cost_page import write_cost_results
-from spine_rl.lab.experiments.findings import RESULTS_FILE
-from spine_rl.lab.experiments.page import write_results
-from spine_rl.lab.experiments.progress import ProgressView
-from spine_rl.lab.experiments.records import CELLS_FOLDER, Record, find_cell_path, load_records
-from spine_rl.lab.experiments.reuse import reuse_finished
 from spine_rl.lab.experiments.spec import find_file, list_ready, load_experiment
-from spine_rl.lab.experiments.workers import Failure, Job, OnStep, run_jobs
+from spine_rl.lab.experiments.store import load_records, pack_records, reuse_finished, write_record
+from spine_rl.lab.experiments.workers import Failure, run_local
 from spine_rl.options import read_yaml
+from spine_rl.runs.folder_lock import owning
 
-RUNS_FOLDER, LOGS_FOLDER = Path("runs/experiments"), "logs"
+if TYPE_CHECKING:
+    from spine_rl.lab.experiments.plan import Plan
+
+RUNS_FOLDER, LOGS_FOLDER, RESULTS_FILE = Path("runs/experiments"), "logs", "results.md"
 
 
 @dataclass(frozen=True)
@@ -51,51 +51,18 @@ class ExperimentOptions:
     reuse: Sequence[Path] = ()
 
 
-@dataclass(frozen=True)
-class Plan:
-    """An experiment of any kind, as it is run.
-
-    Attributes:
-        name: The file's.
-        title: One line.
-        steps: Of a cell, for progress.
-        list_cells: Checks and lists its cells.
-        num_cells: How many there are.
-        work: Gives a cell's record; called in a process of its own.
-        write: Writes the results: (finished cells, number of all cells, folder, command).
-    """
-
-    name: str
-    title: str
-    steps: int
-    list_cells: Callable[[], Sequence[Named]]
-    num_cells: int
-    work: Callable[[Any, OnStep], Record]
-    write: Callable[[Sequence[Record], int, Path, str], None]
-
-
-def make_plan(path: Path, *, quick: bool = False) -> Plan:
-    """Reads a file of either kind.
+def make_plan(path: Path, *, quick: bool = False) -> "Plan":
+    """What a file of either kind asks for.
 
     Raises:
         ConfigError: Something is wrong with it.
     """
-    content = read_yaml(path).content
-    if content.get("kind") == "cost":
-        cost = load_cost(path, content, quick=quick)
-        list_all, write = functools.partial(list_cost_cells, cost), functools.partial(write_cost_results, cost)
-        return Plan(cost.name, cost.title, 1, list_all, len(list_all()), measure_cell, write)
-    experiment = load_experiment(path, content, quick=quick)
-    tasks = {task.name: task for task in experiment.tasks}
-    return Plan(
-        experiment.name,
-        experiment.title,
-        experiment.steps,
-        functools.partial(list_cells, experiment),
-        count_cells(experiment),
-        functools.partial(run_cell, tasks),
-        functools.partial(write_results, experiment),
-    )
+    file = read_yaml(path)
+    experiment = None if "kind" in file.content else load_experiment(file, quick=quick)
+    with loading_libraries():
+        from spine_rl.lab.experiments import plan
+
+    return plan.plan_cost(file, quick=quick) if experiment is None else plan.plan_experiment(experiment)
 
 
 def run_experiment(options: ExperimentOptions) -> list[Failure]:
@@ -109,38 +76,47 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
     folder = options.out or RUNS_FOLDER / (plan.name + ("-quick" if options.quick else ""))
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"--out {folder} is a file; give a folder")
-    cells = plan.list_cells()
-    chosen = filter_cells(cells, options.only)
-    load_records(folder, cells)  # what is there must be of this experiment, before anything is added to it
-    if not options.only_report:
-        reuse_finished([cell for cell in chosen if isinstance(cell, Cell)], folder, options.reuse)
-    failures = [] if options.only_report else _run_missing(plan, chosen, folder, options.jobs)
-    records = load_records(folder, cells)
-    if not records:
-        raise RunFolderError(f"{folder / CELLS_FOLDER} holds no finished cell of {plan.name}; nothing to report")
-    plan.write(records, len(cells), folder, _describe_command(options, folder))
-    done = f"{folder / RESULTS_FILE}: {len(records)} of {len(cells)} cells"
-    Console().print(done, markup=False, highlight=False, soft_wrap=True)
+    with owning(folder):
+        failures = [] if options.only_report else _run_missing(plan, folder, options)
+        records = [*load_records(folder, plan.cells).values()]
+        if not records:
+            raise RunFolderError(f"{folder} holds no finished cell of {plan.name}; nothing to report")
+        plan.write(records, len(plan.cells), folder, _describe_command(options, folder))
+        pack_records(folder)
+    _print(f"{folder / RESULTS_FILE}: {len(records)} of {len(plan.cells)} cells")
     return failures
 
 
-def _run_missing(plan: Plan, cells: Sequence[Named], folder: Path, num_workers: int) -> list[Failure]:
-    jobs = [
-        Job(cell.name, find_cell_path(folder, cell), functools.partial(_work, plan.work, cell), plan.steps)
-        for cell in cells
-        if not find_cell_path(folder, cell).exists()
-    ]
-    view = ProgressView(jobs, len(cells) - len(jobs))
-    try:
-        return run_jobs(jobs, num_workers, folder / LOGS_FOLDER, view)
-    finally:
-        view.close()
+def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list[Failure]:
+    """Each record is written when it is there, so that whatever happens later, its cell is finished.
+
+    What is in the folder must be of this experiment, before anything is added to it.
+    """
+    chosen = plan.choose(options.only)
+    finished = load_records(folder, plan.cells)
+    reuse_finished([cell for cell in chosen if cell.name not in finished], folder, options.reuse)
+    finished = load_records(folder, chosen)
+    jobs = [plan.make_job(cell) for cell in chosen if cell.name not in finished]
+    num_done, failures = len(finished), []
+    tell("all", num_done, len(chosen), "cells")
+    with closing(run_local(jobs, options.jobs, folder / LOGS_FOLDER)) as outcomes:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Failure) and outcome.is_tried_again:
+                _print(f"lost: {job.name}: {outcome.reason}; it is run again")
+                continue
+            num_done += 1
+            tell("all", num_done, len(chosen), "cells")
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                _print(f"failed: {job.name}: {outcome.reason} (see {outcome.log})")
+            else:
+                write_record(folder, job.name, outcome)
+                _print(f"{num_done}/{len(chosen)} cells done: {job.name}")
+    return failures
 
 
-def _work(work: Callable[[Any, OnStep], Record], cell: Named, on_step: OnStep) -> Record:
-    """In a process of its own."""
-    quiet_libraries()
-    return work(cell, on_step)
+def _print(text: str) -> None:
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _describe_command(options: ExperimentOptions, folder: Path) -> str:
@@ -153,5 +129,5 @@ def print_ready() -> None:
     table = Table("name", "cells", "steps", "cells (quick)", "title", box=None)
     for name, path in list_ready().items():
         full, quick = make_plan(path), make_plan(path, quick=True)
-        table.add_row(*map(Text, (name, str(full.num_cells), str(full.steps), str(quick.num_cells), full.title)))
+        table.add_row(*map(Text, (name, str(len(full.cells)), str(full.steps), str(len(quick.cells)), full.title)))
     Console().print(table)

@@ -1,78 +1,60 @@
 """The map learning rate × steps: where Pass@1 is above its start, where it has collapsed; how large each part is."""
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+import numpy as np
+import pandas as pd
 
 from spine_rl.lab.experiments.cells import show
-from spine_rl.lab.experiments.records import Record
-from spine_rl.lab.experiments.spec import Experiment
-from spine_rl.lab.experiments.tables import Estimate, Group, estimate
+from spine_rl.lab.experiments.frame import Group, Results
+from spine_rl.lab.experiments.markdown import Table, to_row
 
 AXIS = "learning_rate"
 COLLAPSE = 0.1  # a fall of Pass@1 below its start that counts as a collapse
 
 
-@dataclass(frozen=True)
-class Area:
-    """Shares of the map.
+def measure_runs(curves: pd.DataFrame) -> pd.DataFrame:
+    """Of every run the shares of its steps with Pass@1 above its start, and collapsed: at least 0.1 below it.
 
-    Attributes:
-        above: Where Pass@1 (mean of the samples) is above its start.
-        collapsed: Where it is at least 0.1 below it.
+    An evaluated step stands for the steps since the one before.
     """
-
-    above: float
-    collapsed: float
-
-
-def measure_curve(curve: Sequence[Mapping[str, Any]], problem_set: str) -> Area:
-    """Of one run: an evaluated step stands for the steps since the one before."""
-    start, steps = curve[0][problem_set]["pass@1"], curve[-1]["step"]
-    above = collapsed = 0.0
-    for before, row in itertools.pairwise(curve):
-        width = (row["step"] - before["step"]) / steps
-        above += width * (row[problem_set]["pass@1"] > start)
-        collapsed += width * (row[problem_set]["pass@1"] <= start - COLLAPSE)
-    return Area(above, collapsed)
+    steps = curves.columns.to_numpy(dtype=float)
+    widths = np.diff(steps) / steps[-1]
+    start, later = curves.iloc[:, 0], curves.iloc[:, 1:]
+    above, collapsed = later.gt(start, axis=0), later.le(start - COLLAPSE, axis=0)
+    return pd.DataFrame({"above its start": above.dot(widths), "collapsed (10 points below)": collapsed.dot(widths)})
 
 
-def measure_areas(experiment: Experiment, groups: Sequence[Group], problem_set: str) -> dict[str, dict[int, Area]]:
-    """Arm → seed → mean over the learning rates, of the arms and seeds that have every rate; groups of one task."""
-    rates = sorted({float(show(rate)) for rate in experiment.axes[AXIS]})
-    areas: dict[str, dict[int, Area]] = {}
-    for arm in dict.fromkeys(group.arm for group in groups):
-        by_rate = {get_rate(group): group.records for group in groups if group.arm == arm}
-        if not set(rates) <= by_rate.keys():
-            continue
-        seeds = set.intersection(*(set(records) for records in by_rate.values()))
-        areas[arm] = {seed: _average([by_rate[rate][seed] for rate in rates], problem_set) for seed in sorted(seeds)}
-    return {arm: by_seed for arm, by_seed in areas.items() if by_seed}
+def measure_areas(results: Results, task: str) -> dict[str, pd.DataFrame]:
+    """Arm → by seed its shares of the map: the mean over the learning rates, of the seeds that have every one."""
+    rates = {float(show(rate)) for rate in results.experiment.axes[AXIS]}
+    shares = measure_runs(results.get_curves(results.experiment.evaluate_on[0], "pass@1"))
+    areas = {}
+    for arm, groups in list_map(results, task).items():
+        by_seed = shares.loc[[*groups.values()]].groupby("seed")
+        whole = by_seed.mean()[by_seed.size() == len(rates)]
+        if len(whole):
+            areas[arm] = whole
+    return areas
 
 
-def compare_areas(
-    experiment: Experiment, areas: Mapping[str, Mapping[int, Area]]
-) -> list[tuple[str, Estimate, Estimate]]:
-    """Of every pair of arms: title, and the differences of both shares, paired by seed."""
-    rows = []
-    for ours, theirs in experiment.compare:
-        seeds = [seed for seed in areas.get(ours, {}) if seed in areas.get(theirs, {})]
-        if seeds:
-            above, collapsed = (
-                estimate([getattr(areas[ours][seed], name) - getattr(areas[theirs][seed], name) for seed in seeds])
-                for name in ("above", "collapsed")
-            )
-            rows.append((f"{ours} − {theirs}", above, collapsed))
+def tabulate_areas(results: Results, task: str) -> Table | None:
+    """A row an arm, then the differences of every pair of arms, paired by seed; None without a whole map."""
+    areas = measure_areas(results, task)
+    rows = [((arm,), to_row(shares)) for arm, shares in areas.items()]
+    for ours, theirs in results.experiment.compare:
+        if ours in areas and theirs in areas and len(paired := (areas[ours] - areas[theirs]).dropna()):
+            rows.append(((f"{ours} − {theirs}",), to_row(paired, is_difference=True)))
+    text = (
+        f"Share of the map where Pass@1 (mean of samples, {results.experiment.evaluate_on[0]}) is above its start, and "
+        "where it has collapsed; learning rates count alike, an evaluated step stands for the steps since the one "
+        "before."
+    )
+    return Table(f"{task}: the map of learning rate × steps", rows, text=text) if rows else None
+
+
+def list_map(results: Results, task: str) -> dict[str, dict[float, Group]]:
+    """Arm → learning rate → group, of those whose point is a learning rate alone."""
+    rows: dict[str, dict[float, Group]] = {}
+    for group in results.list_groups(task):
+        if [name for name, _ in group.point] == [AXIS]:
+            rows.setdefault(group.arm, {})[float(group.point[0][1])] = group
     return rows
-
-
-def get_rate(group: Group) -> float | None:
-    """Its learning rate, where that is all that its point varies."""
-    return float(group.point[0][1]) if [name for name, _ in group.point] == [AXIS] else None
-
-
-def _average(records: Sequence[Record], problem_set: str) -> Area:
-    areas = [measure_curve(record["curve"], problem_set) for record in records]
-    return Area(fmean(area.above for area in areas), fmean(area.collapsed for area in areas))

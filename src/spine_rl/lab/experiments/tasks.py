@@ -1,53 +1,16 @@
 """What a cell adapts to and is evaluated on: a task of the lab, or a model and data of one's own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from spine_rl.engine.models import load_model_and_tokenizer
 from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.lab.adapt import LAB_FIELDS, EvaluationSet, LoadedTask
 from spine_rl.lab.experiments.spec import PROBLEM_SETS, TaskRef
 from spine_rl.lab.tasks import TASKS, get_task
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 
-_LAB_FIELDS = {
-    "num_generations": 8,
-    "per_device_train_batch_size": 64,
-    "gradient_accumulation_steps": 2,
-    "lr_scheduler_type": "constant",
-    "use_cpu": True,
-}
 _COLUMNS = ("split", "prompt_column", "id_column", "limit", "max_image_pixels", "allow_image_urls")
-
-
-@dataclass(frozen=True)
-class EvaluationSet:
-    """Labelled problems, the longest response to them, and what is put around them."""
-
-    problem_set: ProblemSet
-    max_new_tokens: int
-    style: PromptStyle
-
-
-@dataclass(frozen=True)
-class LoadedTask:
-    """A task ready for one run.
-
-    Attributes:
-        model: Fresh.
-        processing_class: Its tokenizer or processor.
-        problem_set: To adapt to; its gold answers are for diagnosis, and for `oracle`.
-        evaluation_sets: By name.
-        style: What is put around the prompts that are adapted to.
-    """
-
-    model: PreTrainedModel
-    processing_class: PreTrainedTokenizerBase | ProcessorMixin
-    problem_set: ProblemSet
-    evaluation_sets: Mapping[str, EvaluationSet]
-    style: PromptStyle
 
 
 def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRef], where: str) -> None:
@@ -56,7 +19,7 @@ def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRe
         raise ConfigError(f"{where}: task {task.name!r}: unknown; {suggest_nearest(task.name, TASKS)}")
     if task.own and task.name in TASKS:
         raise ConfigError(f"{where}: task {task.name!r}: the lab has one of that name; give yours another")
-    others = {name: TaskRef(name) for name in TASKS} | {other.name: other for other in tasks}
+    others = {name: TaskRef(name=name) for name in TASKS} | {other.name: other for other in tasks}
     for name in evaluate_on:
         if name not in PROBLEM_SETS and name not in others:
             near = suggest_nearest(name, [*PROBLEM_SETS, *others])
@@ -68,7 +31,7 @@ def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRe
 
 def get_defaults(task: TaskRef) -> dict[str, Any]:
     """Fields of `SpineConfig` that its runs have unless the experiment's file says otherwise."""
-    return {} if task.own else {**_LAB_FIELDS, "max_completion_length": get_task(task.name).max_new_tokens}
+    return {} if task.own else {**LAB_FIELDS, "max_completion_length": get_task(task.name).max_new_tokens}
 
 
 def load_task(
@@ -103,14 +66,14 @@ def load_task(
         if name == "adapt":
             sets[name] = EvaluationSet(problem_set, max_new_tokens, _get_style(task))
         else:
-            other = task if name == "held_out" else others.get(name, TaskRef(name))
+            other = task if name == "held_out" else others.get(name, TaskRef(name=name))
             limit = max_new_tokens if name == "held_out" or other.own else get_task(name).max_new_tokens
             sets[name] = EvaluationSet(_load_set(other, "held_out", num_problems, seed), limit, _get_style(other))
     return LoadedTask(model, processing_class, problem_set, sets, _get_style(task))
 
 
 def _get_style(task: TaskRef) -> PromptStyle:
-    return PromptStyle(task.own.get("system_prompt"), task.own.get("prompt_suffix", ""))
+    return PromptStyle(task.system_prompt, task.prompt_suffix)
 
 
 def _load_set(task: TaskRef, split: Any, num_problems: int, seed: int) -> ProblemSet:
@@ -118,4 +81,4 @@ def _load_set(task: TaskRef, split: Any, num_problems: int, seed: int) -> Proble
         return get_task(task.name).make_problems(split, num_problems, seed=seed)
     source = task.own["data" if split == "adapt" else "eval_data"]
     columns = {name: task.own[name] for name in _COLUMNS if name in task.own}
-    return load_problems(source, gold_column=task.own.get("gold_column", "answer"), **columns)
+    return load_problems(source, gold_column=task.gold_column, **columns)
