@@ -26,6 +26,8 @@ class DemoOptions:
 
 def demo(*, options: DemoOptions = DemoOptions(), output: Overwrite = Overwrite()) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
+    methods = options.methods.split(",")
+    print(f"The built-in model is adapted by {' and by '.join(methods)}; results go to {options.out}.", flush=True)
     with loading_libraries():
         from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo
         from spine_rl.lab.tasks import get_task
@@ -37,7 +39,7 @@ def demo(*, options: DemoOptions = DemoOptions(), output: Overwrite = Overwrite(
         out=options.out,
         seed=options.seed,
         steps=options.max_steps or steps,
-        methods=tuple(options.methods.split(",")),
+        methods=tuple(methods),
         learning_rate=options.learning_rate or rate,
     )
     run_demo(settings, overwrite=output.overwrite)
@@ -93,8 +95,7 @@ def experiment(
     config: Config = Config(),
 ) -> int:
     """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
-    with loading_libraries():
-        from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment
+    from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment  # loads torch when needed
 
     if file == "list":
         print_ready()
