@@ -33,6 +33,8 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),
         ("spine_rl.cli.vote", ("torch", *HEAVY)),
         ("spine_rl.cli.grade", ("torch", *HEAVY)),
+        ("spine_rl.evaluation.polls", ("torch", *HEAVY)),
+        ("spine_rl.evaluation.grades", ("torch", *HEAVY)),
         ("spine_rl.cli.data", ("torch", *HEAVY)),
         ("spine_rl.cli.main", ("torch", *HEAVY)),
         ("spine_rl.lab.families.arithmetic", ("torch", *HEAVY)),

@@ -483,7 +483,7 @@ def test_what_the_system_refuses_gets_one_line(spine, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("a library's\n  own words")
 
-    monkeypatch.setattr("spine_rl.cli.vote.run_vote", fail)
+    monkeypatch.setattr("spine_rl.evaluation.polls.count_votes", fail)
     status, _, error = spine("vote", row)
     assert_one_line(status, error, "spine: a library's own words")
 

@@ -207,7 +207,7 @@ def test_a_bad_row_gets_one_line(spine, tmp_path, line, message):
 def test_ids_without_gold_and_files_that_exist_are_refused(spine, completions, gold, tmp_path):
     other = write(tmp_path / "other.jsonl", [{"id": "z", "completion": "1"}])
     for arguments, message in (
-        (("grade", other, "--gold", gold), "id 'z' is not in"),
+        (("grade", other, "--gold", gold), "id 'z' is not among the gold answers"),
         (("grade", completions, "--gold", completions), "no column 'answer' (gold_column); it has id, completion"),
         (("grade", completions, "--gold", gold, "--id-column=qid"), "no column 'qid' (id_column)"),
         (("grade", completions, "--gold", gold, "--out", other), "exists; give another name or --overwrite"),

@@ -1,200 +1,57 @@
 """`spine grade`: completions of any system against gold answers."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from spine_rl.answers import (
-    canonical_key,
-    check_answer_type,
-    extract_answer,
-    gold_key,
-    infer_answer_type,
-)
-from spine_rl.cli.completions import Completion, dump, read_completions
-from spine_rl.errors import DataError
-from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
-from spine_rl.problems import load_problems
-from spine_rl.problems.benchmarks import split_benchmark_source
-from spine_rl.problems.read import read_rows
-from spine_rl.problems.values import find_id_column, read_answer_type, read_gold, read_id, read_options
+from spine_rl.cli.groups import CompletionsFile, JsonOutput, answer_type, group
+from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import open_whole, write_whole
-from spine_rl.voting import Key, elect
 
 _ROWS = rows_kind("rows of spine grade", "id", "sample", "extracted", "correct")
 _SUMMARY = json_kind("metrics of spine grade", "problems", "completions", "pass@1")
 
 
-@dataclass(frozen=True)
-class _Gold:
-    """How a problem's answers are read, and the key of the right one."""
+@group("Grades")
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions:
+    """Where the gold answers stand, and where the grades go."""
 
-    answer_type: str
-    options: tuple[str, ...]
-    key: Key
-
-
-@dataclass(frozen=True)
-class _GoldRow:
-    """A gold answer as its row has it."""
-
-    problem_id: str
-    answer: str
-    options: tuple[str, ...]
-    answer_type: str | None
+    gold: str = option(help="Gold answers: a file of rows with id and answer, or a benchmark's name.")
+    answer_type: str = answer_type()
+    id_column: str | None = option(
+        None, "Column of the gold rows' id (default: id, problem_id, unique_id or pubid, else row numbers)."
+    )
+    gold_column: str = option("answer", "Column of the gold answer.")
+    out: Path | None = option(None, "File for a row per completion.")
 
 
-@dataclass
-class _Tally:
-    """A problem's grades so far; its completions are not kept."""
+def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput = JsonOutput()) -> None:
+    """Pass@1, pass@k and maj@k of completions of any system."""
+    from spine_rl.evaluation.completions import dump, read_completions
+    from spine_rl.evaluation.grades import Grader, load_gold
 
-    num_samples: int = 0
-    num_correct: int = 0
-    votes: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass
-class _Totals:
-    """Over all completions."""
-
-    unparseable: int = 0
-    truncated: int = 0
-    known_truncated: int = 0
-
-
-def run_grade(
-    source: str,
-    gold: str,
-    *,
-    answer_type: str,
-    id_column: str | None = None,
-    gold_column: str = "answer",
-    out: Path | None,
-    json_out: Path | None,
-    overwrite: bool,
-) -> None:
-    """Grades every completion as it comes, and prints the metrics; see `spine grade --help`."""
-    check_answer_type(answer_type)
-    outputs = [Output(out, _ROWS), Output(json_out, _SUMMARY, "--json")]
-    check_may_write(outputs, overwrite=overwrite, reads=[source, gold])
-    answers = load_gold(gold, answer_type, id_column, gold_column)
-    tallies: dict[str, _Tally] = {}
-    totals = _Totals()
+    outputs = [Output(grades.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
+    check_may_write(outputs, overwrite=output.overwrite, reads=[file, grades.gold])
+    grader = Grader(load_gold(grades.gold, grades.answer_type, grades.id_column, grades.gold_column))
     with ExitStack() as stack:
-        file = None if out is None else stack.enter_context(open_whole(out, replace=overwrite))
-        for completion in read_completions(source):
-            if completion.problem_id not in answers:
-                raise DataError(
-                    f"{source}: id {completion.problem_id!r} is not in {gold}; both need the same ids: name the gold's "
-                    "with --id-column"
-                )
-            tally = tallies.setdefault(completion.problem_id, _Tally())
-            row = _grade(completion, answers[completion.problem_id], tally, totals)
-            if file is not None:
-                file.write(dump(row))
-    summary = _summarize(tallies, answers, totals)
+        rows = None
+        if grades.out is not None:
+            rows = stack.enter_context(open_whole(grades.out, replace=output.overwrite))
+        for completion in read_completions(file):
+            row = grader.grade(completion)
+            if rows is not None:
+                rows.write(dump(row))
+    summary = grader.summarize()
     table = Table("metric", "value")
     for name, value in summary.items():
         table.add_row(name, str(value) if isinstance(value, int) else f"{value:.4f}")
     Console().print(table)
-    if json_out is not None:
-        write_whole(json_out, json.dumps(summary, indent=2) + "\n", replace=overwrite)
-
-
-def load_gold(
-    source: str, answer_type: str, id_column: str | None = None, gold_column: str = "answer"
-) -> dict[str, _Gold]:
-    """Gold answers of a benchmark, a file or a hub data set, with `options` and `answer_type` where a problem has them.
-
-    Ids and answers stand where `spine eval` looks for them, so that its samples find their problems.
-
-    Raises:
-        DataError: A row has no answer or several, or an id stands twice.
-    """
-    rows: dict[str, _GoldRow] = {}
-    for where, row in _read_gold_rows(source, id_column, gold_column):
-        if not row.answer.strip():
-            raise DataError(
-                f"{where}: problem {row.problem_id!r} has no gold answer; fill it, remove the row, or name another "
-                "--gold-column"
-            )
-        if row.problem_id in rows:
-            raise DataError(f"{where}: id {row.problem_id!r} stands twice; ids must be unique")
-        rows[row.problem_id] = row
-    plain = [row.answer for row in rows.values() if row.answer_type is None and not row.options]
-    inferred = infer_answer_type(plain) if answer_type == "auto" and plain else "math"
-
-    def read(row: _GoldRow) -> _Gold:
-        usual = "choice" if row.options else inferred
-        kind = row.answer_type or (usual if answer_type == "auto" else answer_type)
-        return _Gold(kind, row.options, gold_key(row.answer, kind, row.options))
-
-    gold = {problem_id: read(row) for problem_id, row in rows.items()}
-    warn_of_unreadable_gold({problem_id: each.key for problem_id, each in gold.items()})
-    return gold
-
-
-def _read_gold_rows(source: str, id_column: str | None, gold_column: str) -> Iterator[tuple[str, _GoldRow]]:
-    if split_benchmark_source(source)[0] is not None:
-        problem_set = load_problems(source, id_column=id_column, gold_column=gold_column)
-        for problem in problem_set.problems:
-            answer = problem_set.gold_answers[problem.id]
-            yield f"{source}, {problem.id}", _GoldRow(problem.id, answer, problem.options, problem.answer_type)
-        return
-    for number, (where, row) in enumerate(read_rows(source)):
-        if number == 0:
-            id_column = id_column or find_id_column(row)
-        problem_id = str(number) if id_column is None else read_id(where, row, id_column)
-        answer = read_gold(where, row, gold_column)
-        yield where, _GoldRow(problem_id, answer, read_options(where, row), read_answer_type(where, row))
-
-
-def _grade(completion: Completion, gold: _Gold, tally: _Tally, totals: _Totals) -> dict[str, Any]:
-    options = gold.options or completion.options
-    text = extract_answer(completion.text, gold.answer_type, options, complete=not completion.truncated)
-    key = None if text is None else canonical_key(text, gold.answer_type, options)
-    correct = is_correct(key, gold.key)
-    row = {"id": completion.problem_id, "sample": tally.num_samples, "extracted": text, "key": key, "correct": correct}
-    tally.num_samples += 1
-    tally.num_correct += correct
-    totals.unparseable += key is None
-    totals.known_truncated += completion.truncated is not None
-    totals.truncated += bool(completion.truncated)
-    if key is not None:
-        tally.votes[key] += 1
-    return row
-
-
-def _summarize(tallies: dict[str, _Tally], gold: dict[str, _Gold], totals: _Totals) -> dict[str, float]:
-    """Means over the problems that have completions."""
-    smallest = min(tally.num_samples for tally in tallies.values())
-    completions = sum(tally.num_samples for tally in tallies.values())
-    ks = sorted({2**power for power in range(1, smallest.bit_length())} | ({smallest} - {1}))
-    summary: dict[str, float] = {
-        "problems": len(tallies),
-        "missing": len(gold) - len(tallies),  # gold answers without completions; they are not counted as wrong
-        "completions": completions,
-        "pass@1": fmean(tally.num_correct / tally.num_samples for tally in tallies.values()),
-    }
-    for k in ks:
-        summary[f"pass@{k}"] = fmean(
-            compute_pass_at_k(tally.num_samples, tally.num_correct, k) for tally in tallies.values()
-        )
-    largest = max(tally.num_samples for tally in tallies.values())
-    summary[f"maj@{largest}" if largest == smallest else "maj@all"] = fmean(
-        is_correct(elect(problem_id, tally.votes), gold[problem_id].key) for problem_id, tally in tallies.items()
-    )
-    summary["unparseable"] = totals.unparseable / completions
-    if totals.known_truncated:
-        summary["truncated"] = totals.truncated / totals.known_truncated
-    return summary
+    if output.json is not None:
+        write_whole(output.json, json.dumps(summary, indent=2) + "\n", replace=output.overwrite)
