@@ -10,11 +10,12 @@ from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture
 from spine_rl.engine.chunks import estimate_call_cost, plan_chunks
-from spine_rl.engine.forward import SharedBatch, add_shared_forward, score_in_pieces
+from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.generation import add_shared_generation
 from spine_rl.engine.groups import group_rows
 from spine_rl.engine.images import cut_by_row
 from spine_rl.engine.lm_head import score_tokens
+from spine_rl.engine.shared_batch import SharedBatch
 from spine_rl.objective import Objective, TokenBatch, compute_loss, select_rows_with_gradient
 from spine_rl.training.micro_batches import arrange_rows
 

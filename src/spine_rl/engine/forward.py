@@ -10,9 +10,9 @@ one forward and one backward pass.
 
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -22,41 +22,10 @@ from transformers import DynamicCache
 
 from spine_rl.engine.chunks import estimate_call_cost, plan_chunks
 from spine_rl.engine.lm_head import score_tokens
+from spine_rl.engine.packed import score_packed
+from spine_rl.engine.shared_batch import Piece, Score, SharedBatch
 
-# Per-token inputs of multimodal models, as wide as prompt and response together.
-TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 _CACHED = 12  # tokens in a row's cache that take as much memory as one that is run
-
-Score = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # as `score_tokens`, at a temperature
-
-
-@dataclass(frozen=True)
-class SharedBatch:
-    """B responses to n prompts.
-
-    Attributes:
-        prompt_ids: (n, P), left-padded.
-        prompt_mask: (n, P).
-        completion_ids: (B, T), right-padded.
-        completion_mask: (B, T).
-        group_index: (B,) the prompt of each response.
-        with_gradient: (B,) false at responses whose statistics need no gradient.
-        prompt_inputs: Name → n tensors, images of each prompt; run together they are concatenated.
-        token_types: Name → (n, P) of the prompts; responses are text, type 0.
-        max_tokens: Run together at most, where it is more than one row.
-        one_call: Every process makes the same calls, one for prompts and one for responses, as sharded models need.
-    """
-
-    prompt_ids: Tensor
-    prompt_mask: Tensor
-    completion_ids: Tensor
-    completion_mask: Tensor
-    group_index: Tensor
-    with_gradient: Tensor
-    prompt_inputs: dict[str, list[Tensor]] = field(default_factory=dict)
-    token_types: dict[str, Tensor] = field(default_factory=dict)
-    max_tokens: int | None = None
-    one_call: bool = False
 
 
 def add_shared_forward(model: Any, temperature: float, *, float32_head: bool = False) -> None:
@@ -81,21 +50,6 @@ def add_shared_forward(model: Any, temperature: float, *, float32_head: bool = F
     model.forward = types.MethodType(forward, model)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Statistics of some responses of a batch.
-
-    Attributes:
-        rows: (b,) which ones.
-        logps: (b, T) float32, 0 off the mask.
-        entropies: (b, T) in nats, the same.
-    """
-
-    rows: Tensor
-    logps: Tensor
-    entropies: Tensor
-
-
 def score_in_pieces(
     model: Any, batch: SharedBatch, temperature: float, *, float32_head: bool = False
 ) -> Iterator[Piece]:
@@ -116,7 +70,7 @@ def score_in_pieces(
 
 
 def _score(model: Any, batch: SharedBatch, score: Score) -> dict[str, Tensor]:
-    pieces = list(_run(model, batch, score))
+    pieces = list(_run_packed(model, batch, score) if batch.packed else _run(model, batch, score))
     rows = torch.cat([piece.rows for piece in pieces])
     shape = batch.completion_ids.shape
     return {
@@ -126,6 +80,15 @@ def _score(model: Any, batch: SharedBatch, score: Score) -> dict[str, Tensor]:
             ("entropy", torch.cat([piece.entropies for piece in pieces])),
         )
     }
+
+
+def _run_packed(model: Any, batch: SharedBatch, score: Score) -> Iterator[Piece]:
+    learns = torch.is_grad_enabled()
+    for enabled in (True, False):
+        rows = (batch.with_gradient == enabled).nonzero().squeeze(1)
+        if len(rows) > 0:
+            with torch.set_grad_enabled(enabled and learns):
+                yield score_packed(model, batch, rows, score)
 
 
 def _run(model: Any, batch: SharedBatch, score: Score, *, cut: bool = False) -> Iterator[Piece]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid
 
 from spine_rl.engine.budget import TokenBudget
-from spine_rl.engine.forward import TOKEN_TYPES, Piece, SharedBatch, add_shared_forward, score_in_pieces
+from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.groups import group_by_id, group_rows
+from spine_rl.engine.shared_batch import TOKEN_TYPES, Piece, SharedBatch
 from spine_rl.training.config import SpineConfig
 
 _EXACT_TYPES = {"full_attention", "sliding_attention"}

@@ -594,7 +594,7 @@ class _OptimizerTimer(TrainerCallback):
         self._clock.stop()
 
 
-_CHECKED_TOKENS = 4096  # of the first micro-batch, for which both paths are compared
+_CHECKED_TOKENS = 1024  # of the first micro-batch, for which both paths are compared
 _SCORING_PARAMETERS = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters.keys() - {
     "self",
     "model",
