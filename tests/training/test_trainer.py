@@ -532,7 +532,7 @@ def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch)
     pretend_answers(monkeypatch)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="prompts are run once")  # it was asked for, so nothing is said
-        trainer = make_trainer(tmp_path, share_prompts=False)
+        trainer = make_trainer(tmp_path, prompt_sharing="off")
         assert not trainer.sharing.serves(trainer.model)
         batch = scored_batch(trainer)
         logps, _, _ = trainer._score_tokens(trainer.model, batch)

@@ -16,6 +16,7 @@ FORK_SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction
 BANDS = ("none", "quantile", "median_mad", "zero")
 REWARD_SOURCES = ("vote", "gold", "none", "random")
 ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
+PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
 KEEP_BEST = ("none", "label-free")
 
 
@@ -87,8 +88,11 @@ class MethodOptions:
     allow_gold_rewards: bool = option(
         False, "Confirmation that reward_source=gold needs: the run is no longer label-free."
     )
-    share_prompts: bool = option(
-        True, "Run each prompt once per problem in the update, not once per response (docs/speed.md)."
+    prompt_sharing: str = option(
+        "auto",
+        "How the update runs each prompt once per problem: in one packed call with its responses or in two calls; auto "
+        "takes packed where it can, on a GPU. off runs it once per response, in generation too (docs/speed.md).",
+        choices=PROMPT_SHARING,
     )
     generation_dtype: str = option(
         "auto",

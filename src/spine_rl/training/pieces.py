@@ -20,20 +20,23 @@ TOKEN_INPUTS = (  # of a row, that the loss reads
 )
 
 
-def cut_inputs(inputs: dict[str, Any], max_tokens: int) -> list[dict[str, Any]]:
+def cut_inputs(inputs: dict[str, Any], max_tokens: int, *, shares: bool = False) -> list[dict[str, Any]]:
     """Consecutive rows together that have at most so many tokens, or a single row each.
 
     Args:
         inputs: A micro-batch, as TRL has it.
-        max_tokens: Of a piece: a prompt counts for every response to it.
+        max_tokens: Of a piece.
+        shares: A prompt counts once for consecutive responses to it, by `group_ids`; else for each.
     """
-    lengths = (inputs["prompt_mask"].sum(1) + inputs["completion_mask"].sum(1)).tolist()
-    starts, tokens = [0], 0
+    prompts, lengths = (inputs[f"{part}_mask"].sum(1).tolist() for part in ("prompt", "completion"))
+    groups = inputs["group_ids"].tolist() if shares and "group_ids" in inputs else range(len(lengths))
+    starts, tokens, group = [0], 0, None
     for row, length in enumerate(lengths):
-        if tokens + length > max_tokens and row > starts[-1]:
+        size = length + (prompts[row] if groups[row] != group else 0)
+        if tokens + size > max_tokens and row > starts[-1]:
             starts.append(row)
-            tokens = 0
-        tokens += length
+            tokens, size = 0, length + prompts[row]
+        tokens, group = tokens + size, groups[row]
     if len(starts) == 1:
         return [inputs]
     split = split_pixel_values_by_grid(inputs)

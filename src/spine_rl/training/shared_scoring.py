@@ -15,6 +15,8 @@ from trl.trainer.utils import split_pixel_values_by_grid
 from spine_rl.engine.budget import TokenBudget
 from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.groups import group_by_id, group_rows
+from spine_rl.engine.packed import find_packing_obstacle
+from spine_rl.engine.progress import tell
 from spine_rl.engine.shared_batch import TOKEN_TYPES, Piece, SharedBatch
 from spine_rl.training.config import SpineConfig
 
@@ -40,29 +42,55 @@ class SharedScoring:
         self._args, self._accelerator, self._balances_router = args, accelerator, balances_router
         self._budget = budget
         self.is_sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
-        self._refused: set[int] = set()
+        self._ways: dict[int, str] = {}
         self._checked: set[int] = set()
 
     def add_to(self, model: Any) -> None:
         """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
-        if not self._args.share_prompts:
-            self._refused.add(id(unwrap_model(model)))
-            return None
+        asked = self._args.prompt_sharing
+        if asked == "off":
+            return self._take(model, "off")
+        packing = self._find_packing_obstacle(model)
+        if asked != "two-calls" and packing is None:
+            self._take(model, "packed")
+        else:
+            if asked == "packed":
+                warnings.warn(f"prompt_sharing=packed: two calls are taken, as {packing}", stacklevel=2)
+            obstacle = self._find_obstacle(model)
+            if obstacle is not None:
+                return self.refuse(model, obstacle)
+            self._take(model, "two-calls")
+        float32_head = self._args.cast_lm_head_to_fp32
+        return add_shared_forward(unwrap_model(model), self._args.temperature, float32_head=float32_head)
+
+    def _take(self, model: Any, way: str) -> None:
+        self._ways[id(unwrap_model(model))] = way
+        tell(f"prompts in the update: {way}", 1, 1)
+
+    def _find_packing_obstacle(self, model: Any) -> str | None:
+        if self.is_sharded:
+            return "its weights are sharded"
+        return self._find_obstacle(model, packed=True) or find_packing_obstacle(
+            unwrap_model(model), self._accelerator.device
+        )
+
+    def _find_obstacle(self, model: Any, *, packed: bool = False) -> str | None:
         fsdp = getattr(self._accelerator.state, "fsdp_plugin", None)
-        obstacle = find_obstacle(
+        return find_obstacle(
             model,
             self._args,
             checkpoints_layers=getattr(fsdp, "activation_checkpointing", None) is True,
             balances_router=self._balances_router,
+            packed=packed,
         )
-        if obstacle is not None:
-            return self.refuse(model, obstacle)
-        float32_head = self._args.cast_lm_head_to_fp32
-        return add_shared_forward(unwrap_model(model), self._args.temperature, float32_head=float32_head)
 
     def serves(self, model: Any) -> bool:
         """Whether `model`, wrapped or not, is scored by the shared forward."""
-        return id(unwrap_model(model)) not in self._refused
+        return self._ways[id(unwrap_model(model))] != "off"
+
+    def is_packed(self, model: Any) -> bool:
+        """Whether `model` runs prompts and responses in one call."""
+        return self._ways[id(unwrap_model(model))] == "packed"
 
     def must_check(self, model: Any) -> bool:
         """True once for each model: before its first use, both paths are compared."""
@@ -86,11 +114,12 @@ class SharedScoring:
 
     def scores_in_pieces(self, model: Any) -> bool:
         """Whether the backward pass may come in pieces on prompts that are run once: no other process waits for it."""
-        return self.serves(model) and self._accelerator.num_processes == 1 and not self.is_sharded
+        alone = self._accelerator.num_processes == 1 and not self.is_sharded
+        return alone and self.serves(model) and not self.is_packed(model)
 
     def score_in_pieces(self, model: Any, *rows: Any, max_tokens: int, **options: Any) -> Iterator[Piece]:
         """As `score`, for `spine_rl.engine.forward.score_in_pieces`; autocast is the caller's."""
-        batch = self._build_batch(*rows, max_tokens=max_tokens, **options)
+        batch = self._build_batch(model, *rows, max_tokens=max_tokens, **options)
         return score_in_pieces(
             unwrap_model(model), batch, self._args.temperature, float32_head=self._args.cast_lm_head_to_fp32
         )
@@ -103,11 +132,12 @@ class SharedScoring:
             rows: And `options`, as of `_build_batch`.
             options: The same.
         """
-        output = model(shared_batch=self._build_batch(*rows, **options))
+        output = model(shared_batch=self._build_batch(model, *rows, **options))
         return output["log_probs"], output["entropy"]
 
     def _build_batch(
         self,
+        model: Any,
         input_ids: Tensor,
         attention_mask: Tensor,
         num_response_tokens: int,
@@ -120,6 +150,7 @@ class SharedScoring:
         """Rows by prompt.
 
         Args:
+            model: Wrapped or not.
             input_ids: (B, P + T): prompts padded on the left, responses on the right.
             attention_mask: (B, P + T).
             num_response_tokens: T.
@@ -149,28 +180,40 @@ class SharedScoring:
             token_types={name: types_[first] for name, types_ in types.items()},
             max_tokens=max_tokens,
             one_call=self.is_sharded,
+            packed=self.is_packed(model),
         )
 
     def refuse(self, model: Any, obstacle: str) -> None:
-        """Has a model scored by the plain forward from now on."""
-        self._refused.add(id(unwrap_model(model)))
-        warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
+        """Has a model scored by the plain forward from now on; one that was packed by two calls, if it can be."""
+        was_packed = self._ways.get(id(unwrap_model(model))) == "packed"
+        if was_packed and self._find_obstacle(model) is None:
+            self._checked.discard(id(unwrap_model(model)))
+            warnings.warn(f"prompts and responses are run in two calls: {obstacle}", stacklevel=3)
+            return self._take(model, "two-calls")
+        self._take(model, "off")
+        return warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
 
 
 def find_obstacle(
-    model: Any, args: SpineConfig, *, checkpoints_layers: bool = False, balances_router: bool = False
+    model: Any,
+    args: SpineConfig,
+    *,
+    checkpoints_layers: bool = False,
+    balances_router: bool = False,
+    packed: bool = False,
 ) -> str | None:
-    """What keeps the shared forward from being exact for this model and run, or None."""
+    """What keeps the shared forward from being exact for this model and run, or None; `packed` needs no cache."""
     config = unwrap_model(model).config
     layer_types = set(getattr(config.get_text_config(), "layer_types", None) or _EXACT_TYPES)
     obstacles = {
         "gradient_checkpointing=True leaves no key-value cache; set it to False, sharing saves memory as well": (
-            args.gradient_checkpointing
+            args.gradient_checkpointing and not packed
         ),
         f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
             not layer_types <= _EXACT_TYPES
         ),
-        "FSDP's activation_checkpointing runs layers twice, and a key-value cache takes them once": checkpoints_layers,
+        "FSDP's activation_checkpointing runs layers twice, and a key-value cache takes them once": checkpoints_layers
+        and not packed,
         "it is split over several devices": is_split(model),
         "it is an encoder-decoder": config.is_encoder_decoder,
         "prompt tuning puts learned tokens before the prompt": isinstance(model, PeftModel)

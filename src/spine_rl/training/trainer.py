@@ -169,7 +169,7 @@ class SpineTrainer(CheckpointingTrainer):
                 self.sharing.add_to(scored)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
         self.generator: Generator | None = None  # TRL's own way without one
-        if args.share_prompts and not other_engine and not self.is_sharded and not is_split(self.model):
+        if args.prompt_sharing != "off" and not other_engine and not self.is_sharded and not is_split(self.model):
             self.generator = add_shared_generation(unwrap_model(self.model), args.generation_dtype)
         self.add_callback(
             CollapseGuard(
@@ -335,7 +335,8 @@ class SpineTrainer(CheckpointingTrainer):
             if self.sharing.scores_in_pieces(model) and torch.is_grad_enabled():
                 return self._run_pieces(model, inputs)
             sharded = self.sharing.is_sharded  # then every process makes the same calls
-            *parts, last = [inputs] if sharded else cut_inputs(inputs, self.budget.count_tokens(self.optimizer))
+            most = self.budget.count_tokens(self.optimizer)
+            *parts, last = [inputs] if sharded else cut_inputs(inputs, most, shares=self.sharing.serves(model))
             total = 0.0
             for part in parts:
                 with self.accelerator.no_sync(model):
@@ -490,6 +491,9 @@ class SpineTrainer(CheckpointingTrainer):
         """TRL's, by the shared forward where that is exact: in the update, and for old and reference ones."""
         images = count_pixel_rows(images)
         rows = (model, input_ids, attention_mask, logits_to_keep)
+        while self.sharing.serves(model) and self.sharing.must_check(model):
+            some = len(input_ids) if images else max(2, _CHECKED_TOKENS // input_ids.size(1))
+            self._compare_paths(model, input_ids[:some], attention_mask[:some], logits_to_keep, None, **images)
         if not self.sharing.serves(model):
             options = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
             return super()._get_per_token_logps_and_entropies(*rows, batch_size, **options, **images)
@@ -504,15 +508,25 @@ class SpineTrainer(CheckpointingTrainer):
             ), None
 
     def _check_sharing(self, model: Any, inputs: dict[str, Any]) -> None:
-        """Before a model's first use: a few responses by both paths, which must agree."""
-        if not self.sharing.serves(model) or not self.sharing.must_check(model):
-            return
-        some = cut_inputs(inputs, _CHECKED_TOKENS)[0]
-        rows, options = self._list_rows(model, some), self._select_options(some)
-        mask, groups = some["completion_mask"].bool(), options.pop("group_ids")
+        """Before a model's first use: a few responses by the shared path and the plain one, which must agree."""
+        while self.sharing.serves(model) and self.sharing.must_check(model):
+            some = cut_inputs(inputs, _CHECKED_TOKENS)[0]
+            options = self._select_options(some)
+            self._compare_paths(*self._list_rows(model, some), options.pop("group_ids"), **options)
+
+    def _compare_paths(
+        self, model: Any, ids: Tensor, attention_mask: Tensor, width: int, group_ids: Tensor | None, **images: Any
+    ) -> None:
+        mask, rows = attention_mask[:, -width:].bool(), (model, ids, attention_mask, width)
         with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
-            plain = super()._get_per_token_logps_and_entropies(*rows, **options)[0]
-            self.sharing.compare(model, self.sharing.score(*rows, group_ids=groups, **options)[0][mask], plain[mask])
+            plain = super()._get_per_token_logps_and_entropies(*rows, **images)[0]
+            try:
+                shared = self.sharing.score(*rows, group_ids=group_ids, **images)[0]
+            except Exception as error:
+                if not self.sharing.is_packed(model):
+                    raise
+                return self.sharing.refuse(model, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            return self.sharing.compare(model, shared[mask], plain[mask])
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
         """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.

@@ -56,7 +56,8 @@ def build_trainer(
             reward_funcs=cast(Any, majority_vote), args=GRPOConfig(**arguments, loss_type="dapo"), **common
         )
     else:
-        arguments = {"freeze_vision": False, "preset": PRESETS[side], "share_prompts": side != "unshared"} | arguments
+        sharing = "off" if side == "unshared" else "auto"
+        arguments = {"freeze_vision": False, "preset": PRESETS[side], "prompt_sharing": sharing} | arguments
         trainer = SpineTrainer(args=SpineConfig(**arguments), **common)
     trainer.remove_callback(PrinterCallback)
     return trainer
