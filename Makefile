@@ -1,5 +1,7 @@
 # Habits: make demo | test | test-fast | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
-PYTHON ?= python3.11
+# The first Python from 3.11 on that is found, and that can make environments.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,6 +14,7 @@ FAST := tests/test_architecture.py tests/objective tests/voting tests/answers te
 .PHONY: demo test test-fast lint format bench site docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
+	test -x $(RUN)/python || test -n "$(PYTHON)" || { echo "no Python from 3.11 on with venv; install one, or: make PYTHON=path"; exit 1; }
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/pip install --quiet --constraint constraints.txt torch
 	$(RUN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'

@@ -237,3 +237,11 @@ def test_help_and_mistakes_need_no_torch(arguments, status):
     assert done.stdout.splitlines()[-1] == f"loaded {status}"
     assert time.monotonic() - start < 10  # under 2 on a quiet machine
     assert "Traceback" not in done.stderr
+
+
+def test_no_name_is_broken_in_an_eighty_column_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    parse(app, ["train", "--help"])()
+    printed = capsys.readouterr().out
+    for name in ("per-device-train-batch-size", "gradient-accumulation-steps", "max-completion-length"):
+        assert f"--{name} INT" in printed

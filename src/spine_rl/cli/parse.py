@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from attrs import evolve
 from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.argument import Argument, ArgumentCollection
 from cyclopts.exceptions import (
@@ -19,10 +20,13 @@ from cyclopts.exceptions import (
     UnknownOptionError,
     UnusedCliTokensError,
 )
+from cyclopts.help import ColumnSpec, DefaultFormatter, NameRenderer
+from cyclopts.help.specs import get_default_parameter_columns
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.options import check_options, read_yaml
 
+_NAME_WIDTH = 36  # of 80 columns
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -59,10 +63,18 @@ def make_app(**settings: Any) -> App:
     return App(
         default_parameter=Parameter(negative=(), allow_repeating=True, show_choices=False, show_default=_show_default),
         help_format="plaintext",
+        help_formatter=DefaultFormatter(column_specs=_list_columns),
         help_epilogue="Options may stand in a --config FILE.yaml, as lines name: value. Dashes and underscores are "
         "alike. A switch that is on is turned off by --name false.",
         **settings,
     )
+
+
+def _list_columns(console: Any, options: Any, entries: list[Any]) -> tuple[ColumnSpec, ...]:
+    """As cyclopts has them, but wide enough for the longest name, which is to be copied."""
+    columns = get_default_parameter_columns(console, options, entries)
+    wide = {"renderer": NameRenderer(_NAME_WIDTH), "max_width": _NAME_WIDTH}
+    return tuple(evolve(column, **wide) if column.header == "Option" else column for column in columns)
 
 
 def _show_default(value: Any) -> str | None:
