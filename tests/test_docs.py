@@ -46,7 +46,8 @@ def list_pages():
 def list_commands(page):
     """The `spine` commands of a page's code blocks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("spine ")]
+    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [line for line in lines if line.startswith("spine ")]
 
 
 @pytest.mark.parametrize("page", list_pages(), ids=lambda page: page.stem)

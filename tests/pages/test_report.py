@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from transformers import TrainerState
@@ -160,6 +161,16 @@ def test_a_report_answers_whether_a_run_helped(run, kind, words):
     assert words in " ".join([answer.headline, *answer.reasons, *answer.advice])
     assert answer.advice
     assert (answer.turned_at is None) == (kind != "turned")
+
+
+def test_a_finished_run_says_which_weights_it_kept():
+    run = make_run([*RISE, *[0.1] * 20])
+    assert "Keep the weights of step" in " ".join(answer_run(run).advice)
+    kept = replace(run, kept={"step": 33, "reason": "its responses gave the first labels most often"})
+    assert answer_run(kept).best_step == 33
+    assert "Use what the run kept, the weights of step 33: its responses gave" in answer_run(kept).advice[0]
+    unharmed = replace(run, kept={"step": 0, "reason": "no step's responses did better"})
+    assert "the model as it was" in answer_run(unharmed).advice[0]
 
 
 def test_gold_answers_are_told_and_do_not_decide():

@@ -27,6 +27,7 @@ class Run:
         config: Group of fields → field → value, as resolved.
         versions: Of the libraries.
         samples: Rows of samples.jsonl; none in a run of an earlier version.
+        kept: Which weights are in its folder, and why: `step`, `reason`; empty while it is not finished.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Run:
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     samples: Sequence[Mapping[str, Any]] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> Any:
@@ -67,8 +69,14 @@ def load_run(folder: Path) -> Run:
     rows = [row for row in _read_rows(folder / METRICS_FILE) if "vote/majority_ratio" in row]
     if not rows:
         raise DataError(f"{folder}: no step is logged yet in {METRICS_FILE}; wait for the first one")
-    versions = config.get("versions", {})
-    return Run(folder.resolve().name, rows, config.get("resolved", {}), versions, _read_rows(folder / SAMPLES_FILE))
+    return Run(
+        folder.resolve().name,
+        rows,
+        config.get("resolved", {}),
+        config.get("versions", {}),
+        _read_rows(folder / SAMPLES_FILE),
+        config.get("finished", {}).get("kept", {}),
+    )
 
 
 def group_runs(runs: Iterable[Run]) -> list[RunGroup]:

@@ -70,7 +70,7 @@ def answer_run(run: Run) -> Answer:
         reason = f"{len(run.rows)} steps are logged; that is too few to tell learning from chance."
         return Answer("unknown", "Too early to tell.", [reason, *_tell_gold(run.rows)], ["Let it run on."])
     alarm = next((verdict for verdict in verdicts if verdict.alarms), None)
-    best = choose_checkpoint(verdicts, [0, *(verdict.step for verdict in verdicts)])
+    best = run.kept.get("step", choose_checkpoint(verdicts, [0, *(verdict.step for verdict in verdicts)]))
     share = measure_change(run.rows, _SHARE)
     if alarm is not None:
         return _answer_turned(run, alarm, best, passed=verdicts[-1].healthy)
@@ -81,8 +81,9 @@ def answer_run(run: Run) -> Answer:
         headline, advice = "It helped, as far as can be told without labels.", _advise_helped(run, best)
         return Answer("helped", headline, reasons, advice, best_step=best)
     if share.fallen:
-        return Answer("lost", "It lost, as far as can be told without labels.", reasons, _advise_lost(run), best_step=0)
-    advice = [f"Take more steps, or a higher learning rate{_tell_rate(run)}."]
+        headline, advice = "It lost, as far as can be told without labels.", _advise_lost(run, best)
+        return Answer("lost", headline, reasons, advice, best_step=best)
+    advice = [*_tell_weights(run, best), f"Take more steps, or a higher learning rate{_tell_rate(run)}."]
     return Answer("same", "No change that can be told from noise.", reasons, advice, best_step=best)
 
 
@@ -104,9 +105,8 @@ def _answer_turned(run: Run, alarm: Verdict, best: int, *, passed: bool) -> Answ
     helped = f"It had helped up to step {best}. " if share is not None and share.risen else ""
     last = " At the last step it had passed." if passed else ""
     reasons = [f"{helped}The monitor's alarm: {'; '.join(alarm.alarms)}.{last}", *_tell_gold(run.rows)]
-    keep = f"Keep the weights of step {best}" if best else "Keep the model as it was before the run"
     advice = [
-        f"{keep}: before the alarm, that is where responses agreed most with the first votes.",
+        *_tell_weights(run, best),
         f"Run it again with half the learning rate{_tell_rate(run)}; on_collapse: retry does so by itself.",
     ]
     headline = f"It turned at step {alarm.step}: this looks like a collapse."
@@ -161,21 +161,31 @@ _CHECK = "Check it on problems whose answers you know: spine eval with a baselin
 
 
 def _advise_helped(run: Run, best: int) -> list[str]:
-    last, majority = run.rows[-1]["step"], measure_change(run.rows, _MAJORITY)
-    keep = (
-        "Keep the last weights." if best == last else f"Keep the weights of step {best}, where agreement was highest."
-    )
+    majority = measure_change(run.rows, _MAJORITY)
     if majority is not None and majority.end >= _AGREED:
         more = f"{majority.end:.0%} of the responses agree now: these problems have little left to teach, so stop here."
-        return [keep, more, _CHECK]
-    return [keep, _CHECK]
+        return [*_tell_weights(run, best), more, _CHECK]
+    return [*_tell_weights(run, best), _CHECK]
 
 
-def _advise_lost(run: Run) -> list[str]:
+def _advise_lost(run: Run, best: int) -> list[str]:
     return [
-        "Keep the model as it was before the run.",
+        *_tell_weights(run, best),
         f"Run it again with half the learning rate{_tell_rate(run)}.",
         _CHECK,
+    ]
+
+
+def _tell_weights(run: Run, best: int) -> list[str]:
+    """Which weights to use; a finished run says which ones it kept."""
+    last = run.rows[-1]["step"]
+    name = "the last weights" if best == last else f"the weights of step {best}" if best else "the model as it was"
+    if run.kept:
+        return [f"Use what the run kept, {name}: {run.kept['reason']}."]
+    return [
+        f"Keep {name}."
+        if best == last
+        else f"Keep {name}: before any alarm, its responses agreed most with the first votes."
     ]
 
 
