@@ -142,6 +142,20 @@ def test_gold_says_how_answers_are_read(spine, tmp_path):
     assert [(row["key"], row["correct"]) for row in read(out.read_text())] == [("A", True), ("no", True)]
 
 
+def test_grade_explains_one_completion(spine, completions, gold, tmp_path):
+    status, printed, _ = spine("grade", completions, "--gold", gold, "--explain", "a:1")
+    assert status == 0
+    assert printed.splitlines()[-1] == "gold '1/2': correct"
+    assert "'1/2'" in printed
+    assert "pass@1" not in printed
+    for wanted in ("a:3", "z", "a:x"):
+        status, _, errors = spine("grade", completions, "--gold", gold, "--explain", wanted)
+        assert status == 2
+        assert "no such completion" in errors
+    assert spine("grade", completions, "--gold", gold, "--explain", "a", "--out", tmp_path / "rows.jsonl")[0] == 2
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
 def test_evaluations_samples_can_be_graded(spine, gold, tmp_path):
     row = {"id": "a", "sample": 0, "completion": "so 1/2", "num_tokens": 3, "truncated": True, "entropy": 0.1}
     summary = tmp_path / "s.json"

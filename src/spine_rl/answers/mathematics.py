@@ -21,7 +21,7 @@ from spine_rl.answers.units import strip_letter_unit, strip_units
 MAX_EXPRESSION = 300  # characters; longer answers are compared as text
 
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
-_MATHEMATICS = re.compile(r"[\d^+*/|!]|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$")
+_MATHEMATICS = re.compile(r"[\d^+*/|!]|\)\s*\(|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$")
 _PRODUCT = re.compile(r"[b-df-hj-np-tv-z]{2,3}|a[bcd]{1,2}")  # letters that make no word: xy is yx
 _COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|pi|{FUNCTIONS})(?![a-z])")
 _WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
@@ -57,24 +57,41 @@ def number_type_key(answer: str) -> str | None:
     return key if key and any(map(str.isdigit, key)) else None
 
 
-@lru_cache(maxsize=20_000)
+def find_math_rule(answer: str) -> str:
+    """In words, which rule makes an answer's key."""
+    try:
+        return _find_key(answer)[0]
+    except SymbolicTimeoutError:
+        return "its value cannot be had in time"
+
+
 def _math_key(answer: str) -> str | None:
     """Of any mathematics.
 
     Raises:
         SymbolicTimeoutError: Its value cannot be had in time.
     """
+    return _find_key(answer)[1]
+
+
+@lru_cache(maxsize=20_000)
+def _find_key(answer: str) -> tuple[str, str | None]:
+    """The rule that makes the key, and the key."""
     if (multiple := split_multiple(answer)) is not None:
-        return _scaled_key(*multiple)
+        return "an amount in a multiple of a unit", _scaled_key(*multiple)
     text = strip_typography(answer)
-    key = number_key(text) or quantity_key(answer) or read_span(text)
-    if key is not None:
-        return key
+    if (key := number_key(text)) is not None:
+        return "a number, as an exact fraction", key
+    if (key := quantity_key(answer)) is not None:
+        return "an amount of several units, or a time of day", key
+    if (key := read_span(text)) is not None:
+        return "a score, a span or a date", key
     if (number := read_number_words(text)) is not None:
-        return str(number)
+        return "a number in words", str(number)
     if len(text) > MAX_EXPRESSION:
-        return _words_key(text)
-    return structure_key(text, _atom_key, _equation_key)
+        return "too long to be worked out: text", _words_key(text)
+    key = structure_key(text, _atom_key, _equation_key)
+    return ("text" if key == _words_key(text) else "mathematics, by its parts and their values"), key
 
 
 def _scaled_key(amount: str, factor: Fraction) -> str | None:

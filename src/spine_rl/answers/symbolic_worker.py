@@ -24,6 +24,7 @@ SOFT_TIMEOUT = 1.5  # CPU seconds: given up here, without losing the process, wh
 HARD_TIMEOUT = 2.5  # CPU seconds: the process ends where it cannot be, be its parent there or gone
 WARM_UP = r"\frac{\sqrt{2}}{3} + \log x^2"  # the first expression takes many times as long as any later one
 MAX_EXACT_BITS = 3_300  # of a numerator or denominator that is written out, about a thousand digits
+ZERO = sympy.Float("1e-100")  # what is left where terms cancel; a rational number below it is worked out exactly
 EXACT_FROM = 10**12  # the 30 digits of a value tell all of a smaller number
 # Units are dropped before, by what they are called: the parser drops letters, and the t of `2 - 3t` with them.
 NORMALIZATION = NormalizationConfig(
@@ -88,7 +89,10 @@ def _value_key(expression: sympy.Expr) -> str | None:
     if expression in (sympy.oo, -sympy.oo):
         return str(expression)
     if names := [str(symbol) for symbol in expression.free_symbols]:
-        values = [_complex_digits(_evaluate(expression, point)) for point in POINTS]
+        evaluated = [_evaluate(expression, point) for point in POINTS]
+        if all(value is not None and abs(value) < ZERO for value in evaluated):
+            return "0"  # sin x - sin x, of which rounding errors are left
+        values = [*map(_complex_digits, evaluated)]
         if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in POINTS]:
             return names[0]  # x + 0, as x alone
         return None if values[0] == "-" else f"f({','.join(values)})"
@@ -134,7 +138,9 @@ def _number(value: sympy.Expr, expression: sympy.Expr | None = None) -> str:
         return str(exact)
     whole = None if expression is None else expression.doit()
     if not isinstance(whole, sympy.Rational):
-        return str(exact) if near and abs(exact) < EXACT_FROM else _digits(value)
+        if abs(value) < ZERO:
+            return "0"
+        return str(exact) if near and exact and abs(exact) < EXACT_FROM else _digits(value)
     if max(int(whole.p).bit_length(), int(whole.q).bit_length()) <= MAX_EXACT_BITS:
         return str(Fraction(int(whole.p), int(whole.q)))
     digest = hashlib.blake2b(f"{int(whole.p):x}/{int(whole.q):x}".encode(), digest_size=8).hexdigest()
