@@ -368,7 +368,7 @@ def test_inspect_and_preflight_take_images(spine, model_folder, tmp_path):
 
 
 def test_forks_are_validated_with_images(model_folder, tmp_path, monkeypatch):
-    for module in ("rollouts", "inspect.validate"):  # a response's answer is its first token
+    for module in ("diagnose.rollouts", "diagnose.validate_forks"):  # a response's answer is its first token
         monkeypatch.setattr(f"spine_rl.{module}.read_key", lambda _, response, __: str(response.token_ids[0]))
     engine = TransformersSampler(*load_model_and_tokenizer(model_folder))
     problems = load_problems(write_mixed(tmp_path)).problems

@@ -4,6 +4,8 @@
 given the distinct prompts and `decode_groups`. A GPU takes another loop (`graph_decode`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -46,7 +48,8 @@ def decode_groups(
     draw = Draw(logits_processor, generation_config.do_sample, group_index)
     model_kwargs["past_key_values"] = Cache(layer_class_to_replicate=GrowingLayer)
     inputs = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs)
-    outputs = model(**inputs, return_dict=True)
+    with _contiguous_head(model):
+        outputs = model(**inputs, return_dict=True)
     model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
     if is_static(model, draw, stopping_criteria):
 
@@ -59,6 +62,21 @@ def decode_groups(
     else:
         _decode_growing(model, responses, draw, stopping_criteria, outputs, model_kwargs, group_index)
     return responses.finish()
+
+
+@contextmanager
+def _contiguous_head(model: Any) -> Iterator[None]:
+    """Gives the LM head the prompts' last states as rows of their own: of a slice, torch's product in 16 bits on a CPU
+    takes 200 times as long."""
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, args: tuple(value.contiguous() for value in args))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _decode_growing(
