@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from models import build_qwen2, save_qwen2
-from spine_rl.cli.evaluate import EvalOptions, run_evaluation
 from spine_rl.engine import sampler as base_module
 from spine_rl.engine import sampler_entropy as entropy_module
 from spine_rl.engine.continuous_sampler import ContinuousSampler
@@ -27,6 +26,7 @@ from spine_rl.engine.samplers import (
 from spine_rl.errors import ConfigError, DataError, RunFolderError
 from spine_rl.evaluation import statistics as statistics_module
 from spine_rl.evaluation.budget import count_responses, read_budget
+from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 from spine_rl.evaluation.evaluate import evaluate
 from spine_rl.evaluation.grading import list_pass_ks, make_answer_sheet, score_responses, score_votes
 from spine_rl.evaluation.prompting import Prompting, settle_prompting

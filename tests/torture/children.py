@@ -18,8 +18,8 @@ def import_all():
         import torch
 
         torch.set_num_threads(1)
-        import spine_rl.cli.evaluate
         import spine_rl.cli.train
+        import spine_rl.evaluation.compared
         import spine_rl.lab.experiments.run  # noqa: F401
 
         _IMPORTED = True

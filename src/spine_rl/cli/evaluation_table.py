@@ -4,11 +4,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote
+
 _LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Prints the tables."""
+    for table in build_tables(report):
+        Console().print(table)
 
 
 def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
@@ -31,34 +40,6 @@ def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
         yield Text(f"greedy_pass@1 against baseline maj@{votes}: {format_difference(lead)}, p = {format_p(lead)}\n")
     for tag, values in report["by_tag"].items():
         yield _build_tag_table(tag, values)
-
-
-def format_value(metrics: Mapping[str, Any], name: str) -> str:
-    """`0.484 [0.36, 0.61]`, an accuracy; the others' intervals are in the report."""
-    value = metrics.get(name)
-    if value is None:
-        return "–"
-    return f"{value:.3f}" + (format_interval(metrics["intervals"].get(name)) if "@" in name else "")
-
-
-def format_vote(budget: Mapping[str, Any]) -> str:
-    """The baseline's vote at the adaptation's budget."""
-    return f"{budget['baseline_maj']:.3f}" + format_interval(budget["interval"])
-
-
-def format_difference(comparison: Mapping[str, Any]) -> str:
-    """`+0.344 [+0.22, +0.47]`."""
-    return f"{comparison['difference']:+.3f}" + format_interval(comparison["interval"], "+")
-
-
-def format_interval(interval: tuple[float, float] | None, sign: str = "") -> str:
-    """` [0.36, 0.61]`; nothing where there is no interval."""
-    return "" if interval is None else f" [{interval[0]:{sign}.2f}, {interval[1]:{sign}.2f}]"
-
-
-def format_p(comparison: Mapping[str, Any]) -> str:
-    """`0.012`."""
-    return "–" if comparison["p"] is None else f"{comparison['p']:.2g}"
 
 
 def _new_table() -> Table:

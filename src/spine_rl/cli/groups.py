@@ -5,7 +5,7 @@ Where a command's own default differs, its group is a variant of the one here.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -16,6 +16,9 @@ from spine_rl.options.declare import MAX_SEED
 ANSWER_TYPE = "Way in which answers are read and compared where a problem does not say (docs/answers.md)."
 ENGINES = ("transformers", "continuous", "vllm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+if TYPE_CHECKING:
+    from spine_rl.engine.samplers import Decoding
+
 _ORDER = ("Model", "Problems", "Prompts", "Responses", "Method", "Training", "Options")
 MODEL = "Model folder, adapter folder, .gguf file or hub id."
 
@@ -130,6 +133,13 @@ class EvaluationSampling:
     )
     seed: int = seed()
     engine: str = option("transformers", "Engine that generates.", choices=ENGINES)
+
+    def make_decoding(self, max_completion_length: int) -> "Decoding":
+        """How the samples are drawn, with the length that was settled on."""
+        from spine_rl.engine.samplers import Decoding, pick_batch_size
+
+        batch_size = pick_batch_size(self.engine, self.batch_size)
+        return Decoding(max_completion_length, self.temperature, self.top_p, batch_size, self.seed)
 
 
 @group("Responses")

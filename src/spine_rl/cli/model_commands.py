@@ -60,15 +60,16 @@ def evaluate(
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
     with loading_libraries():
-        from spine_rl.cli.evaluate import EvalOptions, make_decoding, run_evaluation
+        from spine_rl.cli.evaluation_table import print_report
         from spine_rl.cli.prompting import ask
+        from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 
     models = [name for name in (evaluation.model, evaluation.baseline) if evaluation.model and name]
     question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
-    run_evaluation(
+    report = run_evaluation(
         EvalOptions(
             problems.data,
-            make_decoding(sampling, question.max_completion_length),
+            sampling.make_decoding(question.max_completion_length),
             model=evaluation.model,
             num_samples=sampling.num_generations,
             answer_type=evaluation.answer_type,
@@ -88,6 +89,7 @@ def evaluate(
             overwrite=output.overwrite,
         )
     )
+    print_report(report)
 
 
 @group("Transfer")
@@ -96,7 +98,7 @@ class TransferOptions:
     """Options of `spine transfer`."""
 
     run: Path = option(help="YAML file of spine train; its output_dir is not used.")
-    eval_data: list[str] = option(factory=list, help="Labelled problems to evaluate on; give it again for more.")
+    eval_data: list[str] = option(help="Labelled problems to evaluate on; give it again for more.")
     out: Path = option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
     gold_column: str = option("answer", "Column of the gold answer, in evaluation.")
 

@@ -1,24 +1,23 @@
 """`spine transfer`: adapt on one data set, evaluate before and after on others; the paper's cross-task table."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from spine_rl.cli.arguments import Arguments, read_arguments
-from spine_rl.cli.evaluate import EvalOptions, make_decoding, run_evaluation
-from spine_rl.cli.evaluation_table import format_difference, format_p, format_value, format_vote
+from spine_rl.cli.evaluation_table import print_report
 from spine_rl.cli.groups import EvaluationSampling
 from spine_rl.cli.prompting import ask
 from spine_rl.cli.train import run_train
 from spine_rl.errors import ConfigError, RunFolderError
 from spine_rl.evaluation.budget import read_budget
+from spine_rl.evaluation.compared import EvalOptions, run_evaluation
+from spine_rl.evaluation.transfer_table import HEADER, build_rows, render_markdown, summarize_report
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from spine_rl.cli.model_commands import TransferOptions
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
-_HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")
 
 
 @dataclass(frozen=True)
@@ -44,20 +42,21 @@ def run_transfer(options: "TransferOptions", sampling: EvaluationSampling, *, ov
     folders = _name_folders(options)
     arguments = _train(asked)
     adapted = options.out / ADAPTED_FOLDER
-    reports = {
-        name: run_evaluation(_evaluation(asked, arguments, data, options.out / name)) for name, data in folders.items()
-    }
+    reports = {}
+    for name, data in folders.items():
+        reports[name] = run_evaluation(_evaluation(asked, arguments, data, options.out / name))
+        print_report(reports[name])
     summary = {
         "adapted_on": arguments.run.data,
         "model": arguments.model.model_name_or_path,
         "preset": arguments.training.preset,
         "samples_per_problem": read_budget(str(adapted)),
-        "results": {name: _summarize(report) for name, report in reports.items()},
+        "results": {name: summarize_report(report) for name, report in reports.items()},
     }
     write_whole(options.out / JSON_FILE, json.dumps(summary, indent=2) + "\n")
     rows = build_rows(reports)
-    write_whole(options.out / MARKDOWN_FILE, _render_markdown(summary, rows))
-    table = Table(*_HEADER)
+    write_whole(options.out / MARKDOWN_FILE, render_markdown(summary, rows))
+    table = Table(*HEADER)
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
@@ -99,7 +98,7 @@ def _evaluation(asked: _Transfer, arguments: Arguments, data: str, out: Path) ->
     question = ask(given, adapted)  # the base model is asked as the adapted one
     return EvalOptions(
         data,
-        make_decoding(asked.sampling, question.max_completion_length),
+        asked.sampling.make_decoding(question.max_completion_length),
         model=adapted,
         num_samples=asked.sampling.num_generations,
         style=question.style,
@@ -115,51 +114,3 @@ def _evaluation(asked: _Transfer, arguments: Arguments, data: str, out: Path) ->
         overwrite=asked.overwrite,
         again=True,
     )
-
-
-def _summarize(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Accuracies of both models, and the comparisons."""
-
-    def accuracies(metrics: Mapping[str, Any]) -> dict[str, float]:
-        return {name: value for name, value in metrics.items() if name.startswith(("greedy_pass@", "mean@", "maj@"))}
-
-    return {
-        "n_problems": report["n_problems"],
-        "base": accuracies(report["baseline"]),
-        "adapted": accuracies(report),
-        "differences": report["differences"],
-        "budget": report["budget"],
-    }
-
-
-def build_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """The table's rows: a data set each, and their plain average."""
-    rows = [
-        (
-            name,
-            str(report["n_problems"]),
-            format_value(report["baseline"], "greedy_pass@1"),
-            format_vote(report["budget"]),
-            format_value(report, "greedy_pass@1"),
-            format_difference(report["differences"]["greedy_pass@1"]),
-            format_p(report["differences"]["greedy_pass@1"]),
-        )
-        for name, report in reports.items()
-    ]
-    base = fmean(report["baseline"]["greedy_pass@1"] for report in reports.values())
-    vote = fmean(report["budget"]["baseline_maj"] for report in reports.values())
-    adapted = fmean(report["greedy_pass@1"] for report in reports.values())
-    return [*rows, ("average", "", f"{base:.3f}", f"{vote:.3f}", f"{adapted:.3f}", f"{adapted - base:+.3f}", "")]
-
-
-def _render_markdown(summary: Mapping[str, Any], rows: list[tuple[str, ...]]) -> str:
-    lines = [
-        f"{summary['model']} adapted on {summary['adapted_on']} ({summary['preset']}). Pass@1 is greedy; base "
-        f"maj@N is the vote of N = {summary['samples_per_problem']} samples, as many a problem as the adaptation drew. "
-        "Intervals: 95 %, by bootstrap over problems; p: paired sign-flip test.",
-        "",
-        "| " + " | ".join(_HEADER) + " |",
-        "| " + " | ".join("---" for _ in _HEADER) + " |",
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""`spine eval`."""
+"""An evaluation beside a baseline: responses drawn, or those of an earlier one read, and reported."""
 
 import json
 import tempfile
@@ -7,11 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from spine_rl.cli.evaluation_table import build_tables
-from spine_rl.cli.groups import EvaluationSampling
-from spine_rl.engine.samplers import Decoding, pick_batch_size
+from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import ConfigError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
@@ -35,7 +31,7 @@ from spine_rl.runs.whole_file import write_whole
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What `spine eval` was asked for; see `spine eval --help`."""
+    """What is evaluated, how, and where it is kept; `spine eval --help` says what each is."""
 
     data: str
     decoding: Decoding
@@ -55,17 +51,6 @@ class EvalOptions:
     again: bool = False  # report a finished evaluation with the same settings anew, instead of refusing
 
 
-def make_decoding(sampling: EvaluationSampling, max_completion_length: int) -> Decoding:
-    """How the samples are drawn."""
-    return Decoding(
-        max_completion_length,
-        sampling.temperature,
-        sampling.top_p,
-        pick_batch_size(sampling.engine, sampling.batch_size),
-        sampling.seed,
-    )
-
-
 @dataclass(frozen=True)
 class _Comparison:
     """The responses, and what they are compared with."""
@@ -76,7 +61,7 @@ class _Comparison:
 
 
 def run_evaluation(options: EvalOptions) -> dict[str, Any]:
-    """Draws responses (or reads them), reports, prints, and returns the report."""
+    """Draws responses (or reads them), writes what is to be kept, and returns the report."""
     _check(options)
     problem_set = load_problems(options.data, **options.columns)
     sheet = make_answer_sheet(problem_set.problems, problem_set.gold_answers, options.answer_type)
@@ -92,8 +77,6 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
         if options.out is not None:
             _finish_baseline(folder, sheet, problem_set)
             finish(folder, report)
-    for table in build_tables(report):
-        Console().print(table)
     if options.json_out is not None:
         write_whole(options.json_out, json.dumps(report, indent=2) + "\n", replace=options.overwrite)
     return report
