@@ -1,4 +1,4 @@
-# Habits: make demo | test | test-fast | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | test-fast | torture | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
 # The first Python from 3.11 on that is found, and that can make environments.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -11,7 +11,7 @@ JOBS ?= 2
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
 	tests/training/test_trainer.py tests/training/test_collapse.py
 
-.PHONY: demo test test-fast lint format bench site docs base evidence clean
+.PHONY: demo test test-fast torture lint format bench site docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || test -n "$(PYTHON)" || { echo "no Python from 3.11 on with venv; install one, or: make PYTHON=path"; exit 1; }
@@ -28,6 +28,9 @@ test: $(STAMP)  ## every test, in two processes of one thread each
 
 test-fast: $(STAMP)  ## the habit: the method, the vote, the trainer and the arrows, in under two minutes
 	OMP_NUM_THREADS=1 $(RUN)/pytest --numprocesses $(JOBS) --dist worksteal -m "not slow" $(FAST)
+
+torture: $(STAMP)  ## kills, damage, full disks, bad inputs, two at once: an hour or two; counts go to docs/results/torture
+	cd tests && HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ../$(RUN)/python -m torture
 
 lint: $(STAMP)
 	$(RUN)/ruff check .

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import ProcessorMixin
@@ -443,6 +444,16 @@ def test_lora_is_put_on_the_language_part_alone(model_folder, targets):
     assert len(adapted) == 3 * (2 if isinstance(targets, list) else 7)  # layers times projections
     language = {id(parameter) for parameter in model.get_decoder().parameters()}
     assert all(id(parameter) in language for name, parameter in model.named_parameters() if "lora_" in name)
+
+
+def test_lora_of_a_model_by_name_is_put_on_the_language_part_alone(model_folder, tmp_path):
+    config = LoraConfig(target_modules=["q_proj", "v_proj"])
+    data = Dataset.from_list([{"prompt": [{"role": "user", "content": f"{i}?"}]} for i in range(4)])
+    batch = {"per_device_train_batch_size": 4, "num_generations": 2, "use_cpu": True, "report_to": "none"}
+    trainer = SpineTrainer(model_folder, SpineConfig(str(tmp_path), **batch), data, peft_config=config)
+    names = [name for name, _ in trainer.model.named_parameters() if "lora_A" in name]
+    assert len(names) == 3 * 2  # layers times projections
+    assert not any("vision" in name for name in names)
 
 
 def test_an_adapter_is_trained_and_evaluated_with_images(spine, model_folder, tmp_path):

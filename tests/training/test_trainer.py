@@ -16,7 +16,7 @@ from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
 from spine_rl.training.collapse_guard import CollapseGuard
-from spine_rl.training.shared_scoring import SharedScoring, find_obstacle
+from spine_rl.training.shared_scoring import SharedScoring, find_obstacle, unwrap_model
 from spine_rl.voting import is_decided
 
 NUM_PROBLEMS, NUM_GENERATIONS = 4, 4
@@ -271,6 +271,21 @@ def test_extra_votes_enter_the_label_but_not_the_batch(tmp_path, monkeypatch):
         remaining = num_votes - ballot.num_voters
         assert is_decided(ballot.problem_id, ballot.votes, ballot.num_voters, remaining)
     assert trainer.num_generations == NUM_GENERATIONS
+
+
+def test_extra_votes_are_not_among_the_completions_that_are_logged(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, num_votes=3 * NUM_GENERATIONS, vote_wave_size=3)
+    lengths = scored_batch(trainer)["completion_mask"].sum(1).float()
+    logged = trainer._metrics["train"]
+    assert logged["completions/mean_length"] == [lengths.mean().item()]
+    assert logged["completions/max_length"] == [lengths.max().item()]
+
+
+def test_a_compiled_model_is_known_by_the_one_within():
+    model, _ = build_qwen2()
+    assert unwrap_model(torch.compile(model)) is model
+    assert unwrap_model(torch.nn.DataParallel(torch.compile(model))) is model
 
 
 def test_a_label_needs_the_share_and_margin_asked_for(tmp_path, monkeypatch):

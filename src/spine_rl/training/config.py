@@ -42,6 +42,7 @@ UNUSED_OPTIONS = {
     "multi_objective_aggregation": "the vote is the only reward",
     "use_bias_correction_kl": "the KL estimate is always corrected by the ratio",
     "eval_strategy": "TRL's evaluation would score samples by their own vote; evaluate with `spine eval`",
+    "remove_unused_columns": "the vote reads the columns that it would remove",
     "num_generations_eval": "evaluate with `spine eval --num-generations k`",
 }
 

@@ -250,7 +250,13 @@ def eval_mode(model: Any) -> Iterator[None]:
 
 
 def unwrap_model(model: Any) -> Any:
-    """The model of transformers within wrappers and adapters."""
-    while hasattr(model, "module"):
-        model = model.module
-    return model.get_base_model() if isinstance(model, PeftModel) else model
+    """The model of transformers within wrappers (of processes, of `torch.compile`) and adapters."""
+    while True:
+        if "_orig_mod" in getattr(model, "_modules", ()):
+            model = model._orig_mod
+        elif hasattr(model, "module"):
+            model = model.module
+        elif isinstance(model, PeftModel):
+            model = model.get_base_model()
+        else:
+            return model

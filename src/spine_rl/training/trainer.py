@@ -71,7 +71,13 @@ from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.shared_scoring import SharedScoring, eval_mode, is_split, unwrap_model
 from spine_rl.training.step_statistics import StepStatistics, measure_sampler_gap
-from spine_rl.training.vision import adapt_language_only, allow_no_images, count_pixel_rows, freeze_vision_tower
+from spine_rl.training.vision import (
+    adapt_language_only,
+    allow_no_images,
+    count_pixel_rows,
+    freeze_vision_tower,
+    outline_model,
+)
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
 from spine_rl.voting import Key, judge_ballots, summarize_ballots
 
@@ -132,13 +138,14 @@ class SpineTrainer(CheckpointingTrainer):
         self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
-        if isinstance(model, PreTrainedModel):
-            if args.beta > 0 and peft_config is None and is_gguf(model.name_or_path):
-                raise ConfigError(
-                    f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
-                    "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
-                )
-            adapt_language_only(peft_config, model)
+        is_loaded = isinstance(model, PreTrainedModel)
+        if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path):
+            raise ConfigError(
+                f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
+                "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
+            )
+        if peft_config is not None:
+            adapt_language_only(peft_config, outline_model(model, args) if isinstance(model, str) else model)
         args.choose_precision(get_hidden_size(model))
         self.clock = PhaseClock()
         self.token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded
@@ -241,10 +248,12 @@ class SpineTrainer(CheckpointingTrainer):
 
         def answer(prompts: list, rows: list[int]) -> list[tuple[Key, int]]:
             num_generations, self.num_generations = self.num_generations, 1  # rows are no whole groups
+            trained = {name: [*values] for name, values in self._metrics["train"].items() if "completions/" in name}
             try:
                 _, ids, _, completions, *_ = self._generate(prompts)
             finally:
                 self.num_generations = num_generations
+                self._metrics["train"].update(trained)  # what TRL says of completions is of those trained on
             return [
                 (self._key(completions[i], formats[row], self._is_cut_off(ids[i])), len(ids[i]))
                 for i, row in enumerate(rows)

@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftConfig
 from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from spine_rl.engine.images import IMAGE_INPUTS
 from spine_rl.engine.models import get_vision_tower
@@ -39,6 +42,17 @@ def count_pixel_rows(inputs: dict[str, Any]) -> dict[str, Any]:
     if mask is None or counts is None or "spatial_shapes" in inputs or len(mask) != len(counts):
         return inputs
     return {**inputs, "num_images": [1] * len(counts)}
+
+
+def outline_model(name_or_path: str, args: Any) -> nn.Module:
+    """A model's modules without weights, by which adapters are placed before TRL loads it."""
+    options = args.model_init_kwargs or {}
+    trust = bool(options.get("trust_remote_code", args.trust_remote_code))
+    config = AutoConfig.from_pretrained(name_or_path, revision=options.get("revision", "main"), trust_remote_code=trust)
+    is_visual = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    auto: Any = AutoModelForImageTextToText if is_visual else AutoModelForCausalLM
+    with torch.device("meta"):
+        return auto.from_config(config, trust_remote_code=trust)
 
 
 def adapt_language_only(config: PeftConfig | None, model: Any) -> None:
