@@ -416,7 +416,7 @@ def test_mistakes_in_train(spine, model_folder, problems_file, tmp_path, argumen
         ('{"text": "a"}\n', "none of the columns prompt, problem, question, messages; it has text"),
         ('{"question": 5}\n', "line 1: column 'question' must be text or a list of chat messages"),
         ('["a"]\n', "line 1: expected an object with columns, got list"),
-        ('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', "line 2: id '1' stands already at"),
+        ('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', "line 2: id '1' is also that of"),
         (json.dumps({"question": "1" * 3000}), "its prompt has 3003 tokens, the model's context is 2048"),
     ],
 )

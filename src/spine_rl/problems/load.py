@@ -64,7 +64,7 @@ def load_problems(
     benchmark, copy = split_benchmark_source(source)
     if benchmark is not None:
         if split or prompt_column or id_column:
-            raise DataError(f"{source}: a benchmark has its own split and columns; do not give them")
+            raise DataError(f"{source}: a benchmark has its own split and columns; remove those that you gave")
         return load_benchmark(benchmark, copy, with_gold=gold_column is not None, limit=limit, images=images)
     if Path(source).is_file():
         images = replace(images, folder=Path(source).parent)
@@ -78,7 +78,7 @@ def load_problems(
         assert prompt_column is not None
         problem_id = str(len(problems)) if id_column is None else read_id(where, row, id_column)
         if problem_id in places:
-            raise DataError(f"{where}: id {problem_id!r} stands already at {places[problem_id]}; ids must be unique")
+            raise DataError(f"{where}: id {problem_id!r} is also that of {places[problem_id]}; each needs its own")
         places[problem_id] = where
         prompt = _check_prompt(where, get_cell(where, row, prompt_column, "prompt_column"), prompt_column)
         prompt, pictures = _find_images(where, row, prompt, images)
