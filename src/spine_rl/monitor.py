@@ -3,14 +3,14 @@
 A run that teaches itself its own errors looks well to the vote: agreement rises. What gives it away is that labels or
 responses move away from the first votes, that answers grow uniform while responses shorten, or that responses stop
 being readable. Each signal is compared with its own start, the share of responses that give their problem's first label
-with its best, over the last few steps. That share also says which checkpoint to keep: it stands in for the accuracy.
-Steps take up different problems, so nothing is said before there are enough of them, and shares are compared over whole
-epochs, that is over the same problems.
+with its best, over the last few steps. That share also says which weights to keep: it stands in for the accuracy.
+
+Steps take up different problems, so a window is an epoch, within limits: where every problem is seen every step it is
+one step, and the monitor speaks from the third. A row may stand for several steps, where not every step was logged.
 """
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
@@ -23,14 +23,18 @@ class Thresholds:
     """When a signal counts; shares are differences to the start, the others ratios to it or absolute.
 
     Attributes:
-        start_steps: Logged steps whose mean is the start.
-        window: Last logged steps whose median is compared with it. The share's mean is over those of an epoch, where
-            that is longer.
-        longest_window: The share's, in a long epoch: by then it has problems enough.
+        start_steps: Steps whose mean is the start, at most; an epoch's, where that is shorter and has responses enough.
+        window: Last steps whose median is compared with it, at most; an epoch's and two at least, where those have
+            responses enough.
+        responses: Enough of them.
+        longest_window: The share's, whose mean is over an epoch, at most: by then it has problems enough.
         share_fall: Share of responses with their problem's first label, below its best so far.
         share_errors: How many standard errors of a difference that fall must exceed, too: the best is one of many
             windows, so it is above its own mean by about two.
         label_drift: Share of first labels, weighted by their margin, that the vote has left.
+        drift_fall: What of the share must be gone beside it, and more than one standard error: where first votes are
+            weak, another vote of the same model leaves many labels.
+        share_rise: Standard errors by which weights must have a higher share than the kept ones to be kept instead.
         length_low: Response length, as a ratio to the start.
         length_high: The same, upwards.
         consensus_rise: Majority share.
@@ -42,10 +46,13 @@ class Thresholds:
 
     start_steps: int = 3
     window: int = 8
+    responses: int = 64
     longest_window: int = 32
     share_fall: float = 0.1
-    share_errors: float = 3.0
+    share_errors: float = 4.0
     label_drift: float = 0.6
+    drift_fall: float = 0.04
+    share_rise: float = 0.5
     length_low: float = 0.5
     length_high: float = 2.0
     consensus_rise: float = 0.2
@@ -56,20 +63,34 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Share:
+    """How many responses give their problem's first label.
+
+    Attributes:
+        mean: Over a window.
+        error: Its standard error.
+        whole: The window is an epoch, and problems were seen again within it.
+    """
+
+    mean: float
+    error: float
+    whole: bool
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the monitor says at a step.
 
     Attributes:
-        step: The step.
+        step: The step. Its responses are of the weights that the step before it left.
         alarms: One sentence a signal that counts; empty where all is well.
-        first_label_share: Mean over the window, or over the start when that is done; None in between, or where less
-            than half of the steps logged it.
-        early: There are too few steps for alarms; the share is the start's, as nearly as it can be known.
+        share: Of the first labels; None where less than half of the steps logged it, or there are too few.
+        early: There are too few steps for alarms.
     """
 
     step: int
     alarms: tuple[str, ...]
-    first_label_share: float | None = None
+    share: Share | None = None
     early: bool = False
 
     @property
@@ -83,9 +104,8 @@ class CollapseMonitor:
     def __init__(self, thresholds: Thresholds = Thresholds()):
         self.thresholds = thresholds
         self._start: list[Row] = []
-        self._rows: list[Row] = []  # the start's too
-        self._num_seen = 0
-        self._best_share = 0.0
+        self._rows: list[Row] = []  # since the start, and the start's too
+        self._best: Share | None = None
 
     def update(self, row: Row) -> Verdict:
         """Takes a logged step and judges the run up to it; a signal that was not logged is silent.
@@ -95,47 +115,107 @@ class CollapseMonitor:
         """
         if RETRIED_FROM in row:
             self._rows = [earlier for earlier in self._rows if earlier["step"] <= row[RETRIED_FROM]]
+        epoch = _count_steps_an_epoch(row)
+        limits = self.thresholds
+        needed = math.ceil(limits.responses / max(row.get(RESPONSES, limits.responses), 1))
+        start_steps = min(limits.start_steps, max(needed, epoch or limits.start_steps))
+        window = min(limits.window, max(2, needed, epoch or limits.window))
+        starts = not self._start or self._start[-1]["step"] < start_steps
         self._rows.append(row)
-        self._num_seen += 1
-        if self._num_seen <= self.thresholds.start_steps:
+        if starts:
             self._start.append(row)
-        limits, whole = self.thresholds, self._find_share_window(row)
-        rows = self._rows[-whole:]
-        shares = [each[_SHARE] for each in rows if _SHARE in each]
-        share = fmean(shares) if 2 * len(shares) >= len(rows) else None
-        if len(self._rows) < limits.window:
-            return Verdict(row["step"], (), share if self._num_seen == limits.start_steps else None, early=True)
-        early = self._num_seen < limits.start_steps + limits.window
-        alarms = [] if early else [*self._judge_share(share, shares), *self._judge_signals()]
-        if len(rows) == whole:
-            self._best_share = max(self._best_share, share or 0.0)
+        share = self._measure_share(epoch or limits.window)
+        since = [each for each in self._rows if each["step"] > self._start[-1]["step"]]
+        early = starts or row["step"] - self._start[-1]["step"] < math.ceil(window / 2)
+        alarms: list[str] = []
+        if not early:
+            recent = [*_take_last(since, window)]
+            alarms = [*self._judge_share(share, recent), *self._judge_signals(recent)]
+        if share is not None and (self._best is None or share.mean > self._best.mean):
+            self._best = share
         return Verdict(row["step"], tuple(alarms), share, early)
 
-    def _find_share_window(self, row: Row) -> int:
-        """Steps of an epoch, within limits; the least where it is not logged how far into the data the run is."""
-        limits = self.thresholds
-        steps = round(row["step"] / row["epoch"]) if row.get("epoch") else 0
-        return max(limits.window, min(steps, limits.longest_window))
+    def _measure_share(self, epoch: int) -> Share | None:
+        """Of the last steps of an epoch; of half an epoch at least, and three steps where an epoch has so many."""
+        size = max(1, min(epoch, self.thresholds.longest_window))
+        rows = [*_take_last(self._rows, size)]
+        covered = rows[-1]["step"] - _step_before(self._rows, rows[0])
+        logged = [row for row in rows if _SHARE in row]
+        if 2 * len(logged) < len(rows) or covered < min(size, max(3, math.ceil(size / 2))):
+            return None
+        shares = [row[_SHARE] for row in logged]
+        mean = fmean(shares)
+        if len(shares) >= _FEW:
+            error = stdev(shares) / math.sqrt(len(shares))
+        else:  # responses to the same problem are alike, and weigh by the first vote's margin: each counts half
+            a_step = fmean(row.get(RESPONSES, self.thresholds.responses) for row in logged)
+            responses = a_step * max(covered, len(logged))  # a row may be the mean of several steps
+            error = math.sqrt(max(mean * (1 - mean), _LEAST_VARIANCE) * 2 / max(responses, 1))
+        return Share(mean, error, covered >= size and rows[-1]["step"] > epoch)
 
-    def _judge_share(self, now: float | None, shares: Sequence[float]) -> list[str]:
-        if now is None:
+    def _judge_share(self, now: Share | None, recent: Sequence[Row]) -> list[str]:
+        if now is None or self._best is None:
             return []
-        error = stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 0.0
-        needed = max(self.thresholds.share_fall, self.thresholds.share_errors * math.sqrt(2) * error)  # of a difference
-        if self._best_share - now < needed:
-            return []
-        return [f"{now:.0%} of the responses give the first labels, {self._best_share:.0%} at best"]
+        limits, best = self.thresholds, self._best
+        fall, error = best.mean - now.mean, math.hypot(best.error, now.error)
+        if fall >= max(limits.share_fall, limits.share_errors * error):
+            return [f"{now.mean:.0%} of the responses give the first labels, {best.mean:.0%} at best"]
+        drifts = [row[_DRIFT] for row in recent if _DRIFT in row]
+        drift = median(drifts) if 2 * len(drifts) >= len(recent) else 0.0
+        if drift >= limits.label_drift and fall >= max(limits.drift_fall, error):
+            return [
+                f"the vote has left {drift:.0%} of its first labels, which {now.mean:.0%} of the responses still give, "
+                f"{best.mean:.0%} at best"
+            ]
+        return []
 
-    def _judge_signals(self) -> list[str]:
-        return _list_alarms({name: self._compare(name) for name in _SIGNALS}, self.thresholds)
+    def _judge_signals(self, recent: Sequence[Row]) -> list[str]:
+        return _list_alarms({name: self._compare(name, recent) for name in _SIGNALS}, self.thresholds)
 
-    def _compare(self, name: str) -> tuple[float, float] | None:
+    def _compare(self, name: str, recent: Sequence[Row]) -> tuple[float, float] | None:
         """A signal's start and its present value; None where less than half of the steps logged it."""
         start = [row[name] for row in self._start if name in row]
-        if name == _DRIFT:
-            start = [0.0]  # nothing has moved before the first vote
-        now = [row[name] for row in self._rows[-self.thresholds.window :] if name in row]
-        return (fmean(start), median(now)) if start and 2 * len(now) >= self.thresholds.window else None
+        now = [row[name] for row in recent if name in row]
+        return (fmean(start), median(now)) if start and 2 * len(now) >= len(recent) else None
+
+
+class BestStep:
+    """Which weights are the best to keep, by the verdicts: those of the highest share of first labels before an alarm.
+
+    A higher share must be above the noise, or the highest of many would be taken for luck. The start counts with the
+    highest of the first epoch's shares.
+
+    Attributes:
+        step: The weights after so many steps are kept.
+        share: Theirs; None while there is none to compare with.
+        is_proven: Some weights could be compared with the start. If none ever can, the last healthy ones are taken.
+    """
+
+    def __init__(self, rise: float = Thresholds().share_rise):
+        self.step, self.share, self.is_proven = 0, None, False
+        self._rise = rise
+
+    step: int
+    share: float | None
+    is_proven: bool
+
+    def consider(self, verdict: Verdict, step: int) -> bool:
+        """Whether the weights after `step` steps, which the verdict is of, are kept from now on."""
+        now = verdict.share
+        if verdict.alarms or now is None:
+            return False
+        if not now.whole:
+            if not self.is_proven:
+                self.share = max(self.share or 0.0, now.mean)
+            return False
+        first, self.is_proven = not self.is_proven, True
+        if self.share is not None and now.mean < self.share + self._rise * now.error:
+            return False
+        if first and step == 0:
+            self.share = now.mean
+            return False
+        self.step, self.share = step, now.mean
+        return True
 
 
 def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> list[Verdict]:
@@ -145,40 +225,57 @@ def judge_run(rows: Sequence[Row], thresholds: Thresholds = Thresholds()) -> lis
 
 
 def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
-    """The one of the saved steps that is best to keep: before the first alarm, with the highest first-label share.
+    """The one of the saved steps that is best to keep, as `BestStep` says; the first one is the start.
 
-    The first one, the start, has no steps before it and counts with the highest share of early verdicts. Where shares
-    were not logged it is the last one before the alarm.
+    Weights are judged by the responses of the step that follows, those after the last step by its own. Where none could
+    be compared with the start it is the last one before the alarm.
     """
-    kept, kept_share = saved[0], 0.0
-    for verdict in itertools.takewhile(lambda verdict: verdict.healthy, verdicts):
-        share = verdict.first_label_share
-        if verdict.early:
-            kept_share = max(kept_share, share or 0.0)
-        elif verdict.step in saved and is_as_good(share, kept_share):
-            kept, kept_share = verdict.step, share or 0.0
-    return kept
-
-
-def is_as_good(share: float | None, kept: float | None) -> bool:
-    """Whether weights are worth keeping instead of others, by their shares; one that was not logged is no objection."""
-    return share is None or share >= (kept or 0.0)
+    best, last = BestStep(), saved[0]
+    for verdict in verdicts:
+        if verdict.alarms:
+            break
+        judged = verdict.step - 1
+        if verdict is verdicts[-1] and judged not in saved:
+            judged = verdict.step
+        if verdict.share is None or not verdict.share.whole or judged in saved:
+            best.consider(verdict, judged)
+        if verdict.step in saved and not verdict.early:
+            last = verdict.step
+    return best.step if best.is_proven else last
 
 
 RETRIED_FROM = "guard/retried_from"  # logged by the step that follows a retry: which step's weights it went back to
+RESPONSES = "vote/responses"  # that a step's share of first labels is of
+_FEW = 4  # values from which their spread tells their mean's error
+_LEAST_VARIANCE = 0.05
 _SHARE, _DRIFT = "vote/first_label_share", "vote/label_drift"
 _LENGTH, _MAJORITY, _KL = "response_length/mean", "vote/majority_ratio", "kl"
 _DISTINCT, _ENTROPY = "vote/distinct_answers", "entropy/forks"
 _UNREADABLE = {"vote/abstained": "abstentions", "response_length/truncated": "truncated responses"}
-_SIGNALS = (_DRIFT, _LENGTH, _MAJORITY, _KL, _DISTINCT, _ENTROPY, *_UNREADABLE)
+_SIGNALS = (_LENGTH, _MAJORITY, _KL, _DISTINCT, _ENTROPY, *_UNREADABLE)
+# What a verdict is made of, to be kept with a checkpoint.
+SIGNALS = (*_SIGNALS, _SHARE, _DRIFT, RESPONSES, RETRIED_FROM, "step", "epoch")
+
+
+def _count_steps_an_epoch(row: Row) -> int | None:
+    """None where it is not logged how far into the data the run is."""
+    return max(1, round(row["step"] / row["epoch"])) if row.get("epoch") else None
+
+
+def _take_last(rows: Sequence[Row], steps: int) -> Iterator[Row]:
+    """The last rows that stand for so many steps, and one at least."""
+    first = rows[-1]["step"] - steps if rows else 0
+    return (row for row in rows if row["step"] > first or row is rows[-1])
+
+
+def _step_before(rows: Sequence[Row], row: Row) -> int:
+    index = next(index for index, each in enumerate(rows) if each is row)
+    return rows[index - 1]["step"] if index else 0
 
 
 def _list_alarms(signals: Mapping[str, tuple[float, float] | None], limits: Thresholds) -> list[str]:
     alarms = []
-    drift, kl = signals[_DRIFT], signals[_KL]
-    if drift is not None and drift[1] >= limits.label_drift:
-        alarms.append(f"the vote has left {drift[1]:.0%} of its first labels")
-    length = signals[_LENGTH]
+    length, kl = signals[_LENGTH], signals[_KL]
     ratio = length[1] / max(length[0], 1e-9) if length is not None else 1.0
     if length is not None and not limits.length_low <= ratio <= limits.length_high:
         alarms.append(f"responses have {length[1]:.0f} tokens, {length[0]:.0f} at the start")

@@ -1,4 +1,4 @@
-"""The collapse monitor: each signal alone, judged runs, and what the guard does to a run."""
+"""The guard of a run: first labels, the best weights, what it does at an alarm, and all of it over a resume."""
 
 import json
 import random
@@ -10,132 +10,18 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM, TrainerControl, TrainerState
+from transformers import TrainerControl, TrainerState
 
-from models import QWEN, SMALL, build_architecture, build_qwen2, save_qwen2
+from models import build_qwen2, save_qwen2
 from spine_rl import SpineTrainer
 from spine_rl.errors import ConfigError
-from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, choose_checkpoint, judge_run
-from spine_rl.training.collapse_guard import CollapseGuard, load_weights
+from spine_rl.monitor import RESPONSES, RETRIED_FROM, CollapseMonitor
+from spine_rl.training.best_weights import BestWeights
+from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.first_labels import UNADAPTED_STEPS, compare_with_first_labels, forget_later
 from spine_rl.voting import hold_vote
 
-SOUND = {
-    "vote/majority_ratio": 0.4, "vote/distinct_answers": 5.0, "vote/label_drift": 0.1, "vote/abstained": 0.0,
-    "vote/first_label_share": 0.5, "response_length/mean": 50.0, "response_length/truncated": 0.0,
-    "entropy/forks": 0.6, "kl": 0.0,
-}  # fmt: skip
-AGREED = {"vote/majority_ratio": 0.9, "vote/distinct_answers": 1.5, "entropy/forks": 0.1}
-
-
-def make_rows(steps=20, **end):
-    """Sound for the first half, then as `end` says."""
-    return [{"step": step, **SOUND, **(end if step > steps // 2 else {})} for step in range(1, steps + 1)]
-
-
-@pytest.mark.parametrize(
-    ("end", "word"),
-    [
-        ({}, None),
-        ({"vote/label_drift": 0.8}, "of its first labels"),
-        ({"vote/first_label_share": 0.39}, "give the first labels, 50% at best"),
-        ({"vote/first_label_share": 0.41}, None),
-        ({"response_length/mean": 20.0}, "tokens"),
-        ({"response_length/mean": 120.0}, "tokens"),
-        ({"vote/abstained": 0.3}, "abstentions"),
-        ({"response_length/truncated": 0.5}, "truncated"),
-        ({"kl": 2.0}, "KL"),
-        (AGREED, None),  # it learned
-        (
-            {
-                "vote/majority_ratio": 0.9,
-                "vote/distinct_answers": 1.5,
-                "entropy/forks": 0.1,
-                "response_length/mean": 40.0,
-            },
-            "agreement rises",
-        ),
-    ],
-)
-def test_each_signal_alone(end, word):
-    last = judge_run(make_rows(**end))[-1]
-    assert last.alarms == () if word is None else word in last.alarms[0] and len(last.alarms) == 1
-
-
-def test_a_signal_that_was_not_logged_is_silent_and_one_bad_step_is_no_alarm():
-    bare = [{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 20)]
-    assert all(verdict.healthy for verdict in judge_run(bare))
-    rows = make_rows()
-    rows[15] = {**rows[15], "response_length/mean": 5.0}
-    assert all(verdict.healthy for verdict in judge_run(rows))
-
-
-def test_the_best_checkpoint_is_before_an_alarm_and_agrees_most_with_the_first_votes():
-    rows = make_rows(steps=30)
-    for row in rows:  # rises to step 15 and falls to an alarm at 26: its window's mean is 0.11 below the best
-        row["vote/first_label_share"] = 0.5 + 0.02 * min(row["step"], 30 - row["step"])
-    verdicts = judge_run(rows)
-    assert next(verdict.step for verdict in verdicts if verdict.alarms) == 26
-    assert choose_checkpoint(verdicts, [0, 5, 10, 18, 22, 30]) == 18  # a window of 8 ends at 18, about the top
-    assert choose_checkpoint(verdicts, [0, 30]) == 0
-    silent = judge_run([{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 13)])
-    assert choose_checkpoint(silent, [0, 6, 12]) == 12
-    assert choose_checkpoint(silent, [0, 6]) == 0  # too early for a verdict
-
-
-def test_a_lucky_first_step_is_no_best_and_a_noisy_fall_no_alarm():
-    lucky = make_rows()
-    lucky[0]["vote/first_label_share"] = 1.0
-    assert all(verdict.healthy for verdict in judge_run(lucky))
-    verdicts = judge_run(lucky)
-    assert [verdict.early for verdict in verdicts] == [True] * 10 + [False] * 10
-    told = [verdict.step for verdict in verdicts if verdict.first_label_share is not None]
-    assert told == [3, *range(8, 21)]  # the start, and whole windows
-    noisy = make_rows(steps=40)
-    for row in noisy[20:]:  # 0.11 lower, now 0.79, now nothing
-        row["vote/first_label_share"] = 0.79 if row["step"] % 2 else 0.0
-    assert all(verdict.healthy for verdict in judge_run(noisy))
-
-
-def test_shares_are_compared_over_the_same_problems():
-    """Half of an epoch's problems are easy: windows that hold more of them look better."""
-    rows = make_rows(steps=80)
-    for row in rows:
-        row["vote/first_label_share"] = 0.7 if row["step"] % 16 < 8 else 0.4
-    assert not all(verdict.healthy for verdict in judge_run(rows))
-    epochs = judge_run([{**row, "epoch": row["step"] / 16} for row in rows])
-    assert all(verdict.healthy for verdict in epochs)
-    assert {round(verdict.first_label_share, 3) for verdict in epochs[15:]} == {0.55}
-    long = judge_run([{**row, "epoch": row["step"] / 400} for row in rows])  # the last 32 are enough
-    assert {round(verdict.first_label_share, 3) for verdict in long[31:]} == {0.55}
-
-
-def test_a_signal_must_stand_in_half_of_the_window():
-    rows = make_rows(**{"vote/label_drift": 0.9})
-    for row in rows:
-        if row["step"] < 13:
-            del row["vote/label_drift"]
-    assert next(verdict.step for verdict in judge_run(rows) if verdict.alarms) == 16  # from the fourth on
-
-
-def test_a_checkpoint_must_be_as_good_as_the_start():
-    rows = make_rows(steps=40, **{"vote/first_label_share": 0.45})  # a fall too small for an alarm
-    verdicts = judge_run(rows)
-    assert all(verdict.healthy for verdict in verdicts)
-    assert choose_checkpoint(verdicts, [0, 30, 40]) == 0
-    assert choose_checkpoint(verdicts, [0, 15, 40]) == 15
-
-
-def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
-    rows = make_rows(**{"vote/first_label_share": 0.1})
-    well = [{**SOUND, "step": step} for step in range(21, 30)]
-    assert judge_run([*rows, *well])[-8].alarms  # one good step does not make a good window
-    assert all(verdict.healthy for verdict in judge_run([*rows, {**well[0], RETRIED_FROM: 10.0}, *well[1:]])[20:])
-
-
-def test_the_monitor_reads_no_gold():
-    rows = make_rows(**{"vote/label_accuracy": 0.0, "vote/pass@1": 0.0, "vote/reward_accuracy": 0.0})
-    assert judge_run(rows) == judge_run(make_rows())
+SHARES = [0.34, 0.50, 0.57, 0.54, 0.25, 0.14, 0.23]  # a real run's: an alarm at 5, the best weights before step 3
 
 
 def test_first_labels_are_remembered_with_their_margin():
@@ -166,16 +52,6 @@ def test_a_first_vote_counts_in_the_first_steps_alone():
     assert "first_label_share" in compare_with_first_labels({}, votes, step=UNADAPTED_STEPS - 1)
 
 
-def test_where_first_labels_end_the_last_healthy_step_is_kept():
-    rows = make_rows(steps=30)
-    for row in rows[16:]:  # an epoch goes on with problems that were not seen before
-        del row["vote/first_label_share"]
-    verdicts = judge_run(rows)
-    assert all(verdict.healthy for verdict in verdicts)
-    assert [verdict.first_label_share is None for verdict in verdicts[19:22]] == [False, True, True]
-    assert choose_checkpoint(verdicts, [0, 12, 24, 30]) == 30
-
-
 def test_labels_of_weights_that_were_left_are_forgotten():
     first = {"p": ("a", 0.5, 0), "q": ("b", 0.25, 4), "r": ("c", 0.5, 5)}
     forget_later(first, 4)
@@ -196,179 +72,190 @@ def test_first_votes_do_not_look_better_than_fresh_responses():
     assert seen_again == pytest.approx(0.25, abs=0.02)
 
 
+# ---- the best weights
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_weights_come_back_whole(tmp_path, adapter):
+    model = build_qwen2()[0]
+    if adapter:
+        model = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    best = BestWeights(model)
+    best.take()
+    best.save(tmp_path)
+    held = sum(copy.numel() for copy in best._copies.values())
+    assert held == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    for weights in (best, BestWeights(model)):
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.requires_grad:
+                    weight.add_(1.0)
+        assert weights.load(tmp_path)
+        weights.put_back()
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_another_models_weights_are_not_taken_up(tmp_path):
+    best = BestWeights(torch.nn.Linear(2, 2))
+    assert not best.load(tmp_path)
+    best.take()
+    best.save(tmp_path)
+    assert not BestWeights(torch.nn.Linear(2, 3)).load(tmp_path)
+
+
+def test_sharded_weights_are_not_kept_and_a_retry_needs_them(tmp_path):
+    trainer = SimpleNamespace(is_sharded=True, state=TrainerState())
+    guard = CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
+    with pytest.warns(UserWarning, match="the run ends with its last weights: FSDP and DeepSpeed shard"):
+        guard.on_train_begin(None, trainer.state, TrainerControl())
+    with pytest.raises(ConfigError, match="FSDP and DeepSpeed shard"):
+        CollapseGuard(trainer, tmp_path, on_collapse="retry", keep_best=False)
+
+
+# ---- a run
+
+
+class _Run:
+    """A trainer whose weights are the number of updates they have had."""
+
+    def __init__(self, folder, *, on_collapse="warn", keep_best=True, saves=True, state=None):
+        self.is_sharded, self.folder = False, folder
+        self.unwrapped_model = torch.nn.Linear(1, 1, bias=False)
+        self.state = state or TrainerState(max_steps=7)
+        self.args = SimpleNamespace(save_strategy="steps" if saves else "no", should_save=True)
+        self.guard = CollapseGuard(self, folder, on_collapse=on_collapse, keep_best=keep_best)
+        self.said = []
+        torch.nn.init.constant_(self.unwrapped_model.weight, self.state.global_step)
+
+    @property
+    def weight(self):
+        return self.unwrapped_model.weight.item()
+
+    def save_model(self, folder, _internal_call):
+        assert _internal_call  # nothing goes to the hub
+        Path(folder).mkdir(parents=True)
+        self.last = self.weight
+
+    def checkpoint(self):
+        folder = self.folder / f"checkpoint-{self.state.global_step}"
+        folder.mkdir(parents=True)
+        self.guard.save(folder)
+        self.state.save_to_json(folder / "state.json")
+        return TrainerState.load_from_json(folder / "state.json")
+
+    def go(self, shares, *, end=True):
+        control = TrainerControl()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.guard.on_train_begin(self.args, self.state, control)
+            for step, share in enumerate(shares, start=self.state.global_step + 1):
+                signals = {"vote/majority_ratio": 0.5, "vote/first_label_share": share, RESPONSES: 512}
+                self.guard.observe({**signals, "step": step, "epoch": float(step), "vote/pass@1": 0.0})
+                torch.nn.init.constant_(self.unwrapped_model.weight, step)
+                self.state.global_step = step
+                self.guard.on_step_end(self.args, self.state, control)
+                if control.should_training_stop:
+                    break
+            if end:
+                self.guard.on_train_end(self.args, self.state, control)
+        self.said = [str(warning.message) for warning in caught]
+        return self
+
+
+def test_a_run_ends_with_the_weights_whose_responses_were_best(tmp_path):
+    run = _Run(tmp_path).go(SHARES)
+    assert run.weight == 2  # step 3's responses were of the weights after two updates
+    assert run.last == 7
+    assert (tmp_path / "last").is_dir()
+    assert (run.guard.kept.step, run.guard.kept.last_step, run.guard.kept.share) == (2, 7, 0.57)
+    assert "first labels most often, before the alarm of step 5: 25%" in run.guard.kept.reason
+    assert len(run.said) == 1
+    assert "step 5: this looks like a collapse: 25% of the responses give the first labels, 57% at best" in run.said[0]
+
+
+def test_an_alarm_stops_where_it_is_asked_to(tmp_path):
+    run = _Run(tmp_path, on_collapse="stop").go(SHARES)
+    assert (run.state.global_step, run.weight) == (5, 2)
+    assert run.said[0].endswith("; stopping")
+
+
+def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_path):
+    run = _Run(tmp_path, keep_best=False).go(SHARES)
+    assert (run.weight, run.guard.kept.step, run.guard.weights) == (7, 7, None)
+    assert not hasattr(run, "last")
+    assert _Run(tmp_path).go([0.5, 0.49, 0.5]).guard.kept.step == 0  # no better than the start
+    assert not hasattr(_Run(tmp_path, saves=False).go(SHARES), "last")
+
+
+def test_no_gold_reaches_the_guard(tmp_path):
+    run = _Run(tmp_path).go(SHARES)
+    assert not any("pass@1" in name for row in run.guard._rows for name in row)
+
+
+def test_a_run_that_sees_no_problem_twice_is_told_so_and_keeps_its_last_weights(tmp_path):
+    state = TrainerState(max_steps=20, num_train_epochs=1)
+    run = _Run(tmp_path, state=state).go([])
+    assert "no problem is seen twice" in run.said[0]
+    assert run.guard.kept.reason.startswith("no problem was seen again")
+
+
+@pytest.mark.parametrize("broken_at", range(1, 7))
+def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path, broken_at):
+    whole = _Run(tmp_path / "whole").go(SHARES)
+    state = _Run(tmp_path / "broken").go(SHARES[:broken_at], end=False).checkpoint()
+    resumed = _Run(tmp_path / "broken", state=state).go(SHARES[broken_at:])
+    assert (resumed.weight, resumed.guard.kept) == (whole.weight, whole.guard.kept)
+    assert len(resumed.said) == 1  # an alarm before the checkpoint still counts, and is said again
+
+
+def test_a_resume_without_the_best_weights_starts_from_its_own(tmp_path):
+    state = _Run(tmp_path).go(SHARES[:3], end=False).checkpoint()
+    (tmp_path / "checkpoint-3" / "best_weights.safetensors").unlink()
+    assert _Run(tmp_path, state=state).go([0.54, 0.54]).weight == 3
+
+
 @pytest.fixture
 def collapsing(monkeypatch):
-    """The monitor sees every run collapse at its fourth step."""
+    """The monitor sees every run be best at its third step and collapse at its fourth."""
     update = CollapseMonitor.update
 
     def late(self, row):
-        row = {"step": row["step"], **({"vote/label_drift": 1.0} if row["step"] == 4 else {})}
-        self.thresholds = type(self.thresholds)(start_steps=1, window=1)
-        return update(self, row)
+        share = {1: 0.3, 2: 0.3, 3: 0.9, 4: 0.1}.get(row["step"], 0.9)
+        seen = {name: row[name] for name in ("step", RETRIED_FROM) if name in row}
+        return update(self, {**seen, "epoch": float(row["step"]), "vote/first_label_share": share, RESPONSES: 512})
 
     monkeypatch.setattr(CollapseMonitor, "update", late)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["warn", "stop", "rollback", "retry"])
+@pytest.mark.parametrize("action", ["warn", "stop", "retry"])
 def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(4)))
     with pytest.warns(UserWarning, match="looks like a collapse"):
-        status, *_ = spine(
+        status, printed, _ = spine(
             "train", "--model", model, "--data", data, "--output_dir", out, "--max_steps=6", "--num_generations=2",
             "--per_device_train_batch_size=4", "--max_completion_length=6", "--learning_rate=1e-2", "--use_cpu",
-            "--report_to=none", "--on_collapse", action, "--save_steps=2", "--keep_best=label-free", "--preset=spine",
+            "--report_to=none", "--on_collapse", action, "--save_steps=2", "--preset=spine", "--logging_steps=2",
             "--lr_scheduler_type=constant",
         )  # fmt: skip
     assert status == 0
+    assert "kept are the weights after step 2 of" in " ".join(printed.split())
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert max(row["step"] for row in rows) == (6 if action in ("warn", "retry") else 4)
+    assert max(row["step"] for row in rows) == (4 if action == "stop" else 6)
     retried = [row["guard/retried_from"] for row in rows if "guard/retried_from" in row]
-    assert retried == ([2] if action == "retry" else [])  # an alarm after the last step has none to follow
+    assert retried == ([2] if action == "retry" else [])
     rates = {row["step"]: row["learning_rate"] for row in rows if "learning_rate" in row}
-    if action in ("warn", "retry"):
+    if action != "stop":
         assert rates[6] == pytest.approx(rates[4] * (0.5 if action == "retry" else 1))
-    assert (out / "best" / "step.txt").read_text() == ("6\n" if action == "retry" else "2\n")  # the last one, too
-    best, last = load_file(out / "best" / "model.safetensors"), load_file(out / "model.safetensors")
-    assert all(torch.equal(best[name], last[name]) for name in best) == (action in ("rollback", "retry"))
-    assert [json.loads(line)["step"] for line in (out / "samples.jsonl").read_text().splitlines()] == [1, 1]
-
-
-@pytest.mark.parametrize("name", ["qwen2", "qwen3", "llava", QWEN, "mixture of experts"])
-def test_weights_come_back_whole(tmp_path, name):
-    """Files have other names than the modules, tied weights are saved once, experts are saved one by one."""
-    if name == "mixture of experts":
-        model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SMALL, head_dim=16, num_experts=4, moe_intermediate_size=16))
-    else:
-        model, _ = build_architecture(name)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    model.save_pretrained(tmp_path)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(1.0)
-    load_weights(model, tmp_path)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-
-
-def test_an_adapters_weights_come_back(tmp_path):
-    model = get_peft_model(build_qwen2()[0], LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
-    model.save_pretrained(tmp_path)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.requires_grad:
-                weight.add_(1.0)
-    load_weights(model, tmp_path)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-
-
-def test_sharded_weights_are_refused_where_whole_ones_are_needed(tmp_path):
-    trainer = SimpleNamespace(is_sharded=True)
-    CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=False)
-    with pytest.raises(ConfigError, match="FSDP and DeepSpeed shard"):
-        CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
-
-
-# ---- over a resume
-
-
-class _Trainer:
-    """Saves the step that its state is at."""
-
-    def __init__(self, state):
-        self.accelerator, self._state = SimpleNamespace(wait_for_everyone=lambda: None), state
-        self.is_sharded = False
-
-    def is_world_process_zero(self):
-        return True
-
-    def save_model(self, folder, _internal_call):
-        assert _internal_call  # nothing goes to the hub
-        Path(folder).mkdir(parents=True)
-        (Path(folder) / "weights.txt").write_text(str(self._state.global_step))
-
-
-def run_guard(folder, rows, *, history=(), on_collapse="stop", max_steps=0, num_epochs=0):
-    """Logs rows as training does, after those in a checkpoint, and gives the warnings and the step of the stop."""
-    state = TrainerState(log_history=list(history), max_steps=max_steps, num_train_epochs=num_epochs)
-    control = TrainerControl()
-    state.global_step = history[-1]["step"] if history else 0
-    guard = CollapseGuard(_Trainer(state), folder, on_collapse=on_collapse, keep_best=True)
-    args = SimpleNamespace(save_steps=4)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        guard.on_train_begin(args, state, control)
-        for row in rows if not control.should_training_stop else ():
-            state.global_step = row["step"]
-            guard.on_log(args, state, control, logs={name: value for name, value in row.items() if name != "step"})
-            if control.should_training_stop:
-                break
-        guard.on_train_end(args, state, control)
-    return [str(warning.message) for warning in caught], state.global_step
-
-
-def read_best(folder):
-    return (folder / "best" / "weights.txt").read_text(), (folder / "best" / "step.txt").read_text().strip()
-
-
-def test_a_retrying_run_too_short_for_a_verdict_keeps_its_last_weights(tmp_path):
-    run_guard(tmp_path / "short", make_rows()[:10], on_collapse="retry")
-    with pytest.raises(AttributeError, match="unwrap_model"):  # it would go back to the best, but this model has none
-        run_guard(tmp_path / "long", make_rows()[:11], on_collapse="retry")
-
-
-def test_the_last_weights_are_looked_at_too(tmp_path):
-    run_guard(tmp_path / "a", make_rows(steps=13), max_steps=13)  # looked at after 11, and every 4 steps
-    assert read_best(tmp_path / "a") == ("13", "13")
-    worse = make_rows(steps=13, **{"vote/first_label_share": 0.45})
-    run_guard(tmp_path / "b", worse, max_steps=13)
-    assert read_best(tmp_path / "b") == ("0", "0")
-
-
-def test_a_run_that_sees_no_problem_twice_is_told_so(tmp_path):
-    (said,), _ = run_guard(tmp_path / "a", make_rows(), max_steps=20, num_epochs=1)
-    assert "no problem is seen twice" in said
-    assert run_guard(tmp_path / "b", make_rows(), max_steps=20, num_epochs=2)[0] == []
-
-
-def test_a_resumed_run_goes_on_with_its_signals(tmp_path):
-    rows = make_rows(**{"response_length/mean": 20.0})  # an alarm needs the start, which a resumed run has behind it
-    whole, broken = run_guard(tmp_path / "a", rows), run_guard(tmp_path / "b", rows[12:], history=rows[:12])
-    assert whole[1] == 15
-    assert broken == whole
-    assert "step 15: this looks like a collapse: responses have 20 tokens, 50 at the start; stopping" in whole[0][0]
-    assert run_guard(tmp_path / "c", rows[12:])[0] == []  # what starting anew would have seen
-
-
-def test_an_alarm_before_the_checkpoint_still_counts(tmp_path):
-    rows = make_rows(**{"response_length/mean": 20.0})
-    assert run_guard(tmp_path / "a", rows[16:], history=rows[:16])[1] == 16
-    run_guard(tmp_path / "b", rows[:16], on_collapse="warn")
-    assert read_best(tmp_path / "b") == ("11", "11")
-    well = [{**SOUND, "step": step} for step in range(17, 40)]
-    said, step = run_guard(tmp_path / "b", well, history=rows[:16], on_collapse="warn")
-    assert (len(said), step) == (1, 39)
-    assert read_best(tmp_path / "b") == ("11", "11")  # none is kept after an alarm, as in an unbroken run
-
-
-def test_best_survives_a_resume_unless_it_comes_from_after_the_checkpoint(tmp_path):
-    rows = make_rows()
-    run_guard(tmp_path, rows[:10])
-    assert read_best(tmp_path) == ("0", "0")  # too early for a verdict
-    run_guard(tmp_path, rows[:14])
-    assert read_best(tmp_path) == ("11", "11")
-    run_guard(tmp_path, [], history=rows[:12])
-    assert read_best(tmp_path) == ("11", "11")
-    run_guard(tmp_path, rows[12:16], history=rows[:12])
-    assert read_best(tmp_path) == ("15", "15")
-    run_guard(tmp_path, [], history=rows[:14])
-    assert read_best(tmp_path) == ("14", "14")
-    (tmp_path / "best").rename(tmp_path / ".best.old")  # stopped between the renames
-    run_guard(tmp_path, [], history=rows[:15])
-    assert read_best(tmp_path) == ("14", "14")
-    run_guard(tmp_path, [])  # a new run
-    assert read_best(tmp_path) == ("0", "0")
+    kept, last = load_file(out / "model.safetensors"), load_file(out / "last" / "model.safetensors")
+    after_two = load_file(out / "checkpoint-4" / "best_weights.safetensors")
+    assert all(torch.equal(kept[name], after_two[name]) for name in kept)
+    assert not all(torch.equal(kept[name], last[name]) for name in kept)
+    card = (out / "README.md").read_text()
+    assert "the weights after step 2 of" in card
+    assert "Those after the last step are in `last`." in card
 
 
 @pytest.mark.slow

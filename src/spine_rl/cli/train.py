@@ -79,10 +79,21 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         stop.advice = f"{_describe_kept(folder)}; go on with: {repeat_command(sys.argv[1:], '--resume')}"
         raise
     if trainer.is_world_process_zero():
-        Console().print(f"adapted model, metrics and configuration are in {folder}", markup=False, highlight=False)
+        _say(f"adapted model, metrics and configuration are in {folder}")
+        kept = trainer.guard.kept
+        if kept is not None and kept.step != kept.last_step:
+            _say(f"kept are the weights after step {kept.step} of {kept.last_step}: {kept.reason}")
+    failure = trainer.finite_steps.failure
     if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
         trainer.accelerator.wait_for_everyone()
         trainer.accelerator.end_training()
+    if failure is not None:
+        print(f"spine: training ended early: {failure}; the last good weights are in {folder}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _name_data(arguments: Arguments) -> str:

@@ -58,7 +58,7 @@ def settle_prompting(given: Mapping[str, Any], *models: str, max_completion_leng
 
     Args:
         given: Fields of `Prompting`; None, or left out, was not given. An empty system prompt is none.
-        models: Folders, of runs or not, and hub ids. A run's `best` and `checkpoint-N` count as the run.
+        models: Folders, of runs or not, and hub ids. A run's `last` and `checkpoint-N` count as the run.
         max_completion_length: Where neither says.
 
     Raises:

@@ -4,7 +4,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from transformers import (
@@ -22,7 +21,6 @@ from spine_rl.evaluation.evaluate import Evaluation, evaluate
 from spine_rl.lab.tasks import Task
 from spine_rl.problems import ProblemSet, PromptStyle
 from spine_rl.training import SpineConfig, SpineTrainer
-from spine_rl.training.collapse_guard import BEST_FOLDER, load_weights
 from spine_rl.training.problem_dataset import build_dataset
 
 EVALUATION_BATCH_SIZE = 128
@@ -190,17 +188,11 @@ def adapt_lab(
 def _evaluate_kept(
     trainer: SpineTrainer, evaluate_model: Callable[[Any], Evaluated], known: Mapping[int, Evaluated]
 ) -> tuple[int, Evaluated] | None:
-    """Of `best` in the run's folder; weights that were evaluated on the way are not evaluated again."""
-    assert trainer.args.output_dir is not None
-    folder = Path(trainer.args.output_dir) / BEST_FOLDER
-    if not folder.exists():
+    """Of the weights that the run ended with; those that were evaluated on the way are not evaluated again."""
+    kept = trainer.guard.kept
+    if kept is None or trainer.args.keep_best == "none":
         return None
-    step = int((folder / "step.txt").read_text())
-    if step in known:
-        return step, known[step]
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    load_weights(model, folder)
-    return step, evaluate_model(model)
+    return kept.step, known[kept.step] if kept.step in known else evaluate_model(trainer.unwrapped_model)
 
 
 _starts: dict[str, Evaluated] = {}  # of this process
@@ -223,11 +215,13 @@ class _Watch(TrainerCallback):
         self.evaluations[0] = evaluated
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step % self._every == 0 and state.global_step < state.max_steps:
-            self.evaluations[state.global_step] = self._evaluate(model)
+        is_last = state.global_step == state.max_steps
+        if args.keep_best != "none" if is_last else state.global_step % self._every == 0:
+            self.evaluations[state.global_step] = self._evaluate(model)  # of a last step, before the best come back
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        self.evaluations[state.global_step] = self._evaluate(model)
+        if state.global_step not in self.evaluations:
+            self.evaluations[state.global_step] = self._evaluate(model)
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 
 def read_resolved(model: str) -> dict[str, Any] | None:
-    """What a run resolved every field to, by group; None where a model is no run's folder, nor `best` or a checkpoint.
+    """What a run resolved every field to, by group; None where a model is no run's folder, `last` or checkpoint.
 
     Raises:
         ConfigError: It is one, and its file cannot be read.
     """
     folder = Path(model)
     content = read_run(folder)
-    if content is None and (folder.name == "best" or folder.name.startswith("checkpoint-")):
+    if content is None and (folder.name == "last" or folder.name.startswith("checkpoint-")):
         content = read_run(folder.parent)
     return None if content is None else content.get("resolved", {})

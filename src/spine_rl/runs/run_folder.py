@@ -4,6 +4,7 @@
   and, once finished, after how many steps and how many responses were sampled
 - `metrics.jsonl`: one row a logged step; `samples.jsonl`
 - the model in Hugging Face format, with its tokenizer, and `spine_manifest.json`, its files with their digests
+- `last`, the weights after the last step, where the model is of an earlier one
 - `checkpoint-*` for resuming, each with a manifest of its own; `README.md`, the model card
 """
 
@@ -26,10 +27,10 @@ from spine_rl.runs.whole_file import TEMPORARY, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
-BEST_FOLDER = "best"
+LAST_FOLDER = "last"  # where the model is not that of the last step
 _VERSIONED = ("torch", "transformers", "trl", "peft", "accelerate")
 _PATTERNS = (METRICS_FILE, SAMPLES_FILE, "README.md", MANIFEST_FILE, f"{PREFIX}[0-9]*", f"{TEMPORARY}*")
-_PATTERNS += (BEST_FOLDER, f".{BEST_FOLDER}.*", "completions")
+_PATTERNS += (LAST_FOLDER, "completions")
 
 # Fields that a resumed run may change: how long, where and how it is shown, not what is learned.
 _LENGTH = {"max_steps", "num_train_epochs"}
@@ -146,11 +147,21 @@ def check_same_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
             )
 
 
-def write_finished(folder: Path, num_steps: int, num_responses: int, num_problems: int) -> None:
-    """Adds to `spine_config.json` that the run is finished, and what it sampled: the budget others may be given."""
+def write_finished(
+    folder: Path, num_steps: int, num_responses: int, num_problems: int, kept: Mapping[str, Any]
+) -> None:
+    """Adds to `spine_config.json` that the run is finished, and what it sampled: the budget others may be given.
+
+    Args:
+        folder: The run's.
+        num_steps: That it did.
+        num_responses: That it sampled.
+        num_problems: That it was of.
+        kept: Which weights are the model, and why.
+    """
     content = read_run(folder)
     assert content is not None
-    content["finished"] = {"steps": num_steps}
+    content["finished"] = {"steps": num_steps, "kept": dict(kept)}
     content["sampling"] = {"responses": num_responses, "problems": num_problems}
     write_whole(folder / RUN_FILE, json.dumps(content, indent=2) + "\n")
 

@@ -1,142 +1,175 @@
-"""The collapse monitor inside a run: it warns, stops, or puts the last healthy weights back; label-free throughout."""
+"""The collapse monitor inside a run: it keeps the best weights, warns, stops or goes back; label-free throughout."""
 
 import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from spine_rl.errors import ConfigError
-from spine_rl.monitor import RETRIED_FROM, CollapseMonitor, Verdict, is_as_good
+from spine_rl.monitor import RETRIED_FROM, SIGNALS, BestStep, CollapseMonitor, Verdict
+from spine_rl.runs.run_folder import LAST_FOLDER
+from spine_rl.runs.whole_file import TEMPORARY
+from spine_rl.training.best_weights import BestWeights, reset_moments
 from spine_rl.training.first_labels import UNADAPTED_STEPS
 
-BEST_FOLDER = "best"
-_NEW, _OLD, _STEP_FILE = f".{BEST_FOLDER}.new", f".{BEST_FOLDER}.old", "step.txt"
 _SEEN_ONCE = (
     "no problem is seen twice, so the collapse monitor cannot compare labels with the first ones and reads lengths, "
     "agreement and entropy alone; more steps or fewer problems would let it"
 )
+_SHARDED = "FSDP and DeepSpeed shard the weights, and a copy of the best ones needs them whole"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which weights a run ends with.
+
+    Attributes:
+        step: Optimiser steps that they have done; 0 is the model as it was.
+        last_step: Optimiser steps of the run.
+        share: Share of responses that gave their problem's first label; None where it could not be measured.
+        reason: Why, in a sentence.
+    """
+
+    step: int
+    last_step: int
+    share: float | None
+    reason: str
 
 
 class CollapseGuard(TrainerCallback):
-    """Judges every logged step and acts on an alarm.
+    """Judges every step by its own responses, before its update, and keeps the weights that gave the best ones.
 
-    With `keep_best`, and where `on_collapse` needs it, the run's folder has the best weights as `best`: those of the
-    highest first-label share before an alarm, looked at every `save_steps` steps and after the last. They are the
-    checkpoint that can be chosen without labels. A resumed run goes on with the signals that its checkpoint has logged,
-    and with `best`; an alarm that was raised before the checkpoint still counts.
+    The best are those of the highest share of first labels before an alarm (`spine_rl.monitor.BestStep`): what can be
+    chosen without labels. They are copied to host memory when they are better, written with every checkpoint, and put
+    into the model when training ends; the last weights then lie in the run's folder as `last`.
 
     Args:
-        trainer: Whose run it is; it saves, so that sharded weights are whole.
+        trainer: Whose run it is.
         folder: The run's.
-        on_collapse: `warn`: one warning; `stop`: and training ends; `rollback`: and `best` becomes the model; `retry`:
-            at every alarm, `best` becomes the model, the learning rate is halved and training goes on; at the end it
-            becomes the model, too.
-        keep_best: Keep `best` even if nothing needs it.
+        on_collapse: `warn`: one warning; `stop`: and training ends; `retry`: at every alarm the best weights come back,
+            the learning rate is halved and training goes on.
+        keep_best: Whether the run ends with the best weights, and not with the last; `retry` needs them, too.
 
     Raises:
-        ConfigError: `best` is needed, and the weights are sharded.
+        ConfigError: `retry`, and the weights are sharded.
     """
 
     def __init__(self, trainer: Any, folder: Path, *, on_collapse: str, keep_best: bool):
-        self._trainer, self._best = trainer, folder / BEST_FOLDER
-        self._on_collapse, self._keeps = on_collapse, keep_best or on_collapse in ("rollback", "retry")
-        if self._keeps and trainer.is_sharded:
-            raise ConfigError(
-                "on_collapse=rollback, retry and keep_best need whole weights, and FSDP and DeepSpeed shard them: give "
-                "on_collapse=warn or stop, and keep checkpoints (save_total_limit)"
-            )
+        self._trainer, self._folder, self._on_collapse = trainer, folder, on_collapse
+        if trainer.is_sharded and on_collapse == "retry":
+            raise ConfigError(f"on_collapse='retry': {_SHARDED}; give warn or stop, and keep checkpoints")
+        self._keeps = (keep_best or on_collapse == "retry") and not trainer.is_sharded
+        self._misses = keep_best and trainer.is_sharded
+        self.weights: BestWeights | None = None  # in training, where best ones are kept
+        self.kept: Kept | None = None  # when training has ended
+        self.is_interrupted = False  # set it, and training has not ended
         self._start()
 
     def _start(self) -> None:
-        self._monitor = CollapseMonitor()
-        self._alarmed = False
+        self._monitor, self._best = CollapseMonitor(), BestStep()
+        self._alarm: Verdict | None = None
         self._retry_due = False
-        self._has_judged = False  # there were steps enough for a verdict
-        self._kept_step = 0
-        self._kept_share: float | None = None
-        self._looked_at = 0  # the step at which `best` was last looked at
+        self._retried_from: int | None = None  # until the next step's signals say so
+
+    # ---- as training goes
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._start()
         if state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS:
             warnings.warn(_SEEN_ONCE, stacklevel=2)
-        kept = self._read_kept_step() if self._keeps and state.global_step > 0 else None
-        for row in state.log_history:  # empty but for a resumed run
-            self._replay(row, control, kept)
-        if self._keeps and (kept is None or kept > state.global_step):
-            self._save(state.global_step)  # a rollback before the first healthy step goes to the start
-        elif kept is not None:
-            self._kept_step = self._looked_at = kept
+        if self._misses:
+            warnings.warn(f"the run ends with its last weights: {_SHARDED}; keep checkpoints", stacklevel=2)
+        if self._keeps:
+            self.weights = BestWeights(self._trainer.unwrapped_model)
+        for row in self._rows:  # empty but for a resumed run
+            self._judge(row)
+        if self.weights is not None and not self.weights.load(self._folder / f"checkpoint-{state.global_step}"):
+            self.weights.take()
+            self._best.step = state.global_step
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        verdict = self._judge({"step": state.global_step, **(logs or {})})
-        if verdict is None or verdict.early or self._alarmed:
-            return
-        if not verdict.healthy:
-            self._act(verdict, control)
-        elif self._keeps and self._is_time_to_look(args, state):
-            self._looked_at = state.global_step
-            if is_as_good(verdict.first_label_share, self._kept_share):
-                self._save(state.global_step, verdict.first_label_share)
+    def observe(self, row: Mapping[str, Any]) -> None:
+        """Takes a step's signals when its update is computed and not yet done: the weights are those that responded."""
+        signals = {name: row[name] for name in SIGNALS if name in row}
+        if self._retried_from is not None:
+            signals[RETRIED_FROM], self._retried_from = float(self._retried_from), None
+        self._rows.append(signals)
+        if self._judge(signals) and self.weights is not None:
+            self.weights.take()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop |= self._on_collapse == "stop" and self._alarm is not None
 
     def on_step_begin(self, args, state, control, **kwargs):
-        if self._retry_due:  # not while a step is being logged: what it logs is of the weights that are left
+        if self._retry_due:  # the step before has been logged: it was of the weights that are left
             self._retry_due = False
             self._retry()
 
     def on_train_end(self, args, state, control, **kwargs):
-        if (self._on_collapse == "retry" and self._has_judged) or (self._alarmed and self._on_collapse == "rollback"):
-            self._go_back()
-
-    def _is_time_to_look(self, args: Any, state: Any) -> bool:
-        due = state.global_step - self._looked_at >= _every(args.save_steps, state.max_steps)
-        return due or state.global_step == state.max_steps
-
-    def _judge(self, row: Mapping[str, Any]) -> Verdict | None:
-        if "vote/majority_ratio" not in row:
-            return None
-        verdict = self._monitor.update(row)
-        self._has_judged |= not verdict.early
-        if verdict.early and self._kept_step == 0 and verdict.first_label_share is not None:
-            self._kept_share = max(self._kept_share or 0.0, verdict.first_label_share)
-        return verdict
-
-    def _replay(self, row: Mapping[str, Any], control: Any, kept: int | None) -> None:
-        """What a row that the checkpoint has logged led to."""
-        if RETRIED_FROM in row:
-            self._retry_due = False  # it was done; the halved rate is the schedule's, which the checkpoint has
-        verdict = self._judge(row)
-        if verdict is None or self._alarmed:
+        if self.is_interrupted:  # it goes on another time
             return
-        if not verdict.healthy:
-            self._act(verdict, control)
-        elif verdict.step == kept:
-            self._kept_share = verdict.first_label_share
+        self.kept = self._choose(state.global_step)
+        if self.kept.step == state.global_step or self.weights is None:
+            return
+        if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
+            self._save_last()
+        self.weights.put_back()
 
-    def _act(self, verdict: Verdict, control: Any) -> None:
-        warnings.warn(self._describe(verdict), stacklevel=3)
+    def _save_last(self) -> None:
+        """Aside, then by its name."""
+        folder, aside = self._folder / LAST_FOLDER, self._folder / f"{TEMPORARY}{LAST_FOLDER}"
+        self._trainer.save_model(str(aside), _internal_call=True)  # not for the hub
+        if self._trainer.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(aside, folder)
+
+    def save(self, folder: Path) -> None:
+        """Writes the best weights into a checkpoint."""
+        if self.weights is not None:
+            self.weights.save(folder)
+
+    # ---- judging and acting
+
+    @property
+    def _rows(self) -> list[Mapping[str, Any]]:
+        """Every step's signals, kept where transformers writes them with a checkpoint, whatever is logged."""
+        return cast(dict[str, Any], self._trainer.state.stateful_callbacks).setdefault("collapse_guard", [])
+
+    def _judge(self, row: Mapping[str, Any]) -> bool:
+        """Whether the weights that gave the row's responses are the best so far."""
+        if RETRIED_FROM in row:
+            self._retry_due = False
+        verdict = self._monitor.update(row)
+        if verdict.alarms and not self._retry_due and self._alarm is None:
+            self._act(verdict)
+        is_over = self._alarm is not None or self._retry_due
+        return not is_over and self._best.consider(verdict, row["step"] - 1)
+
+    def _act(self, verdict: Verdict) -> None:
         self._retry_due = self._on_collapse == "retry"
-        self._alarmed = not self._retry_due
-        control.should_training_stop |= self._on_collapse in ("stop", "rollback")
+        self._alarm = None if self._retry_due else verdict
+        actions = {
+            "warn": "going on; --on_collapse stop or retry would not",
+            "stop": "stopping",
+            "retry": f"going back to step {self._best.step} with half the learning rate",
+        }
+        alarms = "; ".join(verdict.alarms)
+        message = f"step {verdict.step}: this looks like a collapse: {alarms}; {actions[self._on_collapse]}"
+        warnings.warn(message, stacklevel=4)
 
     def _retry(self) -> None:
-        """Takes up `best`; the step that follows logs it."""
-        self._looked_at = self._kept_step
-        self._go_back()
-        self._trainer.forget_after(self._kept_step)
-        optimizer = self._trainer.optimizer
-        getattr(optimizer, "optimizer", optimizer).state.clear()  # its moments are those of the way that was left
+        """Takes up the best weights; the step that follows logs it."""
+        assert self.weights is not None
+        self.weights.put_back()
+        self._trainer.forget_after(self._best.step)
+        reset_moments(self._trainer.optimizer)  # they are those of the way that was left
         self._halve_learning_rate()
-        self._trainer.log_values({RETRIED_FROM: float(self._kept_step)})
-
-    def _go_back(self) -> None:
-        load_weights(self._trainer.accelerator.unwrap_model(self._trainer.model), self._best)
+        self._retried_from = self._best.step
+        self._trainer.log_values({RETRIED_FROM: float(self._best.step)})
 
     def _halve_learning_rate(self) -> None:
         """Of the schedule, and of the step that comes next."""
@@ -145,54 +178,17 @@ class CollapseGuard(TrainerCallback):
         for group in self._trainer.optimizer.param_groups:
             group["lr"] = group["lr"] / 2
 
-    def _describe(self, verdict: Verdict) -> str:
-        actions = {
-            "warn": "going on; --on_collapse stop, rollback or retry would not",
-            "stop": "stopping",
-            "rollback": f"stopping, and going back to {self._best.name}",
-            "retry": f"going back to step {self._kept_step} with half the learning rate",
-        }
-        alarms = "; ".join(verdict.alarms)
-        return f"step {verdict.step}: this looks like a collapse: {alarms}; {actions[self._on_collapse]}"
-
-    def _read_kept_step(self) -> int | None:
-        """The step of the weights in `best`, brought back if a save was stopped between its two renames."""
-        old = self._best.with_name(_OLD)
-        if self._trainer.is_world_process_zero() and old.exists() and not self._best.exists():
-            os.replace(old, self._best)
-        self._trainer.accelerator.wait_for_everyone()
-        path = self._best / _STEP_FILE
-        return int(path.read_text()) if path.exists() else None
-
-    def _save(self, step: int, share: float | None = None) -> None:
-        """Whole or not at all: written beside, then renamed."""
-        self._kept_step, self._kept_share = step, share
-        new = self._best.with_name(_NEW)
-        if self._trainer.is_world_process_zero():
-            shutil.rmtree(new, ignore_errors=True)
-        self._trainer.accelerator.wait_for_everyone()
-        self._trainer.save_model(str(new), _internal_call=True)  # not for the hub
-        if self._trainer.is_world_process_zero():
-            (new / _STEP_FILE).write_text(f"{step}\n")
-            old = self._best.with_name(_OLD)
-            shutil.rmtree(old, ignore_errors=True)
-            if self._best.exists():
-                os.replace(self._best, old)
-            os.replace(new, self._best)
-            shutil.rmtree(old, ignore_errors=True)
-        self._trainer.accelerator.wait_for_everyone()
-
-
-def load_weights(model: Any, folder: Path) -> None:
-    """Puts the weights saved in a folder into a model, or an adapter's into its adapter; all of them, or it raises."""
-    if isinstance(model, PeftModel):
-        found = set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        if found.unexpected_keys:
-            raise RuntimeError(f"{folder}: weights that the adapter does not have: {', '.join(found.unexpected_keys)}")
-    else:  # files have the names of the hub, which are not the module's: transformers knows how they correspond
-        model.load_state_dict(type(model).from_pretrained(folder, dtype=model.dtype).state_dict())
-
-
-def _every(save_steps: float, max_steps: int) -> int:
-    """Of transformers' `save_steps`: below 1 it is a share of all steps."""
-    return max(1, int(save_steps if save_steps >= 1 else save_steps * max_steps))
+    def _choose(self, last: int) -> Kept:
+        alarm = f"step {self._alarm.step}: {'; '.join(self._alarm.alarms)}" if self._alarm is not None else None
+        if not self._keeps:
+            return Kept(last, last, None, "the last weights are kept, as keep_best=none says")
+        if self._best.is_proven:
+            step, share = self._best.step, self._best.share or 0.0
+            before = "" if alarm is None else f", before the alarm of {alarm}"
+            what = "no step's responses gave" if step == 0 else "its responses gave"
+            more = "more of their problems' first labels than the unadapted model's"
+            reason = f"{what} {more}{before}" if step == 0 else f"{what} the first labels most often{before}"
+            return Kept(step, last, share, reason)
+        if alarm is not None:
+            return Kept(self._best.step, last, None, f"no weights could be compared with the start before {alarm}")
+        return Kept(last, last, None, "no problem was seen again, so that no step could be compared with the start")

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from spine_rl import __version__
 from spine_rl.runs.whole_file import write_whole
+from spine_rl.training.collapse_guard import Kept
 from spine_rl.training.config import SpineConfig
 
 _REPORTED = (
@@ -23,7 +24,11 @@ _REPORTED = (
 
 
 def write_model_card(
-    args: SpineConfig, model_name: str, dataset_name: str | None, log_history: list[dict[str, Any]]
+    args: SpineConfig,
+    model_name: str,
+    dataset_name: str | None,
+    log_history: list[dict[str, Any]],
+    kept: Kept | None = None,
 ) -> None:
     """Writes the card into the run's folder: how the model was adapted, and the first and last step's statistics.
 
@@ -32,6 +37,7 @@ def write_model_card(
         model_name: Heading of the card.
         dataset_name: Where the problems came from, if known.
         log_history: The run's logged steps.
+        kept: Which weights the model has.
     """
     steps = [row for row in log_history if "vote/majority_ratio" in row]
     template = Environment(loader=PackageLoader("spine_rl.training"), undefined=StrictUndefined).get_template(
@@ -42,6 +48,7 @@ def write_model_card(
         dataset_name=dataset_name,
         args=args,
         version=__version__,
+        kept=kept,
         statistics=[(name, steps[0].get(name), steps[-1].get(name)) for name in _REPORTED] if steps else [],
         last_step=steps[-1]["step"] if steps else 0,
     )

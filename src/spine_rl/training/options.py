@@ -15,9 +15,9 @@ from spine_rl.presets import CONTROLS, FORK_FRACTION, PRESETS
 FORK_SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction")
 BANDS = ("none", "quantile", "median_mad", "zero")
 REWARD_SOURCES = ("vote", "gold", "none", "random")
-ON_COLLAPSE = ("warn", "stop", "rollback", "retry")
+ON_COLLAPSE = ("warn", "stop", "retry")
 PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
-KEEP_BEST = ("none", "label-free")
+KEEP_BEST = ("label-free", "none")
 
 
 @dataclass
@@ -102,13 +102,12 @@ class MethodOptions:
     freeze_vision: bool = option(True, "Leave the vision tower of an image-text model as it is.")
     on_collapse: str = option(
         "warn",
-        "Action at the collapse monitor's first alarm; rollback ends with the best weights, retry goes on from them "
-        "with half the learning rate.",
+        "Action at the collapse monitor's first alarm; retry goes on from the best weights at half the learning rate.",
         choices=ON_COLLAPSE,
     )
     keep_best: str = option(
-        "none",
-        "Keep the weights whose responses agree most with the first votes (label-free) in output_dir/best.",
+        "label-free",
+        "Weights that the run ends with: those whose responses agree most with the first votes, or with none the last.",
         choices=KEEP_BEST,
     )
     sample_steps: int = option(

@@ -1,5 +1,6 @@
 """A run with a folder: it is opened, trained in, and holds the adapted model at the end, whenever it is stopped."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def run_recorded(
     write_card()
     if trainer.is_world_process_zero():
         num_steps, num_problems = trainer.state.global_step, inputs["problems"]["number"]
-        write_finished(folder, num_steps, count_responses(trainer.args, num_steps), num_problems)
+        kept = {} if trainer.guard.kept is None else dataclasses.asdict(trainer.guard.kept)
+        write_finished(folder, num_steps, count_responses(trainer.args, num_steps), num_problems, kept)
     return None
 
 

@@ -61,4 +61,5 @@ class StopOnSignal(TrainerCallback):
             heard = int(numbers.max())
         if heard:
             self.number = heard
+            self._trainer.guard.is_interrupted = True
             control.should_save = control.should_training_stop = True

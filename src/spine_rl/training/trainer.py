@@ -35,6 +35,7 @@ from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.processing import OncePerPrompt
 from spine_rl.engine.progress import tell
 from spine_rl.errors import ConfigError
+from spine_rl.monitor import RESPONSES
 from spine_rl.objective import (
     TokenBatch,
     compute_group_advantages,
@@ -62,6 +63,7 @@ from spine_rl.training.election import (
     summarize_lengths,
 )
 from spine_rl.training.epochs import EpochSampler, number_epochs
+from spine_rl.training.finite_steps import FiniteSteps
 from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels, forget_later
 from spine_rl.training.micro_batches import arrange_rows, select_rows
 from spine_rl.training.model_card import write_model_card
@@ -152,6 +154,7 @@ class SpineTrainer(CheckpointingTrainer):
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
+        self._vote_signals: dict[str, float] = {}  # of the generation whose first update is being computed
         super().__init__(
             model=model,
             reward_funcs=self.majority_vote,
@@ -178,14 +181,16 @@ class SpineTrainer(CheckpointingTrainer):
         self.generator: Generator | None = None  # TRL's own way without one
         if args.prompt_sharing != "off" and not other_engine and not self.is_sharded and not is_split(self.model):
             self.generator = add_shared_generation(unwrap_model(self.model), args.generation_dtype)
-        self.add_callback(
-            CollapseGuard(
-                self,
-                Path(cast(str, args.output_dir)),
-                on_collapse=args.on_collapse,
-                keep_best=args.keep_best != "none",
-            )
-        )
+        folder = Path(cast(str, args.output_dir))
+        self.guard = CollapseGuard(self, folder, on_collapse=args.on_collapse, keep_best=args.keep_best != "none")
+        self.finite_steps = FiniteSteps(self)
+        self.add_callback(self.guard)
+        self.add_callback(self.finite_steps)
+
+    @property
+    def unwrapped_model(self) -> Any:
+        """The model that is trained, or its adapter, without wrappers of processes."""
+        return self.accelerator.unwrap_model(self.model)
 
     @property
     def is_sharded(self) -> bool:
@@ -434,9 +439,14 @@ class SpineTrainer(CheckpointingTrainer):
         # What `_prepare_inputs` and `compute_loss` do counts for their own phases; what is left is the backward pass.
         with self.clock.phase("backward"):
             loss = self._step_within_memory(model, inputs, num_items_in_batch)
+        self.finite_steps.add_loss(loss)
         if self.accelerator.sync_gradients:
-            self.log_values(self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0))
+            statistics = self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0)
+            self.log_values(statistics)
             self._steps_since_log += 1
+            if self._vote_signals:  # of a new generation: its responses are of the weights as they are
+                self.guard.observe({**self._vote_signals, **statistics})
+                self._vote_signals = {}
         return loss
 
     def _step_within_memory(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
@@ -562,16 +572,38 @@ class SpineTrainer(CheckpointingTrainer):
             )
         votes = summarize_ballots(election.ballots)
         votes |= compare_with_first_labels(self._first_labels, election.ballots, self.state.global_step)
-        votes |= judge_ballots(election.ballots, self.gold_keys)
-        self.log_values({f"vote/{name}": value for name, value in votes.items()})
-        self.log_values(summarize_lengths(election.responses))
+        signals = {f"vote/{name}": value for name, value in votes.items()} | summarize_lengths(election.responses)
+        signals[RESPONSES] = float(len(election.responses))
+        self.log_values(signals)
+        step = self.state.global_step + 1
+        self._vote_signals = {**signals, "step": step}
+        if self._steps_an_epoch is not None:
+            self._vote_signals["epoch"] = step / self._steps_an_epoch
+        judged = judge_ballots(election.ballots, self.gold_keys)  # diagnosis: no part of what the guard sees
+        self.log_values({f"vote/{name}": value for name, value in judged.items()})
         generated = sum(response.length + response.extra_length for response in election.responses)
         self.log_values({"tokens_generated": float(generated)})
+
+    @property
+    def _steps_an_epoch(self) -> int | None:
+        """Optimiser steps in which every problem is seen once, but for those left over; None of a stream."""
+        args = self.args
+        if not isinstance(self.train_dataset, Dataset):
+            return None
+        assert args.steps_per_generation is not None
+        steps_a_generation = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps
+        return max(1, len(self.train_dataset) // args.problems_per_step) * max(1, steps_a_generation)
 
     @property
     def _first_labels(self) -> FirstLabels:
         """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """transformers', within the writing of a checkpoint: the best weights are part of what a run resumes with."""
+        super()._save_rng_state(output_dir)
+        if self.is_world_process_zero():
+            self.guard.save(Path(output_dir))
 
     def forget_after(self, step: int) -> None:
         """Of a run that goes back to a step's weights: first labels that later ones voted, responses they gave."""
@@ -588,12 +620,14 @@ class SpineTrainer(CheckpointingTrainer):
             seconds = self.clock.pop()
             logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
             logs["memory/peak_gib"] = measure_peak_memory()
+            logs["skipped_steps"] = float(self.finite_steps.skipped)
             self._steps_since_log = 0
         super().log(logs, start_time)
 
     def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None):
         if self.is_world_process_zero():
-            write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history)
+            kept = self.guard.kept
+            write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history, kept)
 
 
 def _warn_of_16_bits(model: Any) -> None:

@@ -12,7 +12,7 @@ from spine_rl.lab.experiments.adaptation import to_rows
 from spine_rl.lab.experiments.fields import get_value
 from spine_rl.lab.experiments.stability import COLLAPSE
 from spine_rl.lab.experiments.store import Record, identify
-from spine_rl.monitor import Thresholds, choose_checkpoint, judge_run
+from spine_rl.monitor import RESPONSES, Thresholds, choose_checkpoint, judge_run
 
 BELOW_START, BELOW_BEST = 0.02, 0.03  # what the kept step may lose at most, by the project's own goals
 
@@ -60,11 +60,12 @@ def describe_cell(record: Record) -> str:
 
 
 def _list_steps(record: Record) -> list[dict[str, Any]]:
-    """Logged steps; how far into the data each was, where that was not logged, follows from the settings."""
+    """Logged steps; how far into the data each was, and of how many responses, where not logged, is in the settings."""
     settings, fields = record["settings"], record["settings"]["fields"]
     responses = get_value(fields, "per_device_train_batch_size") * get_value(fields, "gradient_accumulation_steps")
     epochs_a_step = responses / get_value(fields, "num_generations") / settings["num_problems"]
-    return [{"epoch": row["step"] * epochs_a_step, **row} for row in to_rows(record["steps"])]
+    rows = to_rows(record["steps"])
+    return [{"epoch": row["step"] * epochs_a_step, RESPONSES: responses, **row} for row in rows]
 
 
 def count_judged(judged: pd.DataFrame) -> dict[str, int]:

@@ -1,0 +1,96 @@
+"""A step whose loss, gradient or weights are not finite is not taken, on all processes alike."""
+
+import warnings
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from spine_rl.training.best_weights import BestWeights, reset_moments
+
+MOST_IN_A_ROW = 3
+
+
+class FiniteSteps(TrainerCallback):
+    """Looks at every step before and after it changes the weights.
+
+    Before, at the loss and the gradient: where one is not finite, the optimiser gets none. After, at the weights: where
+    one is not finite, the last good ones that were kept come back. After three such steps in a row training ends; what
+    the model then holds is finite.
+
+    Attributes:
+        skipped: Steps that were not taken so far.
+        failure: Why training ended, in a sentence; None where it did not for this.
+    """
+
+    def __init__(self, trainer: Any):
+        self._trainer = trainer
+        self.skipped, self.failure = 0, None
+        self._in_a_row = 0
+        self._loss: Tensor | None = None
+        self._is_skipping = False
+
+    skipped: int
+    failure: str | None
+
+    def add_loss(self, loss: Tensor) -> None:
+        """A micro-batch's."""
+        self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.skipped, self.failure, self._in_a_row, self._loss = 0, None, 0, None
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        model, loss, self._loss = self._trainer.model, self._loss, None
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        # A scaler of float16 finds gradients that overflow by itself, and lowers its scale.
+        scaled = getattr(self._trainer.accelerator, "scaler", None) is not None
+        self._is_skipping = not self._agree([] if loss is None else [loss]) or (
+            not scaled and not self._agree(gradients)
+        )
+        if self._is_skipping:
+            model.zero_grad(set_to_none=True)  # an optimiser leaves weights without a gradient as they are
+            self._count("its loss or gradient is not finite", state, control)
+
+    def on_optimizer_step(self, args, state, control, **kwargs):
+        if self._is_skipping:
+            return
+        if self._agree([weight for weight in self._trainer.model.parameters() if weight.requires_grad]):
+            self._in_a_row = 0
+            return
+        weights: BestWeights | None = self._trainer.guard.weights
+        if weights is None:
+            self.failure = f"step {state.global_step + 1} left weights that are not finite, and none were kept"
+            control.should_training_stop = True
+            return
+        weights.put_back()
+        reset_moments(self._trainer.optimizer)
+        self._count("it would leave weights that are not finite; the best ones so far are back", state, control)
+
+    def _count(self, reason: str, state: Any, control: Any) -> None:
+        self.skipped += 1
+        self._in_a_row += 1
+        warnings.warn(f"step {state.global_step + 1} is not taken: {reason}", stacklevel=3)
+        if self._in_a_row >= MOST_IN_A_ROW:
+            self.failure = (
+                f"{MOST_IN_A_ROW} steps in a row were not taken, the last because {reason}; lower learning_rate"
+            )
+            control.should_training_stop = True
+
+    def _agree(self, tensors: list[Tensor]) -> bool:
+        """Whether all are finite, on every process; one collective, where there are several."""
+        accelerator = self._trainer.accelerator
+        parts = [part for part in map(_to_local, tensors) if part.numel() > 0]
+        largest = [norm.float() for norm in torch._foreach_norm(parts, torch.inf)] if parts else []
+        finite = not largest or bool(torch.stack(largest).isfinite().all())
+        if accelerator.num_processes == 1:
+            return finite
+        flag = torch.tensor(float(not finite), device=accelerator.device)
+        return cast(Tensor, accelerator.reduce(flag, reduction="sum")).item() == 0
+
+
+def _to_local(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor."""
+    tensor = tensor.detach()
+    return cast(Any, tensor).to_local() if hasattr(tensor, "to_local") else tensor

@@ -1,0 +1,124 @@
+"""Steps that are not finite are not taken, are counted, and end a run when they come in a row."""
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+
+from models import build_qwen2, save_qwen2
+from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.training.finite_steps import FiniteSteps
+
+
+class Weights(TrainerCallback):
+    """The weights after every step."""
+
+    def __init__(self):
+        self.after = []
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self.after.append(flatten(model))
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.after.append(flatten(model))
+
+
+def flatten(model):
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
+def adapt(folder, **options):
+    model, tokenizer = build_qwen2()
+    config = SpineConfig(
+        output_dir=str(folder), num_generations=2, per_device_train_batch_size=2, gradient_accumulation_steps=2,
+        max_completion_length=6, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
+        **{"max_steps": 6, "learning_rate": 1e-2, "lr_scheduler_type": "constant", **options},
+    )  # fmt: skip
+    data = Dataset.from_list([{"prompt": f"{n}+1=", "problem_id": str(n)} for n in range(2)])
+    watch = Weights()
+    trainer = SpineTrainer(model, config, data, tokenizer, callbacks=[watch])
+    trainer.train()
+    return trainer, watch.after
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Makes the loss of one micro-batch of some steps not a number."""
+    steps, compute_loss = set(), SpineTrainer.compute_loss
+
+    def compute(self, *args, **kwargs):
+        loss = compute_loss(self, *args, **kwargs)
+        return loss * torch.nan if self.state.global_step + 1 in steps and self._step % 2 else loss
+
+    monkeypatch.setattr(SpineTrainer, "compute_loss", compute)
+    return steps
+
+
+def test_a_step_that_is_not_finite_is_not_taken_and_counted(tmp_path, poison):
+    poison |= {2, 3, 5}
+    with pytest.warns(UserWarning, match="step 2 is not taken: its loss or gradient is not finite"):
+        trainer, after = adapt(tmp_path)
+    moved = [not torch.equal(one, next_) for one, next_ in itertools.pairwise(after)]
+    assert moved == [True, False, False, True, False, True]
+    assert trainer.finite_steps.failure is None
+    rows = [row["skipped_steps"] for row in trainer.state.log_history if "skipped_steps" in row]
+    assert rows == [0, 1, 2, 2, 3, 3]
+    assert after[-1].isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:step")
+def test_three_in_a_row_end_the_run_with_the_last_good_weights(tmp_path, poison):
+    poison |= {*range(2, 9)}
+    trainer, after = adapt(tmp_path, max_steps=9, keep_best="none")
+    assert trainer.state.global_step == 4
+    assert torch.equal(flatten(trainer.model), after[1])
+    assert trainer.finite_steps.failure == (
+        "3 steps in a row were not taken, the last because its loss or gradient is not finite; lower learning_rate"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:step")
+def test_weights_that_would_not_be_finite_are_left(tmp_path):
+    trainer, after = adapt(tmp_path, learning_rate=1e39)
+    assert trainer.state.global_step == 3
+    assert all(torch.equal(weights, after[0]) for weights in after)
+    assert "would leave weights that are not finite" in trainer.finite_steps.failure
+    trainer, _ = adapt(tmp_path, learning_rate=1e39, keep_best="none")
+    assert trainer.state.global_step == 1
+    assert trainer.finite_steps.failure == "step 1 left weights that are not finite, and none were kept"
+
+
+@pytest.mark.filterwarnings("ignore:step")
+def test_the_command_ends_with_status_1_and_weights_that_are_finite(tmp_path, spine, poison):
+    poison |= {*range(1, 9)}
+    model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "run"
+    data.write_text("".join(json.dumps({"id": i, "prompt": f"{i}+{i}="}) + "\n" for i in range(2)))
+    status, _, error = spine(
+        "train", "--model", model, "--data", data, "--output_dir", out, "--max_steps=6", "--num_generations=2",
+        "--per_device_train_batch_size=2", "--gradient_accumulation_steps=2", "--max_completion_length=6",
+        "--use_cpu", "--report_to=none",
+    )  # fmt: skip
+    assert status == 1
+    assert "training ended early: 3 steps in a row were not taken" in error
+    assert (out / "model.safetensors").exists()
+
+
+def test_all_processes_leave_out_what_one_cannot_take():
+    """Of two processes, this one is well and the other is not."""
+    seen = []
+
+    def reduce(flag, reduction):
+        seen.append(flag.item())
+        return flag + 1.0
+
+    accelerator = SimpleNamespace(num_processes=2, device="cpu", reduce=reduce)
+    steps = FiniteSteps(SimpleNamespace(accelerator=accelerator))
+    assert not steps._agree([torch.ones(3), torch.empty(0)])
+    accelerator.reduce = lambda flag, reduction: flag
+    assert steps._agree([torch.ones(3)])
+    assert not steps._agree([torch.tensor([1.0, torch.inf])])
+    assert seen == [0.0]
