@@ -13,9 +13,10 @@ from torch.utils._pytree import tree_map
 from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture, save_image_text_model, save_qwen2
+from spine_rl.engine import decode, graph_decode
 from spine_rl.engine.continuous_sampler import ContinuousSampler
 from spine_rl.engine.forward import add_shared_forward
-from spine_rl.engine.generation import add_shared_generation
+from spine_rl.engine.generation import Generator
 from spine_rl.engine.sampler import Decoding
 from spine_rl.engine.transformers_sampler import TransformersSampler
 from spine_rl.lab.tasks import ARITHMETIC
@@ -55,16 +56,83 @@ def test_shared_gradients_are_as_exact_as_the_plain_forwards(monkeypatch, archit
     assert shared <= 1.5 * plain + 1e-5
 
 
-@pytest.mark.parametrize("architecture", ["qwen3", "gemma3", "llava", QWEN])
-def test_greedy_generation_equals_transformers_own(architecture):
+@pytest.fixture
+def captured(monkeypatch):
+    """How often a step was captured; a step that cannot be is an error."""
+    count, capture = [], graph_decode.run_and_capture
+    monkeypatch.setattr(graph_decode, "run_and_capture", lambda *given: count.append(1) or capture(*given))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="generation")
+        yield count
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "llama", "gemma3", "llava", "gemma3-vision", QWEN])
+def test_greedy_generation_in_graphs_equals_transformers_own(architecture, captured):
     model, image_token = build_architecture(architecture)
     prompts, mask, _, _, group, further = make_batch(model.config, image_token)
     arguments = to_gpu({"input_ids": prompts[group], "attention_mask": mask[group], **repeat_inputs(further, group)})
-    options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    options = {"max_new_tokens": 40, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     model.cuda()
     expected = model.generate(**arguments, **options)
-    add_shared_generation(model)
-    assert torch.equal(model.generate(**arguments, **options), expected)
+    assert torch.equal(Generator(model, "model")(**arguments, **options), expected)
+    assert len(captured) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 20}, {"top_p": 0.8}, {"min_p": 0.1, "suppress_tokens": [7, 8]}])
+def test_samples_in_graphs_are_those_of_the_loop_as_rows_leave(monkeypatch, captured, options):
+    model, _ = build_architecture("qwen3")
+    model.cuda()
+    rows = torch.randint(10, 250, (4, 9), generator=torch.Generator().manual_seed(0)).repeat_interleave(16, 0).cuda()
+    options = {"max_new_tokens": 100, "do_sample": True, "top_k": 0, "pad_token_id": 0, **options}
+    options |= {"attention_mask": torch.ones_like(rows), "eos_token_id": [*range(30, 36)]}
+    results = []
+    for graphs in (True, False):
+        if not graphs:
+            monkeypatch.setattr(decode, "is_static", lambda *_: False)
+        generator = Generator(model, "model")
+        torch.manual_seed(5)
+        results.append((generator(rows, **options), generator.logps))
+    assert len(captured) > 1  # anew as half had left
+    width = min(tokens.size(1) for tokens, _ in results)
+    same = (results[0][0][:, :width] == results[1][0][:, :width]).all(1)
+    assert same.float().mean() > 0.9  # rounding may turn a draw
+
+
+@pytest.mark.parametrize("dtype", ["model", "bfloat16"])
+def test_frequencies_in_graphs_are_the_probabilities(captured, dtype):
+    model, _ = build_architecture("qwen2")
+    model.cuda()
+    rows = torch.full((50_000, 3), 11).cuda()
+    options = {"do_sample": True, "top_k": 0, "temperature": 0.7, "pad_token_id": 0, "eos_token_id": None}
+    generator = Generator(model, dtype)
+    tokens = generator(rows, attention_mask=torch.ones_like(rows), max_new_tokens=2, **options)
+    assert generator.copies == (dtype == "bfloat16")
+    with torch.no_grad():
+        first = (model(rows[:1]).logits[0, -1] / 0.7).softmax(-1)
+        starts = torch.cat([rows[:1].expand(256, -1), torch.arange(256).cuda()[:, None]], 1)
+        second = first @ (model(starts).logits[:, -1] / 0.7).softmax(-1)
+    for column, expected in ((3, first), (4, second)):
+        found = torch.bincount(tokens[:, column], minlength=256) / len(rows)
+        noise = (expected * (1 - expected) / len(rows)).sqrt()
+        assert ((found - expected).abs() <= 6 * noise + (1e-4 if dtype == "model" else 1e-3)).all()
+
+
+def test_a_wave_is_as_large_as_memory_allows(monkeypatch, captured):
+    model, _ = build_architecture("qwen3")
+    model.cuda()
+    rows = torch.full((64, 9), 11).cuda()
+    options = {"max_new_tokens": 20, "do_sample": True, "top_k": 0, "pad_token_id": 0, "eos_token_id": None}
+    options["attention_mask"] = torch.ones_like(rows)
+    torch.manual_seed(0)
+    expected = Generator(model, "model")(rows, **options)
+    free = torch.cuda.mem_get_info
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (300_000, free(device)[1]))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device=None: 0)
+    torch.manual_seed(0)
+    found = Generator(model, "model")(rows, **options)
+    assert len(captured) > 2
+    assert (found == expected).all(1).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2", "entropy-min"])

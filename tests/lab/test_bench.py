@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from spine_rl.lab.bench import cases
-from spine_rl.lab.bench.cases import Outcome, compare_update
+from spine_rl.lab.bench.cases import Outcome, compare_decoding, compare_update
 from spine_rl.lab.bench.floor import count_update_flops
 from spine_rl.lab.bench.growth import Point, fit_exponent, plot_growth, summarize_growth
 from spine_rl.lab.bench.measure import alternate
 from spine_rl.lab.bench.memory import measure_peak
-from spine_rl.lab.bench.run import run_bench
-from spine_rl.lab.bench.shapes import BatchShape, ModelShape, build_batch, build_model
+from spine_rl.lab.bench.run import FULL, QUICK, list_decoding_options, run_bench
+from spine_rl.lab.bench.shapes import SIZES, BatchShape, ModelShape, build_batch, build_model
 from spine_rl.lab.bench.sides import build_trainer, majority_vote, run_update
 
 TINY = ModelShape(hidden=64, layers=2, vocabulary=128)
@@ -88,6 +88,22 @@ def test_a_case_has_a_ratio_a_round():
     assert outcome.met is None
 
 
+def test_decoding_is_timed_without_its_prompts():
+    outcome = compare_decoding(
+        TINY, goal=None, rounds=1, warmups=0, new_tokens=12, prompts=2, group_size=2, prompt_length=9
+    )
+    assert outcome.name == "decoding, 2 x 2, 9 to 21 tokens in the cache"
+    assert outcome.before > 0
+    assert outcome.after > 0
+
+
+def test_decoding_has_a_goal_with_real_sizes_alone():
+    quick, full = (list_decoding_options(SIZES["7m"], effort) for effort in (QUICK, FULL))
+    assert quick["goal"] is full["goal"] is None
+    assert quick["new_tokens"] < full["new_tokens"]
+    assert list_decoding_options(SIZES["qwen2.5-0.5b"], FULL)["goal"] >= 3
+
+
 def test_goals_are_lower_or_upper_bounds():
     assert Outcome("speed", [1.0, 3.0, 2.0], 1.9, 1, 1).met
     assert not Outcome("speed", [1.0, 3.0, 2.0], 2.1, 1, 1).met
@@ -141,7 +157,7 @@ def test_an_earlier_result_is_kept(tmp_path, spine):
 
 @pytest.mark.parametrize(
     ("options", "prompts", "num_cases"),
-    [({}, 2, 10), ({"quick": True}, 1, 10), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 8)],
+    [({}, 2, 11), ({"quick": True}, 1, 11), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 9)],
 )
 def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, options, prompts, num_cases):
     asked = []
@@ -149,7 +165,8 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, optio
     def pretend(name):
         return lambda *given, **options: asked.append((name, given, options)) or Outcome(name, [2.0], 1.5, 4.0, 2.0)
 
-    for name in ("compare_update", "compare_steps", "compare_memory", "compare_generation", "compare_overhead"):
+    names = ("update", "steps", "memory", "generation", "decoding", "overhead")
+    for name in (f"compare_{name}" for name in names):
         monkeypatch.setattr(cases, name, pretend(name))
     outcomes = run_bench(tmp_path, **options)
     record = json.loads((tmp_path / "bench.json").read_text())

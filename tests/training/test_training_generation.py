@@ -87,9 +87,9 @@ def test_lora_is_merged_and_its_dropout_is_off(tmp_path, monkeypatch):
     assert trainer.generator.logps is not None
 
 
-def test_share_prompts_false_leaves_generation_to_trl(tmp_path, monkeypatch):
+def test_prompt_sharing_off_leaves_generation_to_trl(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
-    trainer = make_trainer(tmp_path, share_prompts=False, max_steps=1)
+    trainer = make_trainer(tmp_path, prompt_sharing="off", max_steps=1)
     assert trainer.generator is None
     assert "generate" not in vars(trainer.model)
     assert "sampling/logp_gap" not in run(trainer)[0]

@@ -19,6 +19,7 @@ from spine_rl.engine.decode import decode_groups
 from spine_rl.engine.graph_decode import is_autocast
 from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
+from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded
@@ -62,7 +63,7 @@ class Generator:
     def copies(self) -> bool:
         """Whether it generates with a 16-bit copy of the weights."""
         if self._dtype == "auto":
-            width = self._model.config.get_text_config().hidden_size
+            width = get_hidden_size(self._model)
             faster = is_faster_in_16_bits(self._model.device, width, casts=False)
             self._dtype = "bfloat16" if faster and find_copy_obstacle(self._model) is None else "model"
         return self._dtype == "bfloat16"

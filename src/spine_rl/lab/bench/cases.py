@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from spine_rl.engine.generation import add_shared_generation
+from spine_rl.engine.generation import Generator, add_shared_generation
 from spine_rl.engine.models import get_context_length
 from spine_rl.lab.bench.measure import StepClock, Timings, alternate, autocast, timed
 from spine_rl.lab.bench.memory import measure_peak
@@ -115,6 +115,40 @@ def compare_generation(
     runs = {name: timed(partial(generate, side)) for name, side in (("generate", plain), ("spine", shared))}
     name = f"generation, 16 x 8, prompt {prompt_length}, {new_tokens} new tokens"
     return _outcome(name, alternate(runs, rounds, warmups), ("generate", "spine"), goal)
+
+
+def compare_decoding(
+    model: ModelShape,
+    *,
+    goal: float | None,
+    rounds: int,
+    warmups: int,
+    new_tokens: int,
+    prompts: int = 8,
+    group_size: int = 8,
+    prompt_length: int = 64,
+) -> Outcome:
+    """Tokens after the first, on one model: what a generation takes less what one of a single token takes."""
+    plain = build_model(model).eval()
+    generator, generate = Generator(plain), partial(type(plain).generate, plain)
+    random = torch.Generator().manual_seed(0)
+    ids = torch.randint(6, model.vocabulary, (prompts, prompt_length), generator=random)
+    rows = ids.repeat_interleave(group_size, 0).to(plain.device)
+    options = {"do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
+
+    def decode(side: Callable[..., Any]) -> float:
+        with autocast():
+            first, whole = (
+                timed(partial(side, rows, attention_mask=torch.ones_like(rows), max_new_tokens=length, **options))()
+                for length in (1, 1 + new_tokens)
+            )
+        return whole - first
+
+    generator(rows, max_new_tokens=2, **options)  # its check against the plain forward is not timed
+    sides = {name: partial(decode, side) for name, side in (("generate", generate), ("spine", generator))}
+    longest = prompt_length + new_tokens
+    name = f"decoding, {prompts} x {group_size}, {prompt_length} to {longest} tokens in the cache"
+    return _outcome(name, alternate(sides, rounds, warmups), ("generate", "spine"), goal)
 
 
 def compare_steps(name: str, task: Task, *, goal: float, rounds: int, steps: int) -> Outcome:

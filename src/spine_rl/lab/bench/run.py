@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -113,8 +114,19 @@ def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]
         ),
         partial(cases.compare_memory, model, effort.shape("4:1"), goal=0.6, rounds=effort.memory_rounds),
         partial(cases.compare_generation, model, goal=1.5, **effort.generation),
+        partial(cases.compare_decoding, model, **list_decoding_options(model, effort)),
         partial(cases.compare_overhead, model, effort.shape("1:1"), goal=1.03, rounds=rounds),
     ]
+
+
+def list_decoding_options(model: ModelShape, effort: Effort) -> dict[str, Any]:
+    """Sizes and goal of the decoding case: real models' have one, on a GPU for more rows."""
+    is_real, on_gpu = model.vocabulary > 100_000, torch.accelerator.is_available()
+    options = {"rounds": effort.generation["rounds"], "warmups": effort.generation["warmups"]}
+    options |= {"new_tokens": 136 if effort.generation["new_tokens"] >= 100 else 12}
+    if on_gpu:
+        options |= {"prompts": 32, "group_size": 16, "prompt_length": 100, "new_tokens": 200}
+    return options | {"goal": (4.0 if on_gpu else 3.0) if is_real else None}
 
 
 def list_lab_cases(effort: Effort) -> list[Callable[[], Outcome]]:
