@@ -30,7 +30,7 @@ def write_run(folder, *, seed=0, learning_rate=1e-4, steps=12, length=50.0, run_
         {
             "step": step, "vote/majority_ratio": 0.3 + 0.01 * step + 0.01 * seed, "vote/reward": 0.3,
             "response_length/mean": length, "response_length/p10": length - 5, "response_length/p90": length + 5,
-            "entropy/forks": 0.5, "band/low": 0.4, "band/high": 0.6, "vote/label_drift": 0.9 * (step > 3),
+            "entropy/forks": 0.5, "band/low": 0.4, "band/high": 0.6, "kl": 2.0 * (step > 3),
         }
         for step in range(1, steps + 1)
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def test_the_page_is_self_contained_and_hostile_text_is_text(tmp_path):
     assert "onerror=&#34;" in page
     assert "⟨202E⟩abc⟨001B⟩[31m" in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
-    assert "It turned at step 11" in page  # label drift
+    assert re.search(r"It turned at step \d+: this looks like a collapse", page)  # far from its start
     assert "Pass@1" not in page  # no gold answers were given
     answer, first_chart, folded = page.index("It turned"), page.index("<svg"), page.index("All other curves (2)")
     assert answer < first_chart < folded
@@ -151,7 +151,7 @@ RISE = [0.3 + 0.01 * step for step in range(40)]
         (make_run([0.5] * 20 + [0.1] * 20), "turned", "(it was 1e-05)"),
         (make_run([0.5] * 20 + [0.42] * 20), "lost", "It lost"),
         (make_run([0.5, 0.3] * 20), "same", "No change that can be told from noise."),
-        (make_run(RISE[:6]), "unknown", "6 steps are logged"),
+        (make_run(RISE[:5]), "unknown", "5 steps are logged"),
         (make_run([None] * 40), "unknown", "No problem was seen a second time"),
     ],
 )

@@ -66,7 +66,7 @@ class Answer:
 def answer_run(run: Run) -> Answer:
     """Reads the run's logged steps."""
     verdicts = judge_run(run.rows)
-    if not verdicts or verdicts[-1].early:
+    if not verdicts or verdicts[-1].early or len(run.rows) < 2 * _WINDOW[0]:
         reason = f"{len(run.rows)} steps are logged; that is too few to tell learning from chance."
         return Answer("unknown", "Too early to tell.", [reason, *_tell_gold(run.rows)], ["Let it run on."])
     alarm = next((verdict for verdict in verdicts if verdict.alarms), None)
@@ -91,7 +91,8 @@ def measure_change(rows: Sequence[Row], name: str) -> Change | None:
     """Compares the first logged steps with the last, an epoch of each; None where either end did not log it."""
     epoch = rows[-1].get("epoch")
     steps = round(rows[-1]["step"] / epoch) if epoch else 0
-    window = min(max(_WINDOW[0], min(steps, _WINDOW[1])), max(1, len(rows) // 3))
+    least, most = _WINDOW
+    window = min(max(least, min(steps, most)), max(len(rows) // 3, min(least, len(rows) // 2), 1))
     first, last = ([row[name] for row in part if name in row] for part in (rows[:window], rows[-window:]))
     if not first or not last:
         return None
