@@ -134,6 +134,9 @@ def break_file(folder, name, content):
         (lambda f: break_file(f, "config.json", b'{"model_type": "qwen2", "hidden_size": "x"}'), "cannot be loaded"),
         (lambda f: break_file(f, "tokenizer.json", b"[]"), "cannot be loaded"),
         (lambda f: (f / "config.json").unlink(), "no model folder"),
+        (lambda f: break_file(f, "chat_template.jinja", b"{% if %}"), "its chat template cannot be used"),
+        (lambda f: break_file(f, "chat_template.jinja", b"{{ 1 / 0 }}"), "its chat template cannot be used"),
+        (lambda f: break_file(f, "chat_template.jinja", b""), "its chat template leaves the prompt out"),
     ],
 )  # fmt: skip
 def test_broken_files_are_one_line(tmp_path, harm, reason):

@@ -1,7 +1,9 @@
 """Commands in processes forked from one that has imported everything: a run costs its steps, not its imports."""
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -17,11 +19,12 @@ def import_all():
     if not _IMPORTED:
         import torch
 
-        torch.set_num_threads(1)
-        import spine_rl.cli.train
-        import spine_rl.evaluation.compared
-        import spine_rl.lab.experiments.run  # noqa: F401
+        import spine_rl
 
+        torch.set_num_threads(1)
+        for module in pkgutil.walk_packages(spine_rl.__path__, "spine_rl."):
+            if "vllm" not in module.name and not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
         _IMPORTED = True
 
 

@@ -52,9 +52,10 @@ def _remove(path):
 
 
 def _read_all(work):
-    """Everything but outputs; locks come and go."""
+    """What tells whether a file was touched, of everything but outputs; locks come and go."""
     files = [path for path in work.rglob("*") if path.is_file() and not path.name.startswith(".spine.")]
-    return {path: path.read_bytes() for path in files if path.relative_to(work).parts[0].partition(".")[0] != "out"}
+    kept = [path for path in files if path.relative_to(work).parts[0].partition(".")[0] != "out"]
+    return {path: (path.stat().st_ino, path.stat().st_size, path.stat().st_mtime_ns) for path in kept}
 
 
 def _prepare(work):

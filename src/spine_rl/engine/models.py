@@ -52,6 +52,7 @@ def load_model_and_tokenizer(
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from error
         _check(name_or_path, model, get_tokenizer(processor))
+        _check_template(name_or_path, processor)
     return model, processor
 
 
@@ -96,6 +97,23 @@ def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
             raise ModelError(f"{name}: {weight_name} has values that are not finite; the file or its run was damaged")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+
+
+def _check_template(name: str, processor: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+    """A chat template that is there is a program of another's: it runs, and the prompt is in what it gives."""
+    if processor.chat_template is None:
+        return
+    text = "What is 1+1?"
+    content = [{"type": "text", "text": text}] if isinstance(processor, ProcessorMixin) else text
+    try:
+        rendered = processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"{name}: its chat template cannot be used ({reason}); mend or remove it") from error
+    if text not in str(rendered):
+        raise ModelError(f"{name}: its chat template leaves the prompt out; mend or remove it")
 
 
 def get_tokenizer(processing_class: Any) -> PreTrainedTokenizerBase:
