@@ -5,17 +5,20 @@
 Reads finished cells (`*/cells.jsonl.gz`, and `*/cells/*.json` of experiments that are running), runs nothing, and
 prints a table in Markdown. A run collapsed if Pass@1 (mean of the samples, first problem set it was evaluated on) ends
 at least 0.1 below its start. The kept step is the one that `keep_best=label-free` would have kept among the evaluated
-ones; losses are of Pass@1, to the best evaluated step.
+ones; losses are of Pass@1, to the best evaluated step. The thresholds were found on one half of the runs, by a hash of
+their names; the other half is the test.
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
+from spine_rl.lab.experiments.cells import format_name
 from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
-from spine_rl.lab.experiments.store import read_records
+from spine_rl.lab.experiments.store import identify, read_records
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]
@@ -23,8 +26,14 @@ HEADS += ["loss of the kept step", "loss of the last step"]
 
 def judge_folder(folder: Path) -> pd.DataFrame:
     """The label-free runs of an experiment that have every signal logged."""
-    records = read_records(folder).values()
-    return judge_records([each for each in records if "vote/first_label_share" in each.get("steps", {})])
+    records = [each for each in read_records(folder).values() if "vote/first_label_share" in each.get("steps", {})]
+    names = {
+        identify(each): format_name(each["task"], each["arm"], point={**each["point"], "seed": each["seed"]})
+        for each in records
+    }
+    judged = judge_records(records)
+    digests = [hashlib.sha256(f"{folder.name}/{names[key]}".encode()).digest() for key in judged.index]
+    return judged.assign(is_test=[digest[-1] % 2 == 1 for digest in digests])
 
 
 def describe(name: str, judged: pd.DataFrame) -> list[str]:
@@ -52,7 +61,10 @@ def main() -> None:
     rows = [describe(name, each) for name, each in judged.items()]
     if judged:  # a run of the same settings and seed is the same, whichever experiments share it
         together = pd.concat(judged.values())
-        rows.append(describe("all, each run once", together[~together.index.duplicated()]))
+        once = together[~together.index.duplicated()]
+        rows.append(describe("the half that thresholds were found on", once[~once.is_test]))
+        rows.append(describe("**the other half**", once[once.is_test]))
+        rows.append(describe("all, each run once", once))
     print(render_table(HEADS, rows))
 
 
