@@ -7,12 +7,13 @@ import warnings
 from typing import get_type_hints
 
 import pytest
-from trl import GRPOConfig, TrlParser
+from trl import GRPOConfig, ModelConfig, TrlParser
 
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS
 from spine_rl.training import SpineConfig, options
 from spine_rl.training.options import MethodOptions, TrainingOptions
+from spine_rl.training.trl_fields import read_texts, read_value, to_json
 
 # Where the package's default is another than TRL's, on purpose.
 OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
@@ -76,3 +77,46 @@ def test_a_configuration_warns_of_nothing(tmp_path):
         warnings.simplefilter("error")
         assert SpineConfig(output_dir=str(tmp_path), use_cpu=True).gradient_checkpointing is False
         assert SpineConfig(output_dir=str(tmp_path), use_cpu=True, gradient_checkpointing=True).gradient_checkpointing
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "texts", "value"),
+    [
+        (GRPOConfig, "dataloader_num_workers", ["2"], 2),
+        (GRPOConfig, "bf16", [], True),
+        (GRPOConfig, "bf16", ["false"], False),
+        (GRPOConfig, "log_completions", ["true"], True),
+        (GRPOConfig, "report_to", ["none"], "none"),
+        (GRPOConfig, "report_to", ["wandb", "trackio"], ["wandb", "trackio"]),
+        (GRPOConfig, "optim", ["sgd"], "sgd"),
+        (GRPOConfig, "model_init_kwargs", ['{"a": 1}'], '{"a": 1}'),
+        (ModelConfig, "lora_modules_to_save", ["lm_head"], ["lm_head"]),
+        (ModelConfig, "load_in_4bit", [], True),
+    ],
+)
+def test_texts_become_what_trl_declares(config, name, texts, value):
+    found = read_texts(config, name, texts)
+    assert to_json(found) == value
+    assert type(to_json(found)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "message"),
+    [
+        ("dataloader_num_workers", ["two"], "dataloader_num_workers='two': must be a valid integer"),
+        ("dataloader_num_workers", ["2.5"], "dataloader_num_workers='2.5': must be a valid integer"),
+        ("dataloader_num_workers", [], "--dataloader_num_workers needs a value"),
+        ("log_completions", ["perhaps"], "log_completions='perhaps': must be a valid boolean"),
+        ("adam_epsilon", ["1", "2"], "must be a valid number"),
+    ],
+)
+def test_texts_that_are_of_no_such_type(name, texts, message):
+    with pytest.raises(ConfigError) as caught:
+        read_texts(GRPOConfig, name, texts)
+    assert message in str(caught.value)
+
+
+def test_a_files_values_are_read_with_their_place():
+    assert read_value(GRPOConfig, "model_init_kwargs", {"a": 1}) == {"a": 1}
+    with pytest.raises(ConfigError, match=r"^run.yaml, line 2: ddp_timeout=\[1\]: must be a valid integer"):
+        read_value(GRPOConfig, "ddp_timeout", [1], "run.yaml, line 2")

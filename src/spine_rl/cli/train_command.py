@@ -8,10 +8,10 @@ from cyclopts import App, Parameter
 
 from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group
 from spine_rl.cli.parse import Given, RunFields, takes_run_fields
-from spine_rl.cli.run_fields import list_trl_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
 from spine_rl.training.options import MethodOptions, TrainingOptions
+from spine_rl.training.trl_fields import list_trl_fields
 
 
 @group("Model")

@@ -1,16 +1,13 @@
 """Settings of a run in an experiment's file: fields of `SpineConfig`, checked before anything is run."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
-from enum import Enum
-from typing import Any, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.presets import get_preset
 from spine_rl.training import SpineConfig
+from spine_rl.training.trl_fields import read_value, to_json
 
 # What the engine itself decides, and where the file says so.
 _DECIDED = {
@@ -49,10 +46,12 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], where:
         raise ConfigError(f"{where}: on_collapse={given['on_collapse']!r}: cells run to their end; give warn or retry")
     fields = {name: value for name, value in {**defaults, **given}.items() if value is not None}
     try:
-        config = SpineConfig(output_dir="unused", **{name: _read(name, value) for name, value in fields.items()})
+        config = SpineConfig(
+            output_dir="unused", **{name: read_value(SpineConfig, name, value) for name, value in fields.items()}
+        )
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
-    return {name: _to_json(getattr(config, name)) for name in given}
+    return {name: to_json(getattr(config, name)) for name in given}
 
 
 def get_value(fields: Mapping[str, Any], name: str) -> Any:
@@ -67,21 +66,3 @@ def _get_default(name: str) -> Any:
     """None of an unknown field."""
     entry = SpineConfig.__dataclass_fields__.get(name)
     return None if entry is None or entry.default is dataclasses.MISSING else entry.default
-
-
-def _read(name: str, value: Any) -> Any:
-    """As the field's declared type."""
-    try:
-        return _get_type(name).validate_python(value)
-    except ValidationError as error:
-        expected = error.errors()[0]["msg"].removeprefix("Input should be ")
-        raise ConfigError(f"{name}={value!r}: must be {expected}") from None
-
-
-@functools.cache
-def _get_type(name: str) -> TypeAdapter:
-    return TypeAdapter(get_type_hints(SpineConfig)[name])
-
-
-def _to_json(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value

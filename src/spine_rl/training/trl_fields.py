@@ -1,0 +1,89 @@
+"""The fields that TRL's configurations declare: their names without importing it, their values once it is there."""
+
+import ast
+import contextlib
+import functools
+from collections.abc import Iterator
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from spine_rl.errors import ConfigError
+
+# Where the classes are declared; importing them takes seconds, reading them does not.
+_SOURCES = (
+    ("transformers", "training_args.py", "TrainingArguments"),
+    ("trl", "trainer/base_config.py", "_BaseConfig"),
+    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    ("trl", "trainer/model_config.py", "ModelConfig"),
+)
+
+
+@functools.cache
+def list_trl_fields() -> set[str]:
+    """Names of all fields of `trl.GRPOConfig` and `trl.ModelConfig`, from their source."""
+    return {name for source in _SOURCES for name in _read_fields(*source)}
+
+
+def read_value(config: type, name: str, value: Any, where: str | None = None) -> Any:
+    """A value as the type that its field is declared with.
+
+    Args:
+        config: The dataclass that has the field.
+        name: The field's.
+        value: As a YAML file has it, or as text: what can be read as the type without loss is.
+        where: Where it stands, for the message.
+
+    Raises:
+        ConfigError: It is of another type.
+    """
+    try:
+        return _get_type(config, name).validate_python(value)
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].removeprefix("Input should be ").partition(", unable")[0]
+        raise ConfigError(f"{where + ': ' if where else ''}{name}={value!r}: must be {expected}") from None
+
+
+def read_texts(config: type, name: str, texts: list[str]) -> Any:
+    """As `read_value`, of what a command line gives: no text is a switch that is turned on.
+
+    Raises:
+        ConfigError: A value is missing, of another type, or one of several where one is wanted.
+    """
+    type_ = _get_type(config, name)
+    if not texts:
+        try:
+            return type_.validate_python(True, strict=True)
+        except ValidationError:
+            raise ConfigError(f"--{name} needs a value") from None
+    if len(texts) == 1:
+        with contextlib.suppress(ValidationError):
+            return type_.validate_python(texts[0])
+    with contextlib.suppress(ValidationError):
+        return type_.validate_python(texts)
+    return read_value(config, name, texts[0] if len(texts) == 1 else texts)
+
+
+def to_json(value: Any) -> Any:
+    """A value as a file keeps it."""
+    return value.value if isinstance(value, Enum) else value
+
+
+def _read_fields(package: str, file: str, name: str) -> Iterator[str]:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse((Path(spec.origin).parent / file).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    yield line.target.id
+
+
+@functools.cache
+def _get_type(config: type, name: str) -> TypeAdapter:
+    return TypeAdapter(get_type_hints(config)[name])
