@@ -84,7 +84,7 @@ class CpuStatistics(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needs_bias else None
         rows = ((of_logps != 0) | (of_entropies != 0)).nonzero().squeeze(1)
         cast = weight.to(ctx.head.dtype) if len(rows) > 0 else weight
-        for chosen in rows.split(_FORKS):
+        for chosen in rows.split(_FORKS) if len(rows) > 0 else ():  # a split of nothing has a part, too
             upstream = (of_logps[chosen], of_entropies[chosen], log_z[chosen], entropies[chosen])
             grads = (grad_weight, grad_bias)
             found = _add_gradients(ctx.head, hidden[chosen], cast, targets[chosen], upstream, grads)
