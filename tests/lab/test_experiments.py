@@ -66,7 +66,7 @@ def write(tmp_path):
         ({"tasks": "[{model: m, data: d}]"}, "tasks: name is missing; it must be text"),
         (
             {"tasks": "[{name: mine, model: m, data: d, limit: 0}]"},
-            "tasks: limit=0: must be a whole number",
+            "tasks: limit=0: must be greater than or equal to 1",
         ),
         ({"tasks": "[3]"}, "tasks=[3]: must be a list of tasks' names, or of mappings"),
         ({"tasks": "[{name: mine, model: m, data: d}]"}, "task 'mine': evaluate_on has held_out, so give it eval_data"),

@@ -22,8 +22,6 @@ from spine_rl.lab.bench.shapes import BatchShape, ModelShape
 from spine_rl.lab.experiments.cells import Cell, format_name
 from spine_rl.lab.experiments.fields import resolve_fields
 from spine_rl.lab.experiments.spec_file import (
-    AXES_RULE,
-    COUNT_RULE,
     Arms,
     Axes,
     Count,
@@ -44,13 +42,13 @@ class CostExperiment(Spec):
 
     name: str
     kind: Literal["cost"] = Field(description="cost, or not be there")
-    title: Text = Field(description="a line of text")
+    title: Text
     arms: Arms
-    question: Prose = Field("", description="text")
-    model: ModelShape = Field(ModelShape(), description="a mapping: field → whole number")
-    batch: BatchShape = Field(BatchShape(), description="a mapping: field → whole number")
-    vary: Axes = Field({}, description=AXES_RULE)
-    rounds: Count = Field(5, description=COUNT_RULE)
+    question: Prose = ""
+    model: ModelShape = ModelShape()
+    batch: BatchShape = BatchShape()
+    vary: Axes = {}
+    rounds: Count = 5
     quick: Quick = {}
 
 

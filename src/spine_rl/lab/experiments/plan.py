@@ -38,11 +38,7 @@ class Plan:
     write: Callable[[Sequence[Record], int, Path, str], None]
 
     def choose(self, only: Sequence[str]) -> list[Cell]:
-        """The cells that one of the choices names, or all.
-
-        Raises:
-            ConfigError: A choice names none.
-        """
+        """The cells that one of the choices names, or all, as `filter_cells`."""
         return filter_cells(self.cells, only)
 
     def make_job(self, cell: Cell) -> Job:

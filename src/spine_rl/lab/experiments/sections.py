@@ -55,15 +55,12 @@ def _lengths(results: Results, folder: Path) -> list[Part]:
     for task in results.tasks:
         rows = []
         for group in results.list_groups(task):
-            counts = [_add_lengths(results, group, when) for when in ("start", "end")]
+            records = results.groups[group].values()
+            counts = [plots.add_counts(record["lengths"][when] for record in records) for when in ("start", "end")]
             rows.append([group.label, *(str(find_percentile(each, p)) for each in counts for p in (10, 50, 90))])
         text = f"Percentiles in tokens of the samples on {results.experiment.evaluate_on[0]}, all seeds together."
         parts += [f"## {task}: response lengths", text, render_table(heads, rows)]
     return [*parts, _draw(plots.draw_lengths(results), folder, "lengths", "Lengths of sampled responses")]
-
-
-def _add_lengths(results: Results, group: Group, when: str) -> pd.Series:
-    return plots.add_counts(record["lengths"][when] for record in results.groups[group].values())
 
 
 def find_percentile(counts: pd.Series, percent: float) -> int:

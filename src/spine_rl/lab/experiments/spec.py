@@ -29,8 +29,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.experiments.spec_file import (
-    AXES_RULE,
-    COUNT_RULE,
     Arms,
     Axes,
     Count,
@@ -56,19 +54,19 @@ class TaskRef(Spec):
     `eval_data` is the held-out set of one's own task.
     """
 
-    name: Text = Field(description="text")
-    model: Text | None = Field(None, description="text: a folder or an id on the hub")
-    data: Text | None = Field(None, description="text: a file or a data set on the hub")
-    eval_data: Text | None = Field(None, description="text: a file or a data set on the hub")
-    gold_column: Text = Field("answer", description="text")
-    prompt_column: Text | None = Field(None, description="text")
-    id_column: Text | None = Field(None, description="text")
-    split: Text | None = Field(None, description="text")
-    limit: Count | None = Field(None, description=COUNT_RULE)
-    system_prompt: str | None = Field(None, description="text")
-    prompt_suffix: str = Field("", description="text")
-    max_image_pixels: Count | None = Field(None, description=COUNT_RULE)
-    allow_image_urls: bool = Field(False, description="true or false")
+    name: Text
+    model: Text | None = None
+    data: Text | None = None
+    eval_data: Text | None = None
+    gold_column: Text = "answer"
+    prompt_column: Text | None = None
+    id_column: Text | None = None
+    split: Text | None = None
+    limit: Count | None = None
+    system_prompt: str | None = None
+    prompt_suffix: str = ""
+    max_image_pixels: Count | None = None
+    allow_image_urls: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -94,31 +92,36 @@ def _differ(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+_Tasks = Annotated[tuple[TaskRef, ...], Field(min_length=1, description="a list of tasks' names, or of mappings")]
+_Seeds = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=0)], ...],
+    AfterValidator(_differ),
+    Field(min_length=1, description="a list of different whole numbers, at least 0"),
+]
+_Sets = Annotated[tuple[Text, ...], Field(min_length=1, description="a list of adapt, held_out, or tasks' names")]
+_Pairs = Annotated[tuple[tuple[str, str], ...], Field(description="a list of pairs of arms: [[spine, ttrl]]")]
+_Sections = Annotated[tuple[Section, ...], Field(description=f"a list of {', '.join(get_args(Section))}")]
+
+
 class Experiment(Spec):
     """An experiment as its file describes it; the module's docstring explains the parts."""
 
     name: str
-    title: Text = Field(description="a line of text")
-    tasks: tuple[TaskRef, ...] = Field(min_length=1, description="a list of tasks' names, or of mappings")
+    title: Text
+    tasks: _Tasks
     arms: Arms
-    steps: Count = Field(description=COUNT_RULE)
-    question: Prose = Field("", description="text")
-    seeds: Annotated[tuple[Annotated[int, Field(strict=True, ge=0)], ...], AfterValidator(_differ)] = Field(
-        (0, 1, 2), min_length=1, description="a list of different whole numbers, at least 0"
-    )
-    evaluate_every: Count = Field(20, description=COUNT_RULE)
-    evaluate_on: tuple[Text, ...] = Field(
-        PROBLEM_SETS, min_length=1, description="a list of adapt, held_out, or tasks' names"
-    )
-    num_problems: Count = Field(64, description=COUNT_RULE)
-    num_samples: Count = Field(8, description=COUNT_RULE)
-    fields: Fields = Field({}, description="a mapping: field → value")
-    axes: Axes = Field({}, description=AXES_RULE)
-    vary: Axes = Field({}, description=AXES_RULE)
-    compare: tuple[tuple[str, str], ...] = Field((), description="a list of pairs of arms: [[spine, ttrl]]")
-    sections: tuple[Section, ...] = Field(
-        ("curves", "monitor"), description=f"a list of {', '.join(get_args(Section))}"
-    )
+    steps: Count
+    question: Prose = ""
+    seeds: _Seeds = (0, 1, 2)
+    evaluate_every: Count = 20
+    evaluate_on: _Sets = PROBLEM_SETS
+    num_problems: Count = 64
+    num_samples: Count = 8
+    fields: Fields = {}
+    axes: Axes = {}
+    vary: Axes = {}
+    compare: _Pairs = ()
+    sections: _Sections = ("curves", "monitor")
     quick: Quick = {}
 
     @model_validator(mode="after")

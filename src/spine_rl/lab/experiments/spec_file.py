@@ -12,17 +12,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.options import YamlFile
 
-Count = Annotated[int, Field(strict=True, ge=1)]
-Text = Annotated[str, Field(pattern=r"\S")]
-Prose = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
 Name = Annotated[str, BeforeValidator(str)]
-Fields = dict[Name, Any]
-Arms = Annotated[dict[Name, Fields], Field(min_length=1, description="a mapping: name → fields")]
-Axes = dict[Name, Annotated[list[Any], Field(min_length=1)]]
-Quick = Annotated[Fields, Field(description="a mapping of what the quick form replaces")]
-
-COUNT_RULE = "a whole number, at least 1"
-AXES_RULE = "a mapping: field → list of values"
+Text = Annotated[str, Field(pattern=r"\S", description="text")]
+Prose = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(description="text")]
+Count = Annotated[int, Field(strict=True, ge=1, description="a whole number, at least 1")]
+Fields = Annotated[dict[Name, Any], Field(description="a mapping: field → value")]
+Values = Annotated[list[Any], Field(min_length=1)]
+Axes = Annotated[dict[Name, Values], Field(description="a mapping: field → list of values")]
+Arms = Annotated[dict[Name, dict[Name, Any]], Field(min_length=1, description="a mapping: name → fields")]
+Quick = Annotated[dict[Name, Any], Field(description="a mapping of what the quick form replaces")]
 
 
 class Spec(BaseModel):
