@@ -83,7 +83,6 @@ def _run(settings: DemoSettings) -> dict[str, Any]:
             callbacks=[LiveView(label=method)],
             learning_rate=settings.learning_rate,
             keep_best="label-free",
-            save_steps=1,
         )
         for method in settings.methods
     }
@@ -98,7 +97,7 @@ def _run(settings: DemoSettings) -> dict[str, Any]:
     Console().print(build_table(summary))
     _print(
         "\n".join(f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items())
-        + "\nKept are the weights that keep_best chooses, without labels. Pass@1 is on the adaptation problems; their "
+        + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. Pass@1 is on the adaptation problems; their "
         f"answers were read for this table alone. {time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, "
         f"{REPORT_FILE} and pictures are in {settings.out}.\nThis is one setting and one seed: "
         f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both."
