@@ -97,8 +97,8 @@ def _run(settings: DemoSettings) -> dict[str, Any]:
     Console().print(build_table(summary))
     _print(
         "\n".join(f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items())
-        + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. Pass@1 is on the adaptation problems; their "
-        f"answers were read for this table alone. {time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, "
+        + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. Pass@1 is on the "
+        f"adaptation problems; their answers were read for this table alone. {time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, "
         f"{REPORT_FILE} and pictures are in {settings.out}.\nThis is one setting and one seed: "
         f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both."
     )
