@@ -95,12 +95,12 @@ def _run(settings: DemoSettings) -> dict[str, Any]:
     for name, draw in (("curves", plots.draw_curves), ("lengths", plots.draw_lengths)):
         plots.save_figure(draw(results), settings.out, name)
     Console().print(build_table(summary))
+    verdicts = [f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items()]
     _print(
-        "\n".join(f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items())
-        + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. Pass@1 is on the "
-        f"adaptation problems; their answers were read for this table alone. {time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, "
-        f"{REPORT_FILE} and pictures are in {settings.out}.\nThis is one setting and one seed: "
-        f"docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both."
+        "\n".join(verdicts) + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. "
+        "Pass@1 is on the adaptation problems; their answers were read for this table alone. "
+        f"{time.monotonic() - started:.0f} s in all; {SUMMARY_FILE}, {REPORT_FILE} and pictures are in {settings.out}."
+        f"\nThis is one setting and one seed: docs/results/{EVIDENCE.get(task.name, 'README.md')} has more of both."
     )
     return summary
 
@@ -144,18 +144,19 @@ def describe_verdict(run: LabRun) -> str:
 
 def build_table(summary: dict[str, Any]) -> Table:
     """The base model, and every method's last and kept weights, a row each."""
-    headings = ("greedy", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "share", "length", "p10-50-90", "entropy")
+    headings = ("greedy", f"mean@{NUM_SAMPLES}", f"maj@{NUM_SAMPLES}", "share", "length p10-50-90", "entropy")
     title = f"Pass@1, majority share, response length and entropy, task {summary['task']}"
-    table = Table("", "step", *headings, title=title)
+    table = Table("", *headings, title=title)
+    table.columns[0].no_wrap = True
     methods = summary["methods"]
     rows = {"no adaptation": next(iter(methods.values()))["before"]}
     for method, outcome in methods.items():
-        rows |= {f"{method}, last": outcome["after"], f"{method}, kept": outcome["kept"]}
+        last, kept = outcome["after"], outcome["kept"]
+        rows |= {f"{method}, step {last['step']}": last, f"{method}, kept: {kept['step']}": kept}
     for label, state in rows.items():
         spread = "-".join(f"{state[name]:.0f}" for name in LENGTH_PERCENTILES)
         figures = [f"{state[name]:.3f}" for name in SHARES]
-        length, entropy = f"{state['response_length']:.1f}", f"{state['entropy']:.3f}"
-        table.add_row(label, str(state["step"]), *figures, length, spread, entropy)
+        table.add_row(label, *figures, f"{state['response_length']:.0f} {spread}", f"{state['entropy']:.3f}")
     return table
 
 
