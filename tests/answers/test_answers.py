@@ -192,6 +192,8 @@ def test_choice(text, expected):
         (r"\boxed{KNGO}", ["KNAO", "KNGO"], "B"),
         ("It must be Paris, I think", ["Paris", "London"], "A"),
         ("Paris or London", ["Paris", "London"], None),
+        ("The answer is (B) 12", ["12", "10"], "B"),
+        ("The answer is B. 12", ["12", "10"], "B"),
         (r"\boxed{D}", ["A", "B", "D"], "D"),  # letters count before texts
         (r"\boxed{the left lung}", ["Left lung", "Right lung"], "A"),
     ],

@@ -1,5 +1,8 @@
 """What must not be merged, and what must be: tables of answers to mathematics, a row for each kind of fault found."""
 
+import os
+import signal
+
 import pytest
 
 from spine_rl.answers import canonical_key, response_key
@@ -84,6 +87,9 @@ def test_what_differs_has_different_keys(texts):
         ["2/3", "two thirds", "two-thirds"],
         ["20500", "twenty thousand five hundred", "两万零五百"],
         ["(3-1)", "2", "3 - 1"],
+        [r"\sum_{n=1}^{\infty} \frac{1}{n^2}", r"\frac{\pi^2}{6}"],
+        [r"\lim_{x \to 0} \frac{\sin x}{x}", "1"],
+        [r"\sum_{k=1}^{10} k^2", "385"],
         ["2024-01-05", "2024-1-5"],
         ["East", "east", r"\text{east}", "EAST"],
         ["Cannot win", "cannot win"],
@@ -110,6 +116,29 @@ def test_what_is_equal_has_one_key(texts):
 )
 def test_a_number_type_reads_the_number(text, expected):
     assert response_key(text, "number") == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_series_that_cannot_be_had_costs_little_and_ends_no_worker(monkeypatch):
+    from spine_rl.answers import symbolic_worker
+
+    monkeypatch.setattr(symbolic_worker, "compute_key", lambda *_: wait())
+
+    def wait():
+        try:
+            while True:
+                pass
+        except BaseException:  # as a library may
+            return "7"
+
+    started = sum(os.times()[2:4])
+    before = signal.signal(signal.SIGPROF, symbolic_worker._give_up)
+    try:
+        reply = symbolic_worker._reply_in_fork('["value", "\\\\sum_{n=1}^{9} n"]')
+    finally:
+        signal.signal(signal.SIGPROF, before)
+    assert reply == {"no_answer": "given up"}
+    assert sum(os.times()[2:4]) - started < 1.5
 
 
 def test_a_number_type_keeps_no_part_of_an_expression():

@@ -53,7 +53,8 @@ def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None
         return read_letter_line(phrase) or (_letter_of_text(phrase, options) if is_text else None)
     if is_letter_line(phrase):
         return phrase.strip("()[]（）.:：").upper()
-    letter = _letter_of_text(place.text, options) or _letter_of_prefix(phrase, options)
+    is_lettered = LETTERED_LINE.match(phrase) is not None and phrase[1:2] != ":"  # "(B) 12" is B, whatever B's text is
+    letter = None if is_lettered else _letter_of_text(place.text, options) or _letter_of_prefix(phrase, options)
     letter = letter or read_leading_letter(phrase, is_line=place.kind == "final")
     if letter is not None:
         return letter
