@@ -137,6 +137,7 @@ def break_file(folder, name, content):
         (lambda f: break_file(f, "chat_template.jinja", b"{% if %}"), "its chat template cannot be used"),
         (lambda f: break_file(f, "chat_template.jinja", b"{{ 1 / 0 }}"), "its chat template cannot be used"),
         (lambda f: break_file(f, "chat_template.jinja", b""), "its chat template leaves the prompt out"),
+        (lambda f: [path.unlink() for path in f.glob("tokenizer*")], "its tokenizer knows no text"),
     ],
 )  # fmt: skip
 def test_broken_files_are_one_line(tmp_path, harm, reason):

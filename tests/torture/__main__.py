@@ -1,4 +1,4 @@
-"""The long ones: `python -m torture [name ...]`, from `tests`; counts go to docs/results/torture.
+"""The long ones: `python -m torture [name | name=count ...]`, from `tests`; counts go to docs/results/torture.
 
 Half an hour to two hours on two cores, most of it for disks and inputs. What went wrong is printed, and the exit status
 is the number of those.
@@ -16,13 +16,14 @@ from spine_rl.runs.machine import describe_machine
 from spine_rl.runs.whole_file import write_whole
 from torture import disks
 
-COUNTS = {"kills": 60, "damage": 60, "disks": 10, "inputs": 400, "pairs": 21}
+COUNTS = {"kills": 60, "signals": 20, "damage": 60, "disks": 10, "inputs": 400, "pairs": 21}
 OUT = ROOT / "docs" / "results" / "torture"
 
 
 def main(names):
     failures = 0
-    for name in names or COUNTS:
+    for asked in names or COUNTS:
+        name, _, count = asked.partition("=")
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=f"spine-{name}-") as folder:
             work = Path(folder) / "work"
@@ -30,7 +31,7 @@ def main(names):
             if name == "disks" and not disks.can_mount(work):
                 print("disks: left out, it takes the right to mount a tmpfs")
                 continue
-            counts, wrong = importlib.import_module(f"torture.{name}").torture(work, COUNTS[name])
+            counts, wrong = importlib.import_module(f"torture.{name}").torture(work, int(count or COUNTS[name]))
         seconds = round(time.monotonic() - started)
         failures += len(wrong)
         print(f"{name}: {counts}, {seconds} s", *wrong, sep="\n", flush=True)

@@ -35,6 +35,13 @@ def test_killed_runs_end_like_unbroken_ones(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(tmp_path):
+    counts = torture("signals", tmp_path, 4)
+    assert counts["ended with a checkpoint"] >= 3
+    assert counts["identical"] == 4
+
+
+@pytest.mark.slow
 def test_damaged_checkpoints_are_never_taken(tmp_path):
     counts = torture("damage", tmp_path, 4)
     assert counts["fell back and ended identical"] == 3

@@ -52,7 +52,7 @@ def load_model_and_tokenizer(
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from error
         _check(name_or_path, model, get_tokenizer(processor))
-        _check_template(name_or_path, processor)
+        _check_prompts(name_or_path, processor)
     return model, processor
 
 
@@ -99,11 +99,13 @@ def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         tokenizer.pad_token = tokenizer.eos_token
 
 
-def _check_template(name: str, processor: PreTrainedTokenizerBase | ProcessorMixin) -> None:
-    """A chat template that is there is a program of another's: it runs, and the prompt is in what it gives."""
+def _check_prompts(name: str, processor: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+    """A tokenizer without its files is an empty one; a chat template is a program of another's, which may fail."""
+    text = "What is 1+1?"
+    if not get_tokenizer(processor)(text)["input_ids"]:
+        raise ModelError(f"{name}: its tokenizer knows no text; save the tokenizer's files with the model")
     if processor.chat_template is None:
         return
-    text = "What is 1+1?"
     content = [{"type": "text", "text": text}] if isinstance(processor, ProcessorMixin) else text
     try:
         rendered = processor.apply_chat_template(
