@@ -11,7 +11,7 @@ from paths import ROOT
 # From the ground up: a room imports those before it, never those after it.
 ROOMS = (
     "errors", "options", "presets", "objective", "voting", "answers", "problems", "runs", "monitor", "engine",
-    "evaluation", "pages", "diagnose", "training", "lab", "cli",
+    "evaluation", "pages", "diagnose", "training", "solve", "lab", "cli",
 )  # fmt: skip
 PACKAGE = ROOT / "src" / "spine_rl"
 

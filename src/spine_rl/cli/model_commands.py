@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from spine_rl.cli.groups import (
     MODEL,
@@ -17,6 +18,7 @@ from spine_rl.cli.groups import (
     answer_type,
     dtype,
     group,
+    seed,
 )
 from spine_rl.cli.parse import RunFields, takes_run_fields
 from spine_rl.cli.train_command import list_run_fields
@@ -201,8 +203,36 @@ def inspect(
     run_inspect(rollouts, page, overwrite=output.overwrite)
 
 
+@group("Answers")
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """Options of `spine solve`."""
+
+    model: str = option(help=MODEL)
+    out: Path = option(help="File for the answers, .jsonl; an interrupted command goes on where it was.")
+    run: Path | None = option(None, "YAML file of spine train, for how the model is adapted.")
+    num_generations: int = option(8, "Responses per problem that vote, before and after.", at_least=2)
+    max_completion_length: int = option(512, "Tokens of the longest response.", at_least=1)
+    prompt_suffix: str | None = option(None, "Text that is put after every problem.")
+    seed: int = seed()
+
+
+def solve(
+    data: Annotated[str, Parameter(help="Problems without answers: a data file, a benchmark or a hub data set.")],
+    /,
+    *,
+    options: SolveOptions,
+    output: Overwrite = Overwrite(),
+) -> None:
+    """Answers problems without labels: votes, adapts the model to them, and votes again."""
+    with loading_libraries():
+        from spine_rl.cli.solve import run_solve
+
+    run_solve(data, options, overwrite=output.overwrite)
+
+
 def add_commands(app: App) -> None:
     """Those of this file."""
     app.command(evaluate, name="eval")
-    for command in (transfer, preflight, inspect):
+    for command in (transfer, preflight, inspect, solve):
         app.command(command)

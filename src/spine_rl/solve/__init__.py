@@ -1,0 +1,1 @@
+"""Answers to problems without labels: what the votes before and after an adaptation come to."""

@@ -1,0 +1,66 @@
+"""Answers from the votes before and after an adaptation."""
+
+import json
+
+import pytest
+
+from models import save_qwen2
+from spine_rl.evaluation.responses import ResponseRow
+from spine_rl.problems import Problem
+from spine_rl.solve.answers import describe_adaptation, solve_problems
+
+
+def respond(*answers):
+    return [
+        ResponseRow("p", number, f"It is \\boxed{{{answer}}}." if answer else "Hm.", 5, False)
+        for number, answer in enumerate(answers)
+    ]
+
+
+PROBLEM = [Problem("p", "1+1=")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "helped", "answer", "shares"),
+    [
+        ("2234", "3332", True, "3", (0.25, 0.75)),
+        ("2234", "3332", False, "2", (0.5, 0.25)),
+        ("2234", ["", "", "", ""], True, "2", (0.5, 0.0)),  # the adapted model has none
+        (["", ""], ["", ""], True, None, (0.0, 0.0)),
+    ],
+)
+def test_the_vote_that_counts_gives_the_answer(before, after, helped, answer, shares):
+    (solved,) = solve_problems(PROBLEM, [respond(*before)], [respond(*after)], helped=helped)
+    assert (solved.answer, solved.share_before, solved.share_after) == (answer, *shares)
+    assert solved.response == (None if answer is None else f"It is \\boxed{{{answer}}}.")
+    assert solved.agree == (answer is None)
+
+
+def test_adaptation_counts_where_kept_weights_were_better_than_the_start():
+    kept = {"step": 3, "last_step": 9, "share": 0.6, "reason": "its responses gave the first labels most often"}
+    assert describe_adaptation(kept) == (
+        True,
+        "the answers are the adapted model's vote (step 3 of 9): its responses gave the first labels most often",
+    )
+    assert not describe_adaptation({**kept, "step": 0})[0]
+    assert not describe_adaptation({**kept, "share": None})[0]
+    assert not describe_adaptation({})[0]
+
+
+@pytest.mark.slow
+def test_the_command_answers_and_goes_on(spine, tmp_path):
+    model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "answers.jsonl"
+    data.write_text("".join(json.dumps({"id": n, "prompt": f"{n}+1="}) + "\n" for n in range(2)))
+    command = ("solve", data, "--model", model, "--out", out, "--num-generations=2", "--max-completion-length=4")
+    status, printed, error = spine(*command)
+    assert status == 0, error
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["0", "1"]
+    assert "the answers are the first vote's" in printed
+    assert (tmp_path / "report.html").exists()
+    first = out.read_text()
+    assert spine(*command)[0] == 2  # the answers exist
+    out.unlink()
+    (tmp_path / "report.html").unlink()
+    assert spine(*command)[0] == 0
+    assert out.read_text() == first
