@@ -84,7 +84,8 @@ class CheckpointingTrainer(GRPOTrainer):
         """Where a resumed run is done, or has been told to stop, transformers' would take one step more."""
         if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
-            self._load_rng_state(place["resume_from_checkpoint"])  # what was not logged yet is logged at the end
+            self.model.train()  # what was not logged yet is logged at the end, as a training step's
+            self._load_rng_state(place["resume_from_checkpoint"])
             return
         super()._run_epoch(**place)
 
