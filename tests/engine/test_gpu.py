@@ -1,5 +1,6 @@
 """What a GPU has of its own: kernels, autocast, device placement, free memory. Skipped where there is none."""
 
+import dataclasses
 import json
 import math
 import warnings
@@ -13,11 +14,13 @@ from torch.utils._pytree import tree_map
 from trl.trainer.utils import add_fused_lm_head
 
 from models import ARCHITECTURES, QWEN, build_architecture, save_image_text_model, save_qwen2
+from random_updates import OBJECTIVES, draw_batch, run_update
 from spine_rl.engine import decode, graph_decode
 from spine_rl.engine.continuous_sampler import ContinuousSampler
-from spine_rl.engine.forward import add_shared_forward
+from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.sampler import Decoding
+from spine_rl.engine.shared_batch import Piece, SharedBatch
 from spine_rl.engine.transformers_sampler import TransformersSampler
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import encode_prompts
@@ -54,6 +57,68 @@ def test_shared_gradients_are_as_exact_as_the_plain_forwards(monkeypatch, archit
     plain, shared = ((gradient(way, autocast) - exact).norm() / exact.norm() for way in (plain_scores, shared_scores))
     assert exact.norm() > 0
     assert shared <= 1.5 * plain + 1e-5
+
+
+def packed_scores(model, prompts, prompt_mask, completions, completion_mask, group, _):
+    everything = torch.ones_like(group, dtype=torch.bool)
+    batch = SharedBatch(prompts, prompt_mask, completions, completion_mask, group, everything, packed=True)
+    output = model(shared_batch=batch)
+    return output["log_probs"], output["entropy"]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3", "llama", "gemma3"])
+def test_packed_gradients_are_as_exact_as_the_plain_forwards(architecture, autocast, checkpointing):
+    model, _ = build_architecture(architecture)
+    batch = to_gpu(make_batch(model.config))
+    model.cuda().train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    add_shared_forward(model, temperature=0.7)
+    torch.manual_seed(0)
+    weights = torch.randn(2, *batch[3].shape).cuda() * batch[3]
+
+    def gradient(scores, enabled):
+        model.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
+            logps, entropies = scores(model, *batch)
+        (logps * weights[0] + entropies * weights[1]).sum().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    exact = gradient(plain_scores, False)
+    plain, packed = ((gradient(way, autocast) - exact).norm() / exact.norm() for way in (plain_scores, packed_scores))
+    assert exact.norm() > 0
+    assert packed <= 1.5 * plain + 1e-5
+
+
+@pytest.mark.parametrize("way", ["packed", "two-calls"])
+def test_200_random_shapes_have_finite_gradients_in_16_bits_close_to_those_in_32(way):
+    model, _ = build_architecture("qwen2")
+    model.cuda()
+    add_shared_forward(model, temperature=0.7)
+    for seed in range(200):
+        drawn, advantages = draw_batch(seed)
+        fields = to_gpu({field.name: getattr(drawn, field.name) for field in dataclasses.fields(drawn)})
+        batch = SharedBatch(**fields | {"packed": way == "packed"})
+        weights = torch.randn(2, *batch.completion_mask.shape).cuda() * batch.completion_mask
+
+        def pieces(batch=batch):
+            if way == "two-calls":
+                return score_in_pieces(model, batch, temperature=0.7)
+            output = model(shared_batch=batch)
+            return [Piece(torch.arange(len(batch.group_index)).cuda(), output["log_probs"], output["entropy"])]
+
+        results = []
+        for enabled in (False, True):
+            with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
+                results.append(
+                    run_update(model, pieces, batch.completion_mask, advantages.cuda(), OBJECTIVES[seed % 2], weights)
+                )
+        (_, exact), (objective, rounded) = results
+        assert objective.isfinite().all(), seed
+        assert (rounded - exact).norm() <= 0.05 * exact.norm() + 1e-6, seed
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_an_earlier_result_is_kept(tmp_path, spine):
 
 @pytest.mark.parametrize(
     ("options", "prompts", "num_cases"),
-    [({}, 2, 11), ({"quick": True}, 1, 11), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 9)],
+    [({}, 2, 11), ({"quick": True}, 1, 11), ({"size": "qwen2.5-0.5b", "prompts": 4}, 4, 12)],
 )
 def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, options, prompts, num_cases):
     asked = []
@@ -165,8 +165,8 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, optio
     def pretend(name):
         return lambda *given, **options: asked.append((name, given, options)) or Outcome(name, [2.0], 1.5, 4.0, 2.0)
 
-    names = ("update", "steps", "memory", "generation", "decoding", "overhead")
-    for name in (f"compare_{name}" for name in names):
+    names = ("update", "steps", "memory", "generation", "decoding", "overhead", "whole_step")
+    for name in (*(f"compare_{name}" for name in names), "check_step_memory"):
         monkeypatch.setattr(cases, name, pretend(name))
     outcomes = run_bench(tmp_path, **options)
     record = json.loads((tmp_path / "bench.json").read_text())
@@ -174,7 +174,7 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, optio
     assert len(outcomes) == num_cases  # the lab's whole steps come with the lab's size
     assert record["quick"] == options.get("quick", False)
     batches = [part for _, given, _ in asked for part in given if isinstance(part, BatchShape)]
-    assert {batch.prompts for batch in batches} == {prompts}
+    assert {batch.prompts for batch in batches} == {prompts} | ({1, 8} if "size" in options else set())
     assert capsys.readouterr().out.count("2.00") >= 2 * num_cases  # as it ends, and in the table
 
 

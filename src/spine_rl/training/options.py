@@ -99,6 +99,9 @@ class MethodOptions:
         "Weights that responses are drawn with: a bfloat16 copy, the model itself, or by what is faster here.",
         choices=("auto", "model", "bfloat16"),
     )
+    profile_phases: bool = option(
+        False, "Wait for a GPU at each phase's end, so that seconds/* are each phase's own; costs time."
+    )
     freeze_vision: bool = option(True, "Leave the vision tower of an image-text model as it is.")
     on_collapse: str = option(
         "warn",

@@ -15,10 +15,14 @@ from spine_rl.engine.progress import tell
 class PhaseClock:
     """Adds up wall-clock seconds by phase; time in a nested phase counts for the nested one alone.
 
-    An accelerator's queue is drained at each border, so that work counts where it was asked for. Phases are told.
+    Phases are told. An accelerator works on while the next phase begins, so its work counts where it is waited for.
+
+    Args:
+        synchronizes: Its queue is drained at each border, so that work counts where it was asked for; this takes time.
     """
 
-    def __init__(self):
+    def __init__(self, *, synchronizes: bool = False):
+        self._synchronizes = synchronizes
         self._seconds: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = 0.0
@@ -47,7 +51,7 @@ class PhaseClock:
         return seconds
 
     def _switch(self) -> None:
-        if torch.accelerator.is_available():
+        if self._synchronizes and torch.accelerator.is_available():
             torch.accelerator.synchronize()
         now = time.perf_counter()
         if self._running:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from datasets import Dataset, IterableDataset
 from peft import PeftConfig, PeftModel
 from torch import Tensor
@@ -149,12 +150,13 @@ class SpineTrainer(CheckpointingTrainer):
         if peft_config is not None:
             adapt_language_only(peft_config, outline_model(model, args) if isinstance(model, str) else model)
         args.choose_precision(get_hidden_size(model))
-        self.clock = PhaseClock()
+        self.clock = PhaseClock(synchronizes=args.profile_phases)
         self.token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded
         self._statistics = StepStatistics()
         self._election: Election | None = None
         self._steps_since_log = 0
         self._vote_signals: dict[str, float] = {}  # of the generation whose first update is being computed
+        self._begins_anew = False  # an optimiser step that ran out of memory, with the responses that it has
         super().__init__(
             model=model,
             reward_funcs=self.majority_vote,
@@ -322,6 +324,9 @@ class SpineTrainer(CheckpointingTrainer):
         """TRL's, with rows in another order than shuffled ones."""
         assert self.args.steps_per_generation is not None
         micro_batches = self.args.steps_per_generation
+        if self._begins_anew:
+            assert self._buffered_inputs is not None
+            return cast(list[Any], self._buffered_inputs)[self._step % micro_batches]
         buffered = self._buffered_inputs is not None and self._step % (micro_batches * self.num_iterations) != 0
         if not self.model.training or buffered:  # pyright: ignore[reportOptionalMemberAccess]
             return super()._prepare_inputs(generation_batch)
@@ -458,14 +463,15 @@ class SpineTrainer(CheckpointingTrainer):
                 while True:
                     loss = super().training_step(model, inputs, num_items_in_batch)
                     if self._step > last:
+                        self._begins_anew = False
                         return loss
             except torch.OutOfMemoryError:
                 if not self._is_updating or self.accelerator.num_processes > 1:
                     raise
             self.budget.halve()  # out of the handler, which holds the graph that did not fit
             model.zero_grad()
-            self._statistics, self._step = StepStatistics(), first
-            torch.accelerator.empty_cache()
+            self._statistics, self._step, self._begins_anew = StepStatistics(), first, True
+            clear_device_cache(garbage_collection=True)
 
     def _window_share(self) -> float:
         """What turns a count over the generation batch and all processes into this process's denominator.

@@ -15,6 +15,7 @@ from spine_rl.lab.bench.measure import StepClock, Timings, alternate, autocast, 
 from spine_rl.lab.bench.memory import measure_peak
 from spine_rl.lab.bench.shapes import BatchShape, ModelShape, build_model
 from spine_rl.lab.bench.sides import build_trainer, prepare_update
+from spine_rl.lab.bench.whole_step import measure_step
 from spine_rl.lab.tasks import Task
 from spine_rl.training.problem_dataset import build_dataset
 
@@ -83,6 +84,13 @@ def compare_memory(model: ModelShape, batch: BatchShape, *, goal: float, rounds:
     return Outcome("peak memory of the update, 4:1", ratios, goal, theirs, ours, unit="MiB", at_most=True)
 
 
+def check_update_memory(model: ModelShape, batch: BatchShape, *, most_gib: float) -> Outcome:
+    """Peak memory of SPINE's update, which may be one that the peer has no memory for."""
+    peak = measure_peak("spine", model, batch) / 2**30
+    name = f"peak memory of the update, {_describe(batch)}, beside {most_gib:g} GiB"
+    return Outcome(name, [peak / most_gib], 1.0, most_gib, peak, unit="GiB", at_most=True)
+
+
 def compare_overhead(model: ModelShape, batch: BatchShape, *, goal: float, rounds: int) -> Outcome:
     """SPINE's preset against plain TTRL, both on SPINE's trainer: what selection and band cost, less what they save."""
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +116,7 @@ def compare_generation(
     rows = prompts.repeat_interleave(8, 0).to(plain.device)
     options = {"max_new_tokens": new_tokens, "do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
 
-    @autocast()
+    @autocast(model.hidden)
     def generate(side: Any) -> None:
         side.generate(rows, attention_mask=torch.ones_like(rows), **options)
 
@@ -137,7 +145,7 @@ def compare_decoding(
     options = {"do_sample": True, "top_k": 0, "eos_token_id": None, "pad_token_id": 0}
 
     def decode(side: Callable[..., Any]) -> float:
-        with autocast():
+        with autocast(model.hidden):
             first, whole = (
                 timed(partial(side, rows, attention_mask=torch.ones_like(rows), max_new_tokens=length, **options))()
                 for length in (1, 1 + new_tokens)
@@ -183,6 +191,28 @@ def compare_steps(name: str, task: Task, *, goal: float, rounds: int, steps: int
 
         timings = alternate({side: prepare(side) for side in ("trl", "spine")}, rounds)
     return _outcome(name, timings, ("trl", "spine"), goal)
+
+
+def compare_whole_step(
+    model: ModelShape, batch: BatchShape, *, goal: float, rounds: int, steps: int, **options: Any
+) -> Outcome:
+    """Whole steps of a random model, a process a step and side, in alternation."""
+    runs = {
+        side: (lambda side=side: measure_step(side, model, batch, steps=steps, **options).seconds)
+        for side in ("trl", "spine")
+    }
+    return _outcome(f"whole step, {_describe(batch)}", alternate(runs, rounds, warmups=0), ("trl", "spine"), goal)
+
+
+def check_step_memory(model: ModelShape, batch: BatchShape, *, most_gib: float, **options: Any) -> Outcome:
+    """Everything that SPINE's process holds at once in two whole steps, weights and optimiser included."""
+    peak = measure_step("spine", model, batch, steps=2, **options).peak_bytes / 2**30
+    name = f"peak memory of a whole step, {_describe(batch)}, beside {most_gib:g} GiB"
+    return Outcome(name, [peak / most_gib], 1.0, most_gib, peak, unit="GiB", at_most=True)
+
+
+def _describe(batch: BatchShape) -> str:
+    return f"{batch.prompts} x {batch.group_size}, {batch.prompt_length}/{batch.response_length}"
 
 
 def _outcome(name: str, timings: Timings, sides: tuple[str, str], goal: float | None) -> Outcome:

@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback
 
 from spine_rl.engine.models import get_device
+from spine_rl.engine.precision import is_faster_in_16_bits
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,22 @@ class StepClock(TrainerCallback):
         self._seconds.append(now - (self._started or now))
         self._started = now
 
+    @property
+    def last(self) -> float:
+        """Of the last step."""
+        return self._seconds[-1]
+
     def pop(self) -> float:
         """Median of the steps since the last call."""
         seconds, self._seconds = self._seconds, []
         return median(seconds)
 
 
-def autocast() -> torch.autocast:
-    """The precision that the trainer computes in by default: bf16 on an accelerator, float32 on a CPU."""
-    device = get_device().type
-    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu")
+def autocast(hidden_size: int) -> torch.autocast:
+    """The precision that the trainer computes in by default, of a model as wide."""
+    device = get_device()
+    enabled = device.type != "cpu" or is_faster_in_16_bits(device, hidden_size)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def synchronize() -> None:

@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -47,19 +47,47 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
     effort = replace(effort, prompts=prompts or effort.prompts)
     _claim(out / OUTCOMES_FILE)
     console, rate = Console(width=120), measure_matmul_rate()
-    outcomes: list[Outcome] = []
-    for run_case in list_cases(model, effort) + (list_lab_cases(effort) if size == DEFAULT_SIZE else []):
-        outcomes.append(run_case())
-        gc.collect()  # trainers are in cycles, and hold a GPU's memory
-        console.print(f"{outcomes[-1].name}: {outcomes[-1].ratio:.2f}", highlight=False)
+    others = list_lab_cases(effort) if size == DEFAULT_SIZE else list_large_cases(model, effort)
+    outcomes = [_run(run_case, console) for run_case in list_cases(model, effort) + others]
     share = count_update_flops(model, effort.shape("4:1")) / rate / outcomes[0].after
     title = f"SPINE {__version__} beside TRL {version('trl')}, {effort.rounds} rounds in alternation"
     console.print(build_table(outcomes, title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
-    record = {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
-    record |= {"size": size, "prompts": effort.prompts, "rounds": effort.rounds, "quick": quick}
+    record = _describe(outcomes) | {"size": size, "prompts": effort.prompts, "rounds": effort.rounds, "quick": quick}
     _write(out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share})
     return outcomes
+
+
+def run_cases(list_of_cases: Sequence[Callable[[], Outcome]], out: Path, record: dict[str, Any]) -> bool:
+    """Runs cases, those after one that fails too; the table comes last. Whether all of them ran.
+
+    Args:
+        list_of_cases: Not yet run.
+        out: New folder for `bench.json`.
+        record: What else is written there.
+    """
+    _claim(out / OUTCOMES_FILE)
+    console = Console(width=120)
+    outcomes: list[Outcome] = []
+    for run_case in list_of_cases:
+        try:
+            outcomes.append(_run(run_case, console))
+        except Exception:
+            console.print_exception(max_frames=4)
+    _write(out / OUTCOMES_FILE, record | _describe(outcomes))
+    console.print(build_table(outcomes, f"SPINE {__version__} beside TRL {version('trl')}"))
+    return len(outcomes) == len(list_of_cases)
+
+
+def _run(run_case: Callable[[], Outcome], console: Console) -> Outcome:
+    outcome = run_case()
+    gc.collect()  # trainers are in cycles, and hold a GPU's memory
+    console.print(f"{outcome.name}: {outcome.ratio:.2f}", highlight=False)
+    return outcome
+
+
+def _describe(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {"outcomes": [asdict(o) | {"ratio": o.ratio, "met": o.met} for o in outcomes]}
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,8 @@ class Effort:
         rounds: Of updates.
         prompts: Of an update's batch.
         step_rounds: Of whole steps.
-        steps: In a row, in a round of those.
+        steps: In a row, in a round of the lab's.
+        whole_steps: In a row, in a round of a large model's; the last counts.
         memory_rounds: Of peak memory.
         generation: Rounds, turns before them that are not counted, and tokens of generation.
     """
@@ -79,6 +108,7 @@ class Effort:
     prompts: int
     step_rounds: int
     steps: int
+    whole_steps: int
     memory_rounds: int
     generation: Mapping[str, int]
 
@@ -87,8 +117,8 @@ class Effort:
         return replace(RATIOS[ratio][0], prompts=self.prompts)
 
 
-FULL = Effort(5, 2, 5, 4, 3, {"rounds": 3, "warmups": 1, "new_tokens": 100})
-QUICK = Effort(2, 1, 1, 2, 1, {"rounds": 1, "warmups": 0, "new_tokens": 20})
+FULL = Effort(5, 2, 5, 4, 2, 3, {"rounds": 3, "warmups": 1, "new_tokens": 100})
+QUICK = Effort(2, 1, 1, 2, 1, 1, {"rounds": 1, "warmups": 0, "new_tokens": 20})
 
 
 def list_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]:
@@ -138,6 +168,26 @@ def list_lab_cases(effort: Effort) -> list[Callable[[], Outcome]]:
     ]
 
 
+def list_large_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]:
+    """Those of models as large as users have: goals are of two cores, and of an H100."""
+    on_gpu = torch.cuda.is_available()
+    update = BatchShape(1, 8, prompt_length=100, response_length=200, equal_lengths=False)
+    step = BatchShape(64, 8, 100, 320) if on_gpu else BatchShape(8, 8, prompt_length=100, response_length=200)
+    return [
+        partial(
+            cases.compare_update,
+            "update, 1 x 8, 100/200, unequal lengths",
+            model,
+            update,
+            goal=2.5,
+            rounds=effort.rounds,
+            sides=("trl", "spine"),
+        ),
+        partial(cases.compare_whole_step, model, step, goal=3.0, rounds=effort.step_rounds, steps=effort.whole_steps),
+        partial(cases.check_step_memory, model, step, most_gib=45.0 if on_gpu else 11.0),
+    ]
+
+
 def run_growth(out: Path, *, rounds: int = 3) -> None:
     """Measures how the update grows; writes every point, the fits and a picture.
 
@@ -165,7 +215,7 @@ def build_table(outcomes: list[Outcome], title: str) -> Table:
         table.add_column(heading, no_wrap=True)
     for outcome in outcomes:
         sign = "≤" if outcome.at_most else "≥"
-        digits = 0 if outcome.unit == "MiB" else 3
+        digits = {"MiB": 0, "GiB": 1}.get(outcome.unit, 3)
         goal = "" if outcome.goal is None else f"{sign} {outcome.goal} {'met' if outcome.met else 'missed'}"
         table.add_row(
             outcome.name,

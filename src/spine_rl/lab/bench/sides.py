@@ -10,6 +10,8 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from spine_rl.engine.models import get_hidden_size
+from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.lab.bench.shapes import BatchShape, ModelShape, build_batch, build_model
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.training import SpineConfig, SpineTrainer
@@ -45,7 +47,8 @@ def build_trainer(
         "logging_steps": 1,
     }
     if not torch.accelerator.is_available():
-        arguments |= {"use_cpu": True, "bf16": False}
+        width = get_hidden_size(model)  # both sides in the precision that SPINE would choose
+        arguments |= {"use_cpu": True, "bf16": is_faster_in_16_bits(torch.device("cpu"), width)}
     arguments |= options
     if dataset is None:
         dataset = Dataset.from_list([{"prompt": str(i)} for i in range(64)])
