@@ -78,7 +78,7 @@ def _measure_parts(shape: ModelShape, batch: BatchShape, settings: Mapping[str, 
     targets = torch.randint(shape.vocabulary, (rows * width,), generator=generator).to(device)
 
     def score(*outputs: str) -> None:
-        with torch.no_grad(), autocast():
+        with torch.no_grad(), autocast(shape.hidden):
             ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, VOCABULARY_CHUNK, None, 1.0, outputs)
 
     objectives = {
