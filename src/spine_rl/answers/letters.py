@@ -58,7 +58,7 @@ _IS_HEDGED = re.compile(
     rf"\b(?:be|is|with|est|ist|это)\s+(?:(?:{join('hedges', spaced=True)})\s+)+{_TOKEN}"
     r"(?=\s*(?:$|[.,;:!]|because|since|as\b|given|due))"
 )
-_IS_LAST = re.compile(rf"\b(?:be|is|it s|with|chose|choose|pick|select)\s+{_TOKEN}$")
+_IS_LAST = re.compile(rf"\b(?:be|is|[Ii]t s|with|chose|choose|pick|select)\s+{_TOKEN}$")
 _RIGHT = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('right')})(?!\s*(?:not|不)))",
     re.IGNORECASE,

@@ -13,7 +13,7 @@ _CHAT_TOKEN = re.compile(
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
-_NEXT_QUESTION = re.compile(r"\n\s*(?:Q|Question|Problem|Human|User|Input|问题|题目)\s*[:：]")
+_NEXT_QUESTION = re.compile(r"\n[ \t]{0,20}(?:Q|Question|Problem|Human|User|Input|问题|题目)\s*[:：]")
 _ANSWERED = re.compile(r"(?:^|\n)\s*A\s*:|\banswer\b|####|\\boxed|答案", re.IGNORECASE)
 _COURTESY = re.compile(rf"[\s*_>~-]*(?:{words('courtesy')})[^\n]{{0,300}}", re.IGNORECASE)
 _ANY_COURTESY = re.compile(join("courtesy"), re.IGNORECASE)
