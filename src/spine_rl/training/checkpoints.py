@@ -31,6 +31,7 @@ class CheckpointingTrainer(GRPOTrainer):
 
     args: GRPOConfig
     _aside: Path | None = None
+    _steps_since_log = 0
 
     # ---- saving
 
@@ -73,8 +74,8 @@ class CheckpointingTrainer(GRPOTrainer):
             "micro_step": self._step,
             "metrics": dict(self._metrics["train"]),
             "loss": self._tr_loss.item(),
-            "total_loss": self._total_loss_scalar,
             "last_logged": self._globalstep_last_logged,
+            "steps_since_log": self._steps_since_log,
             "rows": self._buffered_inputs if self._step % every else None,
         }
 
@@ -86,6 +87,7 @@ class CheckpointingTrainer(GRPOTrainer):
             self.control.should_training_stop = True
             self.model.train()  # what was not logged yet is logged at the end, as a training step's
             self._load_rng_state(place["resume_from_checkpoint"])
+            self._tr_loss.zero_()  # the closing row's mean is over this call's steps, and there is none
             return
         super()._run_epoch(**place)
 
@@ -98,8 +100,8 @@ class CheckpointingTrainer(GRPOTrainer):
         self._step = memory["micro_step"]
         self._metrics["train"].update(memory["metrics"])
         self._tr_loss.fill_(memory["loss"])
-        self._total_loss_scalar = memory["total_loss"]
         self._globalstep_last_logged = memory["last_logged"]
+        self._steps_since_log = memory["steps_since_log"]
         if memory["rows"] is not None:
             self._buffered_inputs = [_move(row, self.args.device) for row in memory["rows"]]
 
