@@ -273,7 +273,7 @@ def test_the_labs_families_are_validated_by_a_script(tmp_path, monkeypatch):
     for name, value in small.items():
         monkeypatch.setattr(script, f"NUM_{name}", value)
     monkeypatch.setattr("sys.argv", ["fork_validation.py", str(tmp_path)])
-    (tmp_path / "findings.md").write_text("Read **this**.\n")
+    (tmp_path / "results.md").write_text("<!-- findings: mine -->\nRead **this**.\n<!-- end of findings -->\n")
     script.main()
     outcome = json.loads((tmp_path / "forks.json").read_text())
     assert [len(outcome[name]["trials"]) for name in families] == [20, 20]

@@ -587,7 +587,9 @@ def test_mathvision_goes_whole_through_training_and_evaluation(spine, llava, tmp
     assert status == 0, error
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][:19]
     assert all(row["vote/abstained"] == 0 and row["vote/majority_ratio"] >= 0.5 for row in rows)
-    assert any(row["loss/policy"] != 0 for row in rows)
+    assert any(
+        row["grad_norm"] > 0 for row in rows
+    )  # the loss is 0 where responses are equally long: advantages cancel
     state = json.loads((out / "checkpoint-19" / "trainer_state.json").read_text())
     labels = [label for label, *_ in state["stateful_callbacks"]["first_labels"].values()]
     assert len(labels) == 304  # every problem was voted on

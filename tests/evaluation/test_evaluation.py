@@ -523,7 +523,7 @@ def test_a_question_comes_from_options_then_the_run_then_defaults(tmp_path):
     settled = settle_prompting({"max_completion_length": 10, "system_prompt": ""}, run, "no/run")
     assert settled.prompting == Prompting(None, " Go.", 10, 4096)
     assert (settled.run, settled.taken) == (run, {"prompt_suffix": " Go.", "max_image_pixels": 4096})
-    for model in (f"{run}/best", f"{run}/checkpoint-20"):
+    for model in (f"{run}/last", f"{run}/checkpoint-20"):
         assert settle_prompting({}, model).prompting == Prompting("Be brief.", " Go.", 3072, 4096)
     assert settle_prompting({}, f"{run}/other").prompting == Prompting(None, "", 1024, None)
 

@@ -214,15 +214,16 @@ def test_area_of_the_map_is_paired_by_seed_and_needs_every_rate():
 # ---- the monitor
 
 
-def make_run(scores, drift_from=None, steps=40):
-    """Pass@1 every 10 steps; from some step on the vote has left its first labels."""
+def make_run(scores, lost_from=None, steps=40):
+    """Pass@1 every 10 steps; from some step on few responses give the first labels. An epoch has 4 steps."""
     identity = {"task": "arithmetic", "arm": "ttrl", "point": {}, "seed": 0}
-    cell = Cell("x", identity, {"fields": {}, "evaluate_on": ["adapt"], "num_problems": 64})
-    drift = [0.9 if drift_from is not None and step >= drift_from else 0.0 for step in range(1, steps + 1)]
+    fields = {"per_device_train_batch_size": 64, "gradient_accumulation_steps": 1}
+    cell = Cell("x", identity, {"fields": fields, "evaluate_on": ["adapt"], "num_problems": 32})
+    share = [0.1 if lost_from is not None and step >= lost_from else 0.5 for step in range(1, steps + 1)]
     columns = {
         "step": [*range(1, steps + 1)],
         "vote/majority_ratio": [0.5] * steps,
-        "vote/label_drift": [None, *drift[1:]],
+        "vote/first_label_share": share,
     }
     return make_record(cell, scores, every=10, steps=columns)
 
@@ -233,16 +234,16 @@ def judge(run):
 
 
 def test_the_kept_step_is_the_last_evaluated_one_before_the_alarm():
-    # eight steps' median: drift from step 22 on is an alarm at step 26, after the evaluation at step 20
-    choice = judge(make_run((0.3, 0.5, 0.6, 0.2, 0.1), drift_from=22))
-    assert (choice.alarm, choice.step, choice.start, choice.kept) == (26, 20, 0.3, 0.6)
+    # an epoch's mean: what falls from step 22 on is an alarm at step 25, after the evaluation at step 20
+    choice = judge(make_run((0.3, 0.5, 0.6, 0.2, 0.1), lost_from=22))
+    assert (choice.alarm, choice.step, choice.start, choice.kept) == (25, 20, 0.3, 0.6)
     assert (choice["last"], choice.best) == (0.1, 0.6)
     assert choice.is_safe
     assert choice.is_near_best
     silent = judge(make_run((0.3, 0.5, 0.6, 0.2, 0.1)))
     assert (silent.alarm, silent.step, silent.kept, silent.is_safe) == (None, 40, 0.1, False)
-    early = judge(make_run((0.3, 0.28, 0.5, 0.5, 0.5), drift_from=16))  # at step 10 there is no verdict
-    assert (early.alarm, early.step, early.is_safe, early.is_near_best) == (20, 0, True, False)
+    early = judge(make_run((0.3, 0.28, 0.5, 0.5, 0.5), lost_from=8))
+    assert (early.alarm, early.step, early.is_safe, early.is_near_best) == (11, 10, True, False)
 
 
 def test_the_monitor_is_judged_over_runs():
@@ -259,9 +260,8 @@ def test_the_monitor_is_not_judged_where_gold_trains_or_something_is_done_about_
 
 def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     runs = [make_run((0.5, 0.55, 0.3, 0.2, 0.2), 22), make_run((0.5, 0.5, 0.6)), make_run((0.5, 0.3))]
+    del runs[2]["steps"]["vote/first_label_share"]
     for index, run in enumerate(runs):
-        if index < 2:
-            run["steps"]["vote/first_label_share"] = [0.5] * 40
         run["seed"] = index
         write_record(tmp_path / "one", str(index), run)
     (tmp_path / "one" / "results.md").touch()
@@ -277,7 +277,11 @@ def test_the_monitor_is_judged_over_experiments(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()[2:]
     again = "| one-again | 1 | 0 | 0 | 1 | 0 | 1 (100%) | 1 (100%) | 0.000 | 0.000 |"
     reused = "| two | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.250 | 0.350 |"
-    assert lines == [f"| one | {expected}", again, reused, f"| all, each run once | {expected}"]
+    halves = [
+        "| the half that thresholds were found on | 1 | 0 | 0 | 1 | 0 | 1 (100%) | 1 (100%) | 0.000 | 0.000 |",
+        "| **the other half** | 1 | 1 | 1 | 0 | 0 | 0 (0%) | 0 (0%) | 0.250 | 0.350 |",
+    ]
+    assert lines == [f"| one | {expected}", again, reused, *halves, f"| all, each run once | {expected}"]
 
 
 def test_logged_steps_survive_as_columns():

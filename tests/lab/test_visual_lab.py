@@ -234,10 +234,10 @@ def test_spine_raises_the_visual_models_accuracy():
         VQA,
         "spine",
         problems,
-        learning_rate=3e-4,
-        steps=12,
+        learning_rate=2e-4,
+        steps=24,
         seed=0,
-        evaluate_every=12,
+        evaluate_every=24,
     )
     before, after = (row["adapt"]["greedy_pass@1"] for row in (run.curve[0], run.curve[-1]))
     assert after >= before + 0.1
