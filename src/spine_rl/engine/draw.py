@@ -5,7 +5,7 @@ blocks, the block is found in which that share of the sum is reached, and the to
 within one, are of few numbers and in float64, so that rare tokens come as often as they should.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class Draw:
             The tokens, (B,), and their log-probabilities at the sampling temperature, (B,) float32; suppressed tokens
             are left out of these, what top-k and the like cut off is not.
         """
-        scores = None if self._processors is None else self._processors(tokens, logits.float())
+        scores = None if self._processors is None else self._processors(cast(Any, tokens), logits.float())
         size = max(1, _SCORES_AT_ONCE.get(logits.device.type, 2**27) // logits.size(1))
         parts = []
         for start in range(0, len(logits), size):
@@ -147,10 +147,11 @@ class _Nucleus(LogitsProcessor):
         result = torch.full_like(scores, -torch.inf).scatter_(1, columns, kept)
         wide = (ends[:, -1] < self._exact.top_p).nonzero().squeeze(1)
         if len(wide) > 0:
-            result[wide] = self._exact(input_ids[wide], scores[wide])
+            result[wide] = self._exact(cast(Any, input_ids[wide]), scores[wide])
         return result
 
 
 def _find_nucleus_fast(processor: LogitsProcessor) -> LogitsProcessor:
-    is_plain = isinstance(processor, TopPLogitsWarper) and processor.min_tokens_to_keep == 1
-    return _Nucleus(processor) if is_plain else processor
+    if isinstance(processor, TopPLogitsWarper) and processor.min_tokens_to_keep == 1:
+        return _Nucleus(processor)
+    return processor

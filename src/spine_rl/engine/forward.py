@@ -176,7 +176,8 @@ class _Past:
         used = [(own, grad) for own, grad in pairs if grad is not None]
         if used:
             with torch.autocast(self.mask.device.type, enabled=False):
-                torch.autograd.backward(*zip(*used, strict=True))
+                tensors, grads = zip(*used, strict=True)
+                torch.autograd.backward(tensors, grads)
 
 
 def _run_prompts(model: Any, batch: SharedBatch, prompts: Tensor) -> _Past:

@@ -53,7 +53,7 @@ class Generator:
                 `auto` copies 32-bit ones where 16 bits are measured to be faster.
         """
         learns_prompt = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
-        self._model = model.get_base_model() if isinstance(model, PeftModel) and not learns_prompt else model
+        self._model: Any = model.get_base_model() if isinstance(model, PeftModel) and not learns_prompt else model
         self._original: Callable[..., Any] = functools.partial(type(self._model).generate, self._model)
         self._dtype = dtype
         self._serves_model, self._is_checked = not learns_prompt, False

@@ -7,7 +7,7 @@ rows, and a step writes into them. When half of a wave has ended, the others go 
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -150,7 +150,7 @@ class _Wave:
         self._seen.index_fill_(-1, self._slot, True)
         if self._near is not None:
             columns = torch.arange(self._seen.size(-1), device=self._slot.device)
-            self._near.copy_(self._seen & (columns > self._slot - self._window))
+            self._near.copy_(self._seen & (columns > self._slot - cast(int, self._window)))
         self._store(self._model(**self._inputs, return_dict=True).logits[:, -1])
         self._slot.add_(1)
         if "position_ids" in self._inputs:
@@ -179,7 +179,7 @@ class _Wave:
                 self._inputs[name] = value[:, staying] if value.dim() == 3 else value[staying]  # positions: (3, b, 1)
         self._inputs["input_ids"] = self._ids
         self._inputs["attention_mask"] = self._seen if self._near is None else self._masks()
-        for layer in self._inputs["past_key_values"].layers:
+        for layer in cast(Any, self._inputs["past_key_values"]).layers:
             layer.keys, layer.values = layer.keys[staying], layer.values[staying]
 
     def _write(self) -> None:
@@ -194,7 +194,7 @@ def _copy_cache(cache: Any, prompts: Tensor, length: int) -> Cache:
     """The prompts' cache for rows of them, with room for `length` tokens; sliding layers keep all, under their mask."""
     layers = []
     for source in cache.layers:
-        layer, width = StaticLayer(length), source.keys.shape[-2]
+        layer, width = cast(Any, StaticLayer(length)), source.keys.shape[-2]
         layer.lazy_initialization(source.keys[prompts], source.values[prompts])
         layer.keys[:, :, :width] = source.keys[prompts]
         layer.values[:, :, :width] = source.values[prompts]

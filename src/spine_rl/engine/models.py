@@ -106,7 +106,7 @@ def _check_prompts(name: str, processor: PreTrainedTokenizerBase | ProcessorMixi
         raise ModelError(f"{name}: its tokenizer knows no text; save the tokenizer's files with the model")
     if processor.chat_template is None:
         return
-    content = [{"type": "text", "text": text}] if isinstance(processor, ProcessorMixin) else text
+    content: Any = [{"type": "text", "text": text}] if isinstance(processor, ProcessorMixin) else text
     try:
         rendered = processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

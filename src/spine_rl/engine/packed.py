@@ -175,6 +175,7 @@ def _attend(
     """transformers' interface: heads before tokens in, (1, M, heads, width) out; keys are not repeated over heads."""
 
     def cap(scores: Tensor, *_: Tensor) -> Tensor:
+        assert softcap is not None
         return softcap * torch.tanh(scores / softcap)
 
     attend = _compile() if query.is_cuda else flex_attention

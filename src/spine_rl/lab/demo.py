@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -165,10 +165,10 @@ def _collect(runs: Mapping[str, LabRun], settings: DemoSettings) -> Results:
     experiment = Experiment(
         name="demo",
         title="Demo",
-        tasks=[settings.task.name],
+        tasks=cast(Any, [settings.task.name]),
         arms={method: {} for method in runs},
         steps=settings.steps,
-        evaluate_on=["adapt"],
+        evaluate_on=cast(Any, ["adapt"]),
     )  # pyright: ignore[reportArgumentType]
     cell = {"task": settings.task.name, "point": {}, "seed": settings.seed, "settings": {"fields": {}}}
     records = [

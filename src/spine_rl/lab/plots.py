@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -73,7 +73,7 @@ def draw_arms(results: Results) -> Figure:
     sets = results.experiment.evaluate_on
     figure, axes = make_grid(len(results.tasks), len(sets), width=4.6, height=1.2 + 0.25 * len(arms))
     for column, problem_set in enumerate(sets):
-        start = results.get_start(problem_set, "pass@1").groupby("group", sort=False).mean()
+        start: Any = results.get_start(problem_set, "pass@1").groupby("group", sort=False).mean()
         estimates = estimate_groups(results.get_end(problem_set, "pass@1"))
         for row, task in enumerate(results.tasks):
             panel, groups = axes[row, column], results.list_groups(task)
@@ -158,7 +158,7 @@ def draw_lengths(results: Results) -> Figure:
 def add_counts(histograms: Any) -> pd.Series:
     """Responses by their length in tokens, from several records' counts."""
     parts = [pd.Series(histogram).rename(int) for histogram in histograms]
-    return pd.concat(parts).groupby(level=0).sum()
+    return cast(pd.Series, pd.concat(parts).groupby(level=0).sum())
 
 
 def draw_entropies(results: Results) -> Figure:
@@ -183,7 +183,7 @@ def draw_map(results: Results) -> Figure:
     maps = {task: list_map(results, task) for task in results.tasks}
     arms = list(dict.fromkeys(arm for by_arm in maps.values() for arm in by_arm))
     curves = results.get_curves(results.experiment.evaluate_on[0], "pass@1")
-    gains = curves.sub(curves.iloc[:, 0], axis=0).groupby("group", sort=False).mean()
+    gains: Any = curves.sub(curves.iloc[:, 0], axis=0).groupby("group", sort=False).mean()
     rates = sorted({rate for by_arm in maps.values() for by_rate in by_arm.values() for rate in by_rate})
     figure, axes = make_grid(len(maps), len(arms))
     for row, (task, by_arm) in zip(axes, maps.items(), strict=True):
@@ -211,7 +211,7 @@ def draw_costs(frame: pd.DataFrame, ratios: Mapping[str, str], middle: Mapping[s
     figure, axes = make_grid(len(middle), len(ratios))
     arms = list(dict.fromkeys(frame.arm))
     for row, (name, value) in zip(axes, middle.items(), strict=True):
-        points = frame[frame.varied == name]
+        points: Any = frame[frame.varied == name]
         if value is not None:
             points = pd.concat([points, frame[frame.varied == ""].assign(value=value)])
         for panel, (quantity, title) in zip(row, ratios.items(), strict=True):

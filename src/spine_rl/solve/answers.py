@@ -78,9 +78,15 @@ def _solve(problem: Problem, rounds: Sequence[Sequence[ResponseRow]], helped: bo
         for row, key in zip(rounds[index], ballots[index].keys, strict=True)
         if key is not None and key == answer
     ]
-    shares = [_measure_share(ballot, answer) for ballot in ballots]
+    share_before, share_after = (_measure_share(ballot, answer) for ballot in ballots)
     return Solved(
-        problem.id, answer, *shares, labels[0], labels[0] == labels[1], min(giving, key=len) if giving else None
+        problem.id,
+        answer,
+        share_before,
+        share_after,
+        labels[0],
+        labels[0] == labels[1],
+        min(giving, key=len) if giving else None,
     )
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -85,7 +85,7 @@ class CheckpointingTrainer(GRPOTrainer):
         """Where a resumed run is done, or has been told to stop, transformers' would take one step more."""
         if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
-            self.model.train()  # what was not logged yet is logged at the end, as a training step's
+            cast(Any, self.model).train()  # what was not logged yet is logged at the end, as a training step's
             self._load_rng_state(place["resume_from_checkpoint"])
             self._tr_loss.zero_()  # the closing row's mean is over this call's steps, and there is none
             return

@@ -142,7 +142,7 @@ class SpineTrainer(CheckpointingTrainer):
         if args.reward_source == "gold":
             check_gold(train_dataset, self.gold_keys)
         is_loaded = isinstance(model, PreTrainedModel)
-        if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path):
+        if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path or ""):
             raise ConfigError(
                 f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
                 "give use_peft=True, whose base is the reference, or a folder in which the model was saved"

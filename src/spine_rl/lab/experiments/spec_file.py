@@ -5,7 +5,7 @@ A field's description is its rule, in the words that follow "must be".
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -76,10 +76,10 @@ def _replace_quick(file: YamlFile) -> dict[str, Any]:
 def _describe(error: ValidationError, content: Mapping[str, Any], model: type[Spec]) -> tuple[str, str]:
     """The key and what is wrong with it; an unknown key goes first, as the one that it should be is then missing."""
     first = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
-    kind, place = first["type"], first["loc"]
+    kind, place = first["type"], cast(tuple[str | int, ...], first["loc"])
     key = str(place[0]) if place else ""
     if not place or (kind == "value_error" and len(place) > 1):
-        return key, str(first["ctx"]["error"])  # a rule of several keys
+        return key, str(first.get("ctx", {}).get("error"))  # a rule of several keys
     part = _find_part(model, place)
     names, where = (_list_rules(model), "") if part is None else (_list_rules(part), f"{key}: ")
     name = key if part is None else str(place[-1])

@@ -138,4 +138,4 @@ def reuse_finished(cells: Iterable["Cell"], folder: Path, sources: Iterable[Path
         key = identify({**cell.identity, "settings": cell.settings})
         if key in finished:
             run_as, record = finished[key]
-            write_record(folder, cell.name, record | cell.identity | {"run_as": run_as})
+            write_record(folder, cell.name, dict(record) | dict(cell.identity) | {"run_as": run_as})

@@ -1,6 +1,7 @@
 """What finished cells say in numbers: scores before and after, best steps and falls, differences paired by seed."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import pandas as pd
 
@@ -99,4 +100,4 @@ def _pair_varied(results: Results, task: str) -> list[tuple[str, Group, Group]]:
 def find_best_group(results: Results, groups: Sequence[Group]) -> Group:
     """The one with the highest mean Pass@1 (of samples, first problem set, last step): gold chooses it."""
     means = results.get_end(results.experiment.evaluate_on[0], "pass@1").groupby("group").mean()
-    return max(groups, key=lambda group: means[group])
+    return max(groups, key=lambda group: cast(Any, means)[group])
