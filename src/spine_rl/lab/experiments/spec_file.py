@@ -4,8 +4,8 @@ A field's description is its rule, in the words that follow "must be".
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -76,7 +76,7 @@ def _replace_quick(file: YamlFile) -> dict[str, Any]:
 def _describe(error: ValidationError, content: Mapping[str, Any], model: type[Spec]) -> tuple[str, str]:
     """The key and what is wrong with it; an unknown key goes first, as the one that it should be is then missing."""
     first = min(error.errors(), key=lambda each: each["type"] not in _UNKNOWN)
-    kind, place = first["type"], cast(tuple[str | int, ...], first["loc"])
+    kind, place = first["type"], [*first["loc"]]
     key = str(place[0]) if place else ""
     if not place or (kind == "value_error" and len(place) > 1):
         return key, str(first.get("ctx", {}).get("error"))  # a rule of several keys
@@ -95,7 +95,7 @@ _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MISSING = ("missing", "missing_argument")
 
 
-def _find_part(model: type[Spec], place: tuple[int | str, ...]) -> Any:
+def _find_part(model: type[Spec], place: Sequence[int | str]) -> Any:
     """The class of the part that an error is in; None where it is a key of the file itself."""
     field = model.model_fields.get(str(place[0]))
     if field is None or len(place) == 1 or isinstance(place[-1], int):
