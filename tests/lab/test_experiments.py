@@ -393,7 +393,8 @@ def is_running(pid):
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 def test_ctrl_c_ends_every_process(tmp_path):
     code = (
-        "import functools, sys\nfrom pathlib import Path\nimport light_jobs\n"
+        "import functools, signal, sys\nfrom pathlib import Path\nimport light_jobs\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "from spine_rl.lab.experiments.workers import Job, run_local\n"
         "if __name__ == '__main__':\n"
         "    folder = Path(sys.argv[1])\n"
