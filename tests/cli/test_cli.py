@@ -506,14 +506,22 @@ def test_train_on_two_processes(model_folder, problems_file, tmp_path):
     out = tmp_path / "run"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = ["train", "--model", model_folder, "--data", problems_file, "--output_dir", out, *QUICK]
-    done = subprocess.run(
-        [*launcher, "-m", "spine_rl.cli.main", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+
+    def train():
+        return subprocess.run(
+            [*launcher, "-m", "spine_rl.cli.main", *map(str, arguments)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    done = train()
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "vote/majority_ratio" in row] == [1, 2]
     assert (out / "model.safetensors").exists()
+    refused = train()  # by one process, for all of them
+    assert refused.returncode == 1
+    said = [line for line in refused.stderr.splitlines() if line.startswith("spine: ")]
+    assert said == [f"spine: {out} already holds a run; give another output_dir, or --overwrite or --resume"]

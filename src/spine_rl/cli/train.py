@@ -2,10 +2,13 @@
 
 import dataclasses
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
@@ -33,16 +36,40 @@ def run_train(arguments: Arguments) -> None:
     """Adapts a model as the options say."""
     assert arguments.training.output_dir is not None
     folder = Path(arguments.training.output_dir)
-    run, is_main = arguments.run, arguments.training.process_index == 0
-    model, data = arguments.model.model_name_or_path or "", run.data
-    outputs = [Output(folder, RUN, "output_dir", goes_on=True)]
-    check_may_write(outputs, overwrite=run.overwrite, reads=[model, data])
-    with owning(folder) if is_main else nullcontext():
-        start = find_start(folder, overwrite=run.overwrite, resume=run.resume, given=arguments.given)
-        for note in start.notes if is_main else ():
-            print(note, file=sys.stderr)
+    with ExitStack() as until_end:
+        start = _decided_by_one(lambda: _open(arguments, folder, until_end))
         if not start.is_finished:
             _adapt(arguments, folder, start)
+
+
+def _open(arguments: Arguments, folder: Path, until_end: ExitStack) -> Start:
+    run, reads = arguments.run, [arguments.model.model_name_or_path or "", arguments.run.data]
+    check_may_write([Output(folder, RUN, "output_dir", goes_on=True)], overwrite=run.overwrite, reads=reads)
+    until_end.enter_context(owning(folder))
+    start = find_start(folder, overwrite=run.overwrite, resume=run.resume, given=arguments.given)
+    for note in start.notes:
+        print(note, file=sys.stderr)
+    return start
+
+
+def _decided_by_one(decide: Callable[[], Start]) -> Start:
+    """One of several processes looks at the folder, since it begins to fill at once; the others hear of it, or end."""
+    state = PartialState()
+    box: list[Start | Exception | None] = [None]
+    if state.is_main_process:
+        try:
+            box[0] = decide()
+        except (SpineError, OSError) as error:
+            box[0] = error
+    if state.num_processes > 1:
+        broadcast_object_list(box)
+    decision = box[0]
+    if isinstance(decision, Exception):
+        if state.is_main_process:
+            raise decision
+        sys.exit(2)  # the main process says why
+    assert decision is not None
+    return decision
 
 
 def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
