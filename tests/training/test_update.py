@@ -10,7 +10,7 @@ from test_trainer import assert_close, gradients, make_trainer, pretend_answers,
 
 from models import build_architecture, build_qwen2
 from random_updates import OBJECTIVES, draw_batch, run_update
-from spine_rl.engine import precision
+from spine_rl.engine import budget, precision
 from spine_rl.engine.budget import TokenBudget, UpdateMemoryError, estimate_bytes_per_token
 from spine_rl.engine.forward import score_in_pieces
 from spine_rl.training.config import SpineConfig
@@ -100,10 +100,11 @@ def test_out_of_memory_begins_the_optimiser_step_anew_in_smaller_pieces(tmp_path
 
 def test_a_budget_follows_the_free_memory_and_ends_in_one_line(monkeypatch):
     model, _ = build_qwen2()
+    size = estimate_bytes_per_token(model.config)
+    monkeypatch.setattr(budget, "_CPU_BYTES", 768 * size)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=400 * 2**20))
     roomy = TokenBudget(model, CPU)
     assert roomy.count_tokens() == 768  # on a CPU more would not be faster
-    size = estimate_bytes_per_token(model.config)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000 * size))
     still_to_come = 3 * sum(p.nbytes for p in model.parameters())  # gradients and Adam's two
     first = TokenBudget(model, CPU).count_tokens(SimpleNamespace(state={}))

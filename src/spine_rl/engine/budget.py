@@ -13,8 +13,9 @@ from spine_rl.errors import SpineError
 
 _LEAST_TOKENS = 32
 _CPU_SHARE, _GPU_SHARE = 0.25, 0.8  # of the free memory: a CPU's is everyone's, and running out of it ends the process
-# A larger piece saves little more time on a CPU, where a product of this many tokens is as fast as it gets.
-_CPU_TOKENS = 768
+# On a CPU larger pieces save little more time, once the products of a large model fill its caches; a small model's
+# pieces hold many more tokens in as many bytes, which it needs, as its time is that of the calls.
+_CPU_BYTES = 3 << 29
 
 
 class TokenBudget:
@@ -38,8 +39,8 @@ class TokenBudget:
             with_gradient: Activations are kept; without, a layer's are freed when it is through.
         """
         free = self._measure_free() - self._count_bytes_to_come(optimizer)
-        share, most = (_CPU_SHARE, _CPU_TOKENS) if self._device.type == "cpu" else (_GPU_SHARE, 1 << 20)
-        tokens = min(most, int(share * max(0, free) / self._bytes_per_token))
+        share, most = (_CPU_SHARE, _CPU_BYTES) if self._device.type == "cpu" else (_GPU_SHARE, free)
+        tokens = int(min(most, share * max(0, free)) / self._bytes_per_token)
         return max(_LEAST_TOKENS, (tokens if with_gradient else 4 * tokens) >> self._halvings)
 
     def halve(self) -> None:
