@@ -1,4 +1,4 @@
-"""The rows that two cores are for, with their goals: `python -m spine_rl.lab.bench.cpu SIZE OUT`, about half an hour."""
+"""The rows that two cores are for: `python -m spine_rl.lab.bench.cpu SIZE OUT`, half an hour on them."""
 
 import sys
 from collections.abc import Callable
