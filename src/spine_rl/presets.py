@@ -9,12 +9,20 @@ Preset = Mapping[str, str]
 
 FORK_FRACTION = 0.2  # the share of tokens that are forks, where nothing else is said: the paper's
 
+_COMMON: Preset = {"band_weight": "equal"}  # what a preset sets where it says nothing else
+
 # The methods, each on the one code path; `oracle` is the upper bound.
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "ttrl": {"fork_selector": "all", "band": "none", "reward_source": "vote"},
         "spine": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "vote"},
         "spine-v2": {"fork_selector": "otsu", "band": "median_mad", "reward_source": "vote"},
+        "spine-voted": {
+            "fork_selector": "top_fraction",
+            "band": "quantile",
+            "band_weight": "advantage",
+            "reward_source": "vote",
+        },
         "forks-only": {"fork_selector": "top_fraction", "band": "none", "reward_source": "vote"},
         "band-only": {"fork_selector": "all", "band": "quantile", "reward_source": "vote"},
         "oracle": {"fork_selector": "all", "band": "none", "reward_source": "gold"},
@@ -42,4 +50,4 @@ def get_preset(name: str) -> Preset:
     known = {**PRESETS, **CONTROLS}
     if name not in known:
         raise ConfigError(f"preset={name!r}: unknown; {suggest_nearest(name, known)}")
-    return known[name]
+    return {**_COMMON, **known[name]}

@@ -23,6 +23,7 @@ from spine_rl.objective import (
     compute_token_kl,
     count_forks,
     select_forks,
+    select_rows_with_gradient,
 )
 
 SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction")
@@ -279,6 +280,26 @@ def test_band_matches_reference(rows):
             else:
                 expected = reference.band_median_mad(chosen)
             assert (low[index].item(), high[index].item()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_band_by_advantage_ends_where_a_group_agrees():
+    entropies = torch.tensor([[0.1, 2.0, 0.5, 1.0]] * 3, requires_grad=True)
+    batch = TokenBatch(
+        logps=-entropies.detach(),
+        entropies=entropies,
+        completion_mask=torch.ones(3, 4, dtype=torch.bool),
+        advantages=torch.tensor([-0.5, 0.0, 2.0]),
+    )
+    by_advantage = Objective(fork_selector="all", band_weight="advantage")
+    output = compute_loss(batch, by_advantage, num_response_tokens=12.0, num_forks=1.0)
+    output.loss.backward()
+    weighted = entropies.grad.clone()
+    entropies.grad = None
+    compute_loss(batch, Objective(fork_selector="all"), num_response_tokens=12.0, num_forks=1.0).loss.backward()
+    assert entropies.grad.abs().sum() > 0
+    torch.testing.assert_close(weighted, entropies.grad * torch.tensor([[0.5], [0.0], [2.0]]))
+    assert select_rows_with_gradient(batch.advantages, by_advantage).tolist() == [True, False, True]
+    assert select_rows_with_gradient(batch.advantages, Objective()).all()
 
 
 def test_zero_band_minimises_entropy():

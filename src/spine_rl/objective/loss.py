@@ -32,6 +32,8 @@ class Objective:
         band_high_quantile: Of `quantile`.
         band_low_coef: β_low, ≥ 0: pull of forks below the band.
         band_high_coef: β_high, ≥ 0: pull of forks above the band.
+        band_weight: Weight of a response's band: `equal`, 1, as in the paper; `advantage`, |Â|, so that the band ends
+            where all responses of a problem are rewarded alike: what sharpens the model ends with the vote.
         clip_low: ε_lo > 0.
         clip_high: ε_hi > 0.
         kl_coef: λ_KL ≥ 0; with 0, `ref_logps` are not needed.
@@ -45,6 +47,7 @@ class Objective:
     band_high_quantile: float = 0.5
     band_low_coef: float = 1.0
     band_high_coef: float = 1.0
+    band_weight: str = "equal"
     clip_low: float = 0.2
     clip_high: float = 0.2
     kl_coef: float = 0.0
@@ -139,6 +142,8 @@ def compute_loss(
     penalty = compute_band_penalty(
         batch.entropies, fork_mask, low, high, low_coef=objective.band_low_coef, high_coef=objective.band_high_coef
     )
+    if objective.band_weight == "advantage":
+        penalty = penalty * batch.advantages.abs().unsqueeze(1)
     band_loss = penalty.sum() / _at_least_one(num_response_tokens)
 
     token_kl, kl_loss = None, policy_loss.new_zeros(())
@@ -164,9 +169,10 @@ def compute_loss(
 def select_rows_with_gradient(advantages: Tensor, objective: Objective) -> Tensor:
     """Responses whose tokens can have a gradient: (B,) bool, at least one true, so that there is a backward pass.
 
-    Without a band and a KL anchor, a response of advantage 0 has none.
+    Without a band (or with one weighted by the advantage) and a KL anchor, a response of advantage 0 has none.
     """
-    holds_entropy = objective.band != "none" and max(objective.band_low_coef, objective.band_high_coef) > 0
+    has_band = objective.band != "none" and max(objective.band_low_coef, objective.band_high_coef) > 0
+    holds_entropy = has_band and objective.band_weight == "equal"
     if holds_entropy or objective.kl_coef > 0:
         return torch.ones_like(advantages, dtype=torch.bool)
     rows = advantages != 0

@@ -90,6 +90,7 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         """The objective's settings, as the pure core takes them."""
         assert self.fork_selector is not None
         assert self.band is not None
+        assert self.band_weight is not None
         return Objective(
             fork_selector=self.fork_selector,
             fork_fraction=self.fork_fraction,
@@ -99,6 +100,7 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             band_high_quantile=self.band_high_quantile,
             band_low_coef=self.band_low_coef,
             band_high_coef=self.band_high_coef,
+            band_weight=self.band_weight,
             clip_low=self.epsilon,
             clip_high=self.epsilon if self.epsilon_high is None else self.epsilon_high,
             kl_coef=self.beta,

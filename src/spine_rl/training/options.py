@@ -14,6 +14,7 @@ from spine_rl.presets import CONTROLS, FORK_FRACTION, PRESETS
 
 FORK_SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction")
 BANDS = ("none", "quantile", "median_mad", "zero")
+BAND_WEIGHTS = ("equal", "advantage")
 REWARD_SOURCES = ("vote", "gold", "none", "random")
 ON_COLLAPSE = ("warn", "stop", "retry")
 PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
@@ -52,6 +53,11 @@ class MethodOptions:
     )
     band_low_coef: float = option(1.0, "Weight of the pull on forks whose entropy is below the band.", at_least=0)
     band_high_coef: float = option(1.0, "Weight of the pull on forks whose entropy is above the band.", at_least=0)
+    band_weight: str | None = option(
+        None,
+        "Weight of the band in each response: equal, or by advantage, so that it ends where all responses agree.",
+        choices=BAND_WEIGHTS,
+    )
     num_votes: int | None = option(
         None, "Responses that vote per problem, at least num_generations (default: those alone).", at_least=2
     )
