@@ -5,8 +5,9 @@ import json
 import pytest
 
 from spine_rl.diagnose.fork_rule import ForkRule
-from spine_rl.diagnose.preflight import StepPlan, advise, estimate_cost, measure_signal
+from spine_rl.diagnose.preflight import StepPlan, advise, estimate_time, measure_signal
 from spine_rl.diagnose.rollouts import draw_rollouts
+from spine_rl.engine.estimate import MemoryEstimate, MemoryParts
 from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import PromptStyle
@@ -36,24 +37,44 @@ def test_advice_follows_from_the_figures(change, words):
     assert all(word in line for word, line in zip(words, advice, strict=True))
 
 
+def test_advice_on_what_cannot_run():
+    (line,) = advise(GOOD, StepPlan(num_steps=0))
+    assert "fewer problems than a step takes" in line
+    parts = MemoryParts(2 << 30, 0, 0, 0, 0, 0, 0, 0)
+    (line,) = advise(GOOD, StepPlan(), memory=MemoryEstimate(parts, parts, 1 << 30))
+    assert "needs 2.0 GiB at least, and may have 1.0" in line
+    assert advise(GOOD, StepPlan(), memory=MemoryEstimate(parts, parts, 3 << 30)) == []
+    assert advise(GOOD, StepPlan(), memory=MemoryEstimate(parts, parts)) == []
+
+
 @pytest.fixture(scope="module")
 def rollouts():
     engine = TransformersSampler(*ARITHMETIC.load_base())
     problems = ARITHMETIC.make_problems("adapt", 4).problems
     decoding = Decoding(max_new_tokens=110, temperature=1.0)
-    return engine, draw_rollouts(engine, problems, PromptStyle(), decoding, 4)
+    return draw_rollouts(engine, problems, PromptStyle(), decoding, 4)
 
 
 def test_measured_on_the_labs_model(rollouts):
-    engine, drawn = rollouts
-    signal = measure_signal(drawn, ForkRule())
+    signal = measure_signal(rollouts, ForkRule())
     assert 0.2 <= signal["fork_share"] < 0.23  # ⌈0.2·T⌉ of T
     assert signal["fork_entropy"] > 3 * signal["entropy"]
     assert signal["zero_advantage"] >= signal["unanimous"]
-    assert measure_signal(drawn, ForkRule("all"))["fork_entropy"] == pytest.approx(signal["entropy"])
-    small, large = (estimate_cost(drawn, engine.model, StepPlan(problems_per_step=n)) for n in (4, 8))
-    assert large["seconds_per_step"] == pytest.approx(2 * small["seconds_per_step"])
-    assert large["memory_gib"] == small["memory_gib"]  # the micro-batch decides
+    assert measure_signal(rollouts, ForkRule("all"))["fork_entropy"] == pytest.approx(signal["entropy"])
+
+
+def test_time_is_shared_and_split_over_steps(rollouts):
+    sampled, trained = rollouts.generate_seconds / 16, 3 * rollouts.forward_seconds / 16  # of 16 responses
+
+    def estimate(**plan):
+        return estimate_time(rollouts, StepPlan(responses_sampled=64, responses_trained=32, **plan))
+
+    assert estimate()["seconds_per_step"] == pytest.approx(64 * sampled + 32 * trained)
+    assert estimate(steps_per_generation=8)["seconds_per_step"] == pytest.approx(8 * sampled + 32 * trained)
+    assert estimate(num_processes=4)["seconds_per_step"] == pytest.approx(16 * sampled + 8 * trained)
+    timed = estimate(num_steps=1800)
+    assert timed["hours"] == pytest.approx(timed["seconds_per_step"] / 2)
+    assert "hours" not in estimate()
 
 
 def test_the_command(spine, tmp_path):
@@ -61,8 +82,21 @@ def test_the_command(spine, tmp_path):
     rows = [{"id": problem.id, "prompt": problem.prompt} for problem in ARITHMETIC.make_problems("adapt", 2).problems]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     common = ("preflight", "--model", ARITHMETIC.base, "--data", data, "--num-generations", 2)
+    common += ("--per-device-train-batch-size", 4)
     status, printed, _ = spine(*common, "--max-completion-length", 8, "--json", out)
     assert status == 0
     assert "raise --max_completion_length" in printed
-    assert json.loads(out.read_text())["signal"]["truncated"] == 1.0
+    figures = json.loads(out.read_text())
+    assert figures["signal"]["truncated"] == 1.0
+    assert figures["cost"]["hours"] == pytest.approx(figures["cost"]["seconds_per_step"] * 3 / 3600)  # epochs of a step
+    full = figures["cost"]["memory_gib"]
+    assert full["gradients"] == full["weights"]
+    run = tmp_path / "run.yaml"  # of a run: an adapter, and a step of the same two problems
+    run.write_text("use_peft: true\nlora_r: 4\nmax_completion_length: 8\n")
+    assert spine(*common, "--config", run, "--json", out, "--overwrite")[0] == 0
+    adapted = json.loads(out.read_text())["cost"]["memory_gib"]
+    assert adapted["gradients"]["most"] < full["gradients"]["most"] / 10
     assert spine(*common, "--preset", "nonsense")[0] == 2
+    status, _, error = spine(*common, "--sharding", "some")
+    assert status == 2
+    assert "none, optimizer, gradients, weights" in error

@@ -11,7 +11,8 @@ from test_trainer import assert_close, gradients, make_trainer, pretend_answers,
 from models import build_architecture, build_qwen2
 from random_updates import OBJECTIVES, draw_batch, run_update
 from spine_rl.engine import budget, precision
-from spine_rl.engine.budget import TokenBudget, UpdateMemoryError, estimate_bytes_per_token
+from spine_rl.engine.budget import TokenBudget, UpdateMemoryError
+from spine_rl.engine.estimate import estimate_bytes_per_token
 from spine_rl.engine.forward import score_in_pieces
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.pieces import cut_inputs
@@ -101,7 +102,7 @@ def test_out_of_memory_begins_the_optimiser_step_anew_in_smaller_pieces(tmp_path
 def test_a_budget_follows_the_free_memory_and_ends_in_one_line(monkeypatch):
     model, _ = build_qwen2()
     size = estimate_bytes_per_token(model.config)
-    monkeypatch.setattr(budget, "_CPU_BYTES", 768 * size)
+    monkeypatch.setattr(budget, "CPU_BYTES", 768 * size)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=400 * 2**20))
     roomy = TokenBudget(model, CPU)
     assert roomy.count_tokens() == 768  # on a CPU more would not be faster

@@ -10,12 +10,13 @@ from trl import GRPOConfig, ModelConfig
 
 from spine_rl.cli.groups import Prompts
 from spine_rl.cli.parse import Given, make_app, parse
+from spine_rl.cli.rest import read_rest
 from spine_rl.cli.train_command import ModelOptions, RunOptions, RunTraining, TrainingProblems, collect, train
 from spine_rl.errors import ConfigError, SpineError
 from spine_rl.options import check_options
 from spine_rl.training import SpineConfig
 from spine_rl.training.options import MethodOptions
-from spine_rl.training.trl_fields import read_texts, read_value, to_json
+from spine_rl.training.trl_fields import to_json
 
 
 @dataclass
@@ -61,8 +62,8 @@ def build_arguments(
     Raises:
         ConfigError: A value that TRL, transformers or SPINE refuses.
     """
-    of_training = _read_rest(given, GRPOConfig)
-    of_model = {name: value for name, value in _read_rest(given, ModelConfig).items() if name not in of_training}
+    of_training = read_rest(given, GRPOConfig)
+    of_model = {name: value for name, value in read_rest(given, ModelConfig).items() if name not in of_training}
     declared = collect(given, model)
     declared.pop("model", None)
     try:
@@ -90,17 +91,6 @@ def build_arguments(
         model_config,
         json.loads(json.dumps(repeated, default=to_json)),
     )
-
-
-def _read_rest(given: Given, config: type) -> dict[str, Any]:
-    """Of what only TRL declares, that which a configuration of its has; the file's values have a place."""
-    return {
-        name: read_value(config, name, value, given.where[name])
-        if name in given.where
-        else read_texts(config, name, value)
-        for name, value in given.rest.items()
-        if name in config.__dataclass_fields__
-    }
 
 
 def read_arguments(tokens: Sequence[str]) -> Arguments:

@@ -20,8 +20,9 @@ from spine_rl.cli.groups import (
     group,
     seed,
 )
-from spine_rl.cli.parse import RunFields, takes_run_fields
+from spine_rl.cli.parse import Given, RunFields, takes_run_fields
 from spine_rl.cli.train_command import list_run_fields
+from spine_rl.engine.estimate import SHARDINGS
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
 from spine_rl.presets import CONTROLS, PRESETS
@@ -50,6 +51,10 @@ class EvaluationOptions:
     out: Path | None = option(
         None, "Folder for responses and report; an interrupted evaluation goes on with the same command."
     )
+    shard: str | None = option(
+        None, "Draw only the i-th of n parts, i/n, for several machines; --merge makes an evaluation of them."
+    )
+    merge: list[Path] = option(factory=list, help="--out folder of a shard; give it again for each.")
 
 
 def evaluate(
@@ -64,34 +69,38 @@ def evaluate(
     with loading_libraries():
         from spine_rl.cli.evaluation_table import print_report
         from spine_rl.cli.prompting import ask
-        from spine_rl.evaluation.compared import EvalOptions, run_evaluation
+        from spine_rl.evaluation.compared import EvalOptions, run_evaluation, run_shard
+        from spine_rl.evaluation.shards import parse_shard
 
     models = [name for name in (evaluation.model, evaluation.baseline) if evaluation.model and name]
     question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
-    report = run_evaluation(
-        EvalOptions(
-            problems.data,
-            sampling.make_decoding(question.max_completion_length),
-            model=evaluation.model,
-            num_samples=sampling.num_generations,
-            answer_type=evaluation.answer_type,
-            style=question.style,
-            columns={
-                **problems.columns,
-                "gold_column": evaluation.gold_column,
-                "max_image_pixels": question.max_image_pixels,
-            },
-            engine=sampling.engine,
-            dtype=evaluation.dtype,
-            baseline=evaluation.baseline,
-            budget=evaluation.budget,
-            out=evaluation.out,
-            from_samples=evaluation.from_samples,
-            json_out=output.json,
-            overwrite=output.overwrite,
-        )
+    options = EvalOptions(
+        problems.data,
+        sampling.make_decoding(question.max_completion_length),
+        model=evaluation.model,
+        num_samples=sampling.num_generations,
+        answer_type=evaluation.answer_type,
+        style=question.style,
+        columns={
+            **problems.columns,
+            "gold_column": evaluation.gold_column,
+            "max_image_pixels": question.max_image_pixels,
+        },
+        engine=sampling.engine,
+        dtype=evaluation.dtype,
+        baseline=evaluation.baseline,
+        budget=evaluation.budget,
+        out=evaluation.out,
+        from_samples=evaluation.from_samples,
+        merge=evaluation.merge,
+        json_out=output.json,
+        overwrite=output.overwrite,
     )
-    print_report(report)
+    if evaluation.shard is None:
+        print_report(run_evaluation(options))
+    else:
+        shard = parse_shard(evaluation.shard)
+        print(f"shard {shard}: {run_shard(options, shard)} responses in {options.out}; --merge takes it")
 
 
 @group("Transfer")
@@ -144,10 +153,17 @@ class PreflightOptions:
 
     per_device_train_batch_size: int = option(8, "Responses of one micro-batch.", at_least=1)
     gradient_accumulation_steps: int = option(1, "Micro-batches of one optimiser step.", at_least=1)
+    num_processes: int = option(1, "Processes that the run will have.", at_least=1)
+    sharding: str = option(
+        "none",
+        "What those share out instead of each having it: ZeRO-1, 2 and 3 are optimizer, gradients and weights, FSDP2 "
+        "is weights.",
+        choices=SHARDINGS,
+    )
     dtype: str = dtype("float32")
 
 
-@takes_run_fields(_OF_RUN)
+@takes_run_fields(RunFields(list_run_fields, kept=True))
 def preflight(
     *,
     subject: RolloutModel,
@@ -156,17 +172,20 @@ def preflight(
     prompts: Prompts = Prompts(),
     sampling: Round = Round(),
     output: JsonOutput = JsonOutput(),
+    given: Annotated[Given, Parameter(parse=False)],
 ) -> None:
-    """Before a run: consensus, lengths, entropy, estimated cost, and advice, from one round of responses.
+    """Before a run: consensus, lengths, entropy, estimated memory and time, and advice, from one round of responses.
 
-    A run's file may be given as --config: what is not of this command is left to the run.
+    A run's file may be given as --config, and any option of spine train: the estimates are of that run.
     """
     with loading_libraries():
+        from spine_rl.cli.planned_run import plan_run
         from spine_rl.cli.preflight import run_preflight
         from spine_rl.cli.rollout_options import make_options
 
     rollouts = make_options(subject, problems, prompts, sampling, dtype=plan.dtype)
-    run_preflight(rollouts, plan, output.json, overwrite=output.overwrite)
+    planned = plan_run(subject, plan, sampling, rollouts.decoding.max_new_tokens, given)
+    run_preflight(rollouts, planned, output.json, overwrite=output.overwrite)
 
 
 @group("Page")

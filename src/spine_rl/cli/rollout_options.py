@@ -1,6 +1,6 @@
 """What `spine preflight` and `spine inspect` share: problems, a model, and a round of responses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from spine_rl.diagnose.fork_rule import ForkRule, settle_forks
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
 from spine_rl.engine.models import load_model_and_tokenizer, move_to_accelerator
 from spine_rl.engine.samplers import Decoding, TransformersSampler
-from spine_rl.problems import PromptStyle, load_problems
+from spine_rl.problems import Problem, PromptStyle, load_problems
 
 if TYPE_CHECKING:
     from spine_rl.cli.model_commands import RolloutModel
@@ -74,12 +74,23 @@ def make_options(
     )
 
 
-def draw(options: RolloutOptions) -> tuple[TransformersSampler, Rollouts]:
-    """Loads problems and model, and samples; the model's engine comes back with the responses."""
-    problems = load_problems(options.data, **options.columns).problems
-    model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype)
+def draw(
+    options: RolloutOptions, problems: Sequence[Problem] | None = None, quantization: Any = None
+) -> tuple[TransformersSampler, Rollouts]:
+    """Loads the model and samples; the model's engine comes back with the responses.
+
+    Args:
+        options: What is sampled.
+        problems: To which; by default all that the options name.
+        quantization: Of the weights, as `from_pretrained` takes it.
+    """
+    if problems is None:
+        problems = load_problems(options.data, **options.columns).problems
+    more = {} if quantization is None else {"quantization_config": quantization}
+    model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype, **more)
     generation_dtype = "auto" if options.dtype == "auto" else "model"
-    engine = TransformersSampler(move_to_accelerator(model), processing_class, generation_dtype)
+    model = model if quantization is not None else move_to_accelerator(model)  # a quantised one is there already
+    engine = TransformersSampler(model, processing_class, generation_dtype)
     rollouts = draw_rollouts(
         engine,
         problems,

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
 
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
-from spine_rl.engine.models import get_vision_tower
+from spine_rl.engine.estimate import MemoryEstimate
 from spine_rl.voting import summarize_ballots
 
 
@@ -20,15 +19,21 @@ class StepPlan:
 
     Attributes:
         num_generations: G.
-        problems_per_step: Over all processes.
-        rows_at_once: Responses of a micro-batch.
+        responses_sampled: Of a generation, those that only vote included, over all processes.
+        responses_trained: Of an optimiser step, over all processes.
+        steps_per_generation: Optimiser steps that a generation serves.
+        num_processes: That share the work.
+        num_steps: Optimiser steps of the run; None where that is open.
         max_completion_length: Longest response, in tokens.
         prompt_suffix: What is put after every problem.
     """
 
     num_generations: int = 8
-    problems_per_step: int = 8
-    rows_at_once: int = 8
+    responses_sampled: int = 64
+    responses_trained: int = 64
+    steps_per_generation: int = 1
+    num_processes: int = 1
+    num_steps: int | None = None
     max_completion_length: int = 512
     prompt_suffix: str = ""
 
@@ -58,47 +63,43 @@ def measure_signal(rollouts: Rollouts, forks: ForkRule) -> dict[str, float]:
     }
 
 
-def estimate_cost(rollouts: Rollouts, model: Any, plan: StepPlan) -> dict[str, float]:
-    """Estimates, not measurements, of one optimiser step on this machine in one process.
-
-    All weights are trained but those of a vision tower, which training leaves as they are by default, in the type that
-    they were loaded in; there is no KL anchor, whose reference model would come on top.
+def estimate_time(rollouts: Rollouts, plan: StepPlan) -> dict[str, float]:
+    """Estimates, not measurements, of an optimiser step on machines like this one.
 
     Returns:
-        `seconds_per_step`: sampling scaled from the round's, and the update as three forward passes (a backward pass
-        is about two). `memory_gib`: weights, gradients and Adam's two moments, and for a micro-batch of the longest
-        responses the activations (34 values a token, layer and hidden unit in 16 bits: Korthikanti et al., arXiv
-        2205.05198, without the attention matrix) and three copies of its logits in float32. An upper bound for
-        methods that run the head at forks alone.
+        `seconds_per_step`: a step's share of its generation, scaled from the round's, and the update as three forward
+        passes (a backward pass is about two); `hours`, where the number of steps is known.
     """
-    config = model.config.get_text_config()
-    responses_a_step = plan.problems_per_step * plan.num_generations
-    scale = responses_a_step / len(rollouts.all_responses)
-    weights, frozen = _count_bytes(model), _count_bytes(get_vision_tower(model))
-    size = next(model.parameters()).element_size()
-    tokens = plan.rows_at_once * (max(map(len, rollouts.prompts)) + plan.max_completion_length)
-    activations = tokens * config.hidden_size * config.num_hidden_layers * 34 * size / 2
-    logits = 3 * 4 * plan.rows_at_once * plan.max_completion_length * config.vocab_size
-    return {
-        "responses_per_step": float(responses_a_step),
-        "seconds_per_step": scale * (rollouts.generate_seconds + 3 * rollouts.forward_seconds),
-        "memory_gib": (4 * weights - 3 * frozen + activations + logits) / 2**30,
-    }
+    drawn = len(rollouts.all_responses)
+    sampling = rollouts.generate_seconds * plan.responses_sampled / plan.steps_per_generation
+    seconds = (sampling + 3 * rollouts.forward_seconds * plan.responses_trained) / drawn / plan.num_processes
+    cost = {"responses_per_step": float(plan.responses_trained), "seconds_per_step": seconds}
+    return cost if plan.num_steps is None else cost | {"hours": seconds * plan.num_steps / 3600}
 
 
-def _count_bytes(model: Any) -> int:
-    return 0 if model is None else sum(weight.numel() * weight.element_size() for weight in model.parameters())
-
-
-def advise(signal: Mapping[str, float], plan: StepPlan, prompts: Sequence[str] = ()) -> list[str]:
+def advise(
+    signal: Mapping[str, float], plan: StepPlan, prompts: Sequence[str] = (), memory: MemoryEstimate | None = None
+) -> list[str]:
     """What to change, in words, the gravest first; empty where nothing stands out.
 
     Args:
         signal: Of `measure_signal`.
         plan: The run.
         prompts: The rendered prompts, to see whether they ask for a form of the answer.
+        memory: What the run will need.
     """
     advice = []
+    if memory is not None and not memory.fits:
+        advice.append(
+            f"a process needs {memory.least.peak / 2**30:.1f} GiB at least, and may have "
+            f"{(memory.available or 0) / 2**30:.1f}: train an adapter (--use_peft), load the base in 4 bits "
+            "(--load_in_4bit), lower --max_completion_length, or shard over processes (docs/recipes.md)"
+        )
+    if plan.num_steps == 0:
+        advice.append(
+            "the data has fewer problems than a step takes: lower --per_device_train_batch_size or "
+            "--gradient_accumulation_steps"
+        )
     asks = all("boxed" in text or "answer" in text.lower() for text in prompts)
     if signal["truncated"] >= 0.1:
         advice.append(

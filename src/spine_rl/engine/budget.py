@@ -9,13 +9,11 @@ from typing import Any
 import psutil
 import torch
 
+from spine_rl.engine.estimate import CPU_BYTES, estimate_bytes_per_token
 from spine_rl.errors import SpineError
 
 _LEAST_TOKENS = 32
 _CPU_SHARE, _GPU_SHARE = 0.25, 0.8  # of the free memory: a CPU's is everyone's, and running out of it ends the process
-# On a CPU larger pieces save little more time, once the products of a large model fill its caches; a small model's
-# pieces hold many more tokens in as many bytes, which it needs, as its time is that of the calls.
-_CPU_BYTES = 3 << 29
 
 
 class TokenBudget:
@@ -39,7 +37,7 @@ class TokenBudget:
             with_gradient: Activations are kept; without, a layer's are freed when it is through.
         """
         free = self._measure_free() - self._count_bytes_to_come(optimizer)
-        share, most = (_CPU_SHARE, _CPU_BYTES) if self._device.type == "cpu" else (_GPU_SHARE, free)
+        share, most = (_CPU_SHARE, CPU_BYTES) if self._device.type == "cpu" else (_GPU_SHARE, free)
         tokens = int(min(most, share * max(0, free)) / self._bytes_per_token)
         return max(_LEAST_TOKENS, (tokens if with_gradient else 4 * tokens) >> self._halvings)
 
@@ -74,16 +72,3 @@ class TokenBudget:
 
 class UpdateMemoryError(SpineError, MemoryError):
     """A single response does not fit."""
-
-
-def estimate_bytes_per_token(config: Any) -> int:
-    """Bytes of a token's activations that the backward pass reads, in 32 bits; a little more than there are.
-
-    Args:
-        config: Of a text model. Of a mixture of experts those count that a token goes through.
-    """
-    hidden, width = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    experts = getattr(config, "num_experts_per_tok", None)
-    if experts:
-        width = max(width, experts * (getattr(config, "moe_intermediate_size", None) or width))
-    return 4 * config.num_hidden_layers * (14 * hidden + 4 * width)
