@@ -77,7 +77,14 @@ class ExperimentCommand:
 
     out: Path | None = option(None, "Folder for cells and results (default: runs/experiments/NAME).")
     quick: bool = option(False, "Run the file's quick form, 5 minutes at most.")
-    jobs: int = option(1, "Cells at once, each in a process with one thread.", at_least=1)
+    jobs: int | None = option(
+        None,
+        "Cells at once, each in a process with one thread (default: 1; on a cluster one a GPU, or a core without any).",
+        at_least=1,
+    )
+    on: str = option(
+        "local", "Machines that cells run on: local, ray for the Ray cluster that is begun here, or ray://HOST:PORT."
+    )
     only: list[str] = option(factory=list, help="Cells to run alone, such as arm=spine,seed=0; give it again for more.")
     only_report: bool = option(False, "Run nothing: write the results anew from the finished cells.")
     reuse: list[Path] = option(
@@ -101,7 +108,14 @@ def experiment(
         print_ready()
         return 0
     settings = ExperimentOptions(
-        file, options.out, options.quick, options.jobs, options.only, options.only_report, options.reuse
+        file,
+        options.out,
+        quick=options.quick,
+        jobs=options.jobs,
+        on=options.on,
+        only=options.only,
+        only_report=options.only_report,
+        reuse=options.reuse,
     )
     return 1 if run_experiment(settings) else 0
 

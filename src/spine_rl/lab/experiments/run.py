@@ -3,7 +3,7 @@
 A file is read and checked here, before torch and TRL are loaded for what it asks for (`plan`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from rich.text import Text
 from spine_rl.engine.progress import tell
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.errors import RunFolderError
+from spine_rl.lab.experiments.cluster import check_place, run_on_ray
 from spine_rl.lab.experiments.spec import find_file, list_ready, load_experiment
 from spine_rl.lab.experiments.store import load_records, pack_records, reuse_finished, write_record
-from spine_rl.lab.experiments.workers import Failure, run_local
+from spine_rl.lab.experiments.workers import Failure, Job, Outcome, run_local
 from spine_rl.options import read_yaml
 from spine_rl.runs.folder_lock import owning
 
@@ -36,7 +37,8 @@ class ExperimentOptions:
         source: A file, or a ready experiment's name.
         out: Folder of cells and results; None for one named after the experiment.
         quick: Its quick form.
-        jobs: Cells at once.
+        jobs: Cells at once; None for one, or on a cluster for as many as it has room for.
+        on: The machines that cells run on: `local`, `ray`, `ray://HOST:PORT`.
         only: Choices of cells, `arm=ttrl,seed=0`; none for all.
         only_report: Run nothing.
         reuse: Folders of other experiments, whose finished cells of the same settings and seed are taken.
@@ -45,7 +47,8 @@ class ExperimentOptions:
     source: str
     out: Path | None = None
     quick: bool = False
-    jobs: int = 1
+    jobs: int | None = None
+    on: str = "local"
     only: Sequence[str] = ()
     only_report: bool = False
     reuse: Sequence[Path] = ()
@@ -69,9 +72,10 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
     """Runs what is missing and writes the results; returns the cells that failed.
 
     Raises:
-        ConfigError: Something is wrong with the file, or with a choice of cells.
+        ConfigError: Something is wrong with the file, with a choice of cells, or with the machines.
         RunFolderError: The folder holds cells of other settings, or there is nothing to report.
     """
+    check_place(options.on)
     plan = make_plan(find_file(options.source), quick=options.quick)
     folder = options.out or RUNS_FOLDER / (plan.name + ("-quick" if options.quick else ""))
     if folder.exists() and not folder.is_dir():
@@ -99,7 +103,7 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
     jobs = [plan.make_job(cell) for cell in chosen if cell.name not in finished]
     num_done, failures = len(finished), []
     tell("all", num_done, len(chosen), "cells")
-    with closing(run_local(jobs, options.jobs, folder / LOGS_FOLDER)) as outcomes:
+    with closing(_run_jobs(jobs, options, folder / LOGS_FOLDER)) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, Failure) and outcome.is_tried_again:
                 _print(f"lost: {job.name}: {outcome.reason}; it is run again")
@@ -113,6 +117,12 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
                 write_record(folder, job.name, outcome)
                 _print(f"{num_done}/{len(chosen)} cells done: {job.name}")
     return failures
+
+
+def _run_jobs(jobs: Sequence[Job], options: ExperimentOptions, logs: Path) -> Generator[tuple[Job, Outcome]]:
+    if options.on == "local":
+        return run_local(jobs, options.jobs or 1, logs)
+    return run_on_ray(options.on, jobs, options.jobs, logs)
 
 
 def _print(text: str) -> None:

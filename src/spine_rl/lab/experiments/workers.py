@@ -1,6 +1,6 @@
 """Jobs side by side on this machine: a process each with one thread, so that a job that dies takes no other with it.
 
-An engine takes jobs as it has room for them and yields each with its outcome; one for a cluster would do the same. This
+An engine takes jobs as it has room for them and yields each with its outcome; `cluster` has the one for Ray. This
 module is the first that a new process imports: it stays light, and limits threads before torch is there.
 """
 
@@ -24,7 +24,8 @@ from spine_rl.engine.progress import tell
 
 OnStep = Callable[[int], None]
 MOST_TRIES = 3  # of a job whose process is lost: killed for memory, or by hand
-_LOOK = 0.5  # seconds between looks at how far the jobs are
+LOOK = 0.5  # seconds between looks at how far the jobs are
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def run_local(jobs: Iterable[Job], num_workers: int, logs: Path) -> Generator[tu
         steps = manager.Queue()
         while True:
             while len(running) < num_workers and (job := again.popleft() if again else next(coming, None)):
-                running[pool.schedule(_work, (job, logs / f"{job.name}.log", steps))] = job
+                running[pool.schedule(work, (job, logs / f"{job.name}.log", steps))] = job
                 tell(job.name, 0, job.steps, "steps")
             if not running:
                 break
-            done, _ = wait(running, _LOOK, FIRST_COMPLETED)
+            done, _ = wait(running, LOOK, FIRST_COMPLETED)
             while not steps.empty():
                 tell(*steps.get())
             for job, future in [(running.pop(future), future) for future in done]:
@@ -108,10 +109,10 @@ def _get_outcome(job: Job, future: Any, log: Path, num_losses: int) -> Outcome:
 
 
 def _limit_threads() -> None:
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ |= THREADS
 
 
-def _work(job: Job, log: Path, steps: Any) -> Mapping[str, Any] | str:
+def work(job: Job, log: Path, steps: Any) -> Mapping[str, Any] | str:
     """The job's record, or in one line why there is none."""
     with _redirect_output(log):
         try:

@@ -1,0 +1,141 @@
+"""Jobs on the machines of a Ray cluster, as tasks: with what `workers.run_local` takes and yields.
+
+A job has a process of its own, with one core, and one GPU where the cluster has any. What it printed comes back with
+it, as a cluster need not share a disk. Problems and models that a file names by path must be found on every machine.
+"""
+
+import os
+import tempfile
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from spine_rl.engine.progress import tell
+from spine_rl.errors import ConfigError
+from spine_rl.lab.experiments.workers import LOOK, MOST_TRIES, THREADS, Failure, Job, Outcome, work
+
+Task = tuple[Job, Any]  # and what Ray promises for it
+
+
+def check_place(on: str) -> None:
+    """Of the machines that cells run on: `local`, `ray`, `ray://HOST:PORT`.
+
+    Raises:
+        ConfigError: It is none, or Ray is not installed.
+    """
+    if on == "local":
+        return
+    if on != "ray" and not (on.startswith("ray://") and len(on) > len("ray://")):
+        raise ConfigError(f"on={on!r}: must be local, ray, or ray://HOST:PORT")
+    try:
+        import ray  # noqa: F401  # pyright: ignore[reportMissingImports, reportUnusedImport]
+    except ImportError:
+        raise ConfigError(f"on={on!r}: Ray is not installed; pip install 'spine-rl[ray]'") from None
+
+
+def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path) -> Generator[tuple[Job, Outcome]]:
+    """Runs jobs in their order, and tells how far each is; cancels those that run when it is left.
+
+    Args:
+        on: `ray` for the cluster of this machine (one is begun where there is none), or `ray://HOST:PORT`.
+        jobs: The next one is taken when a worker is free.
+        num_workers: Jobs at once; None for as many as the cluster has GPUs, or cores where it has none.
+        logs: Folder for what failed jobs printed.
+
+    Raises:
+        ConfigError: There is no cluster at that address.
+    """
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray.util.queue import Queue  # pyright: ignore[reportMissingImports]
+
+    begun = not ray.is_initialized()
+    if begun:
+        _connect(on)
+    resources = ray.cluster_resources()
+    num_gpus, num_cores = (int(resources.get(name, 0)) for name in ("GPU", "CPU"))
+    run = ray.remote(num_cpus=1, num_gpus=min(1, num_gpus), max_retries=0, max_calls=1)(_run).options(
+        runtime_env={"env_vars": THREADS}
+    )
+    at_once = num_workers or num_gpus or max(1, num_cores)
+    coming, again, running, losses = iter(jobs), deque[Job](), dict[Any, Job](), Counter[str]()
+    steps = Queue(actor_options={"num_cpus": 0})
+    try:
+        while True:
+            while len(running) < at_once and (job := again.popleft() if again else next(coming, None)):
+                running[run.remote(job, steps, os.getcwd())] = job
+                tell(job.name, 0, job.steps, "steps")
+            if not running:
+                break
+            done, _ = ray.wait([*running], num_returns=1, timeout=LOOK)
+            while not steps.empty():
+                tell(*steps.get())
+            for promise in done:
+                job = running.pop(promise)
+                outcome = _get_outcome(job, promise, logs / f"{job.name}.log", losses)
+                if isinstance(outcome, Failure) and outcome.is_tried_again:
+                    again.append(job)
+                tell(job.name, job.steps, job.steps)
+                yield job, outcome
+    finally:
+        for promise in running:
+            ray.cancel(promise, force=True)
+        steps.shutdown(force=True)
+        if begun:
+            ray.shutdown()
+
+
+def _connect(on: str) -> None:
+    import ray  # pyright: ignore[reportMissingImports]
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray.init(address=None if on == "ray" else on, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"on={on!r}: no Ray cluster is reached there ({reason}); begin one: ray start --head"
+        ) from None
+
+
+def _get_outcome(job: Job, promise: Any, log: Path, losses: Counter[str]) -> Outcome:
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray import exceptions  # pyright: ignore[reportMissingImports]
+
+    lost = (
+        exceptions.WorkerCrashedError,
+        exceptions.NodeDiedError,
+        exceptions.LocalRayletDiedError,
+        exceptions.ObjectLostError,
+        exceptions.OutOfMemoryError,
+    )
+    try:
+        result, printed = ray.get(promise)
+    except lost as error:
+        losses[job.name] += 1
+        reason = f"its worker was lost: {type(error).__name__}"
+        return Failure(job, reason, _write(log, str(error)), is_tried_again=losses[job.name] < MOST_TRIES)
+    except exceptions.RayError as error:  # before the job began, as where the package is not installed
+        return Failure(job, " ".join(str(error).split())[-300:], _write(log, str(error)))
+    return Failure(job, result, _write(log, printed)) if isinstance(result, str) else result
+
+
+def _write(log: Path, text: str) -> Path:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(text, encoding="utf-8")
+    return log
+
+
+# ---- in a worker
+
+
+def _run(job: Job, steps: Any, folder: str) -> tuple[Mapping[str, Any] | str, str]:
+    """The job's record, or in one line why there is none; and in that case what it printed."""
+    with suppress(OSError):  # where another machine has it, too: relative paths are of the command's folder
+        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as logs:
+        log = Path(logs) / "log"
+        result = work(job, log, steps)
+        return result, log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
