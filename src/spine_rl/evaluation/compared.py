@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from spine_rl.evaluation.responses import (
     load_recorded,
     read_settings,
 )
-from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses
+from spine_rl.evaluation.run import EvaluationPlan, finish, record_responses, record_shard
+from spine_rl.evaluation.shards import Shard, merge_shards
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
@@ -46,6 +48,7 @@ class EvalOptions:
     budget: int | None = None
     out: Path | None = None
     from_samples: Path | None = None
+    merge: Sequence[Path] = ()
     json_out: Path | None = None
     overwrite: bool = False
     again: bool = False  # report a finished evaluation with the same settings anew, instead of refusing
@@ -69,10 +72,13 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
         if options.out is not None:
             stack.enter_context(owning(options.out))
         folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if options.from_samples is None:
-            compared = _draw(options, problem_set, folder)
-        else:
+        if options.merge:
+            merge_shards(options.merge, folder, overwrite=options.overwrite)
+            compared = _reload(options, folder, sheet)
+        elif options.from_samples is not None:
             compared = _reload(options, options.from_samples, sheet)
+        else:
+            compared = _draw(options, problem_set, folder)
         report = build_report(sheet, problem_set.tags, compared.recorded, compared.baseline, compared.budget)
         if options.out is not None:
             _finish_baseline(folder, sheet, problem_set)
@@ -82,21 +88,42 @@ def run_evaluation(options: EvalOptions) -> dict[str, Any]:
     return report
 
 
+def run_shard(options: EvalOptions, shard: Shard) -> int:
+    """Draws one shard's responses into the folder of `out`; returns how many it has.
+
+    Raises:
+        ConfigError: Model or folder are missing, or something is asked for that only the whole has.
+    """
+    if options.model is None or options.out is None:
+        raise ConfigError(f"--shard {shard} needs --model, which draws, and --out, a folder of the shard's own")
+    for name in ("baseline", "budget", "json_out"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name.removesuffix('_out')} is of the whole evaluation; give it with --merge")
+    _check(options)
+    problem_set = load_problems(options.data, **options.columns)
+    with owning(options.out):
+        plan = _make_plan(options, problem_set)
+        return record_shard(options.model, plan, options.out, shard, overwrite=options.overwrite)
+
+
 def _check(options: EvalOptions) -> None:
-    if (options.model is None) == (options.from_samples is None):
-        raise ConfigError("give either --model, to draw responses, or --from-samples, to grade earlier ones")
+    if sum((options.model is not None, options.from_samples is not None, bool(options.merge))) != 1:
+        raise ConfigError(
+            "give either --model, to draw responses, --from-samples, to grade earlier ones, or --merge, for shards"
+        )
+    if options.merge and options.out is None:
+        raise ConfigError("--merge needs --out, the folder of the whole evaluation")
     if options.from_samples is not None and options.out is not None:
         raise ConfigError("--from-samples draws nothing that --out could keep; give --json FILE for the report")
     outputs = [Output(options.out, EVALUATION, goes_on=True), Output(options.json_out, REPORT, "--json")]
-    reads = [options.data, options.model, options.baseline, options.from_samples]
+    reads = [options.data, options.model, options.baseline, options.from_samples, *options.merge]
     check_may_write(outputs, overwrite=options.overwrite, reads=filter(None, reads))
-    if options.budget and options.baseline is None and options.from_samples is None:
+    if options.budget and options.baseline is None and options.model is not None:
         raise ConfigError(f"--budget {options.budget} is the baseline's; give a --baseline model too")
 
 
-def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Comparison:
-    assert options.model is not None
-    plan = EvaluationPlan(
+def _make_plan(options: EvalOptions, problem_set: ProblemSet) -> EvaluationPlan:
+    return EvaluationPlan(
         data=options.data,
         problems=problem_set.problems,
         style=options.style,
@@ -105,6 +132,11 @@ def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Compa
         engine=options.engine,
         dtype=options.dtype,
     )
+
+
+def _draw(options: EvalOptions, problem_set: ProblemSet, folder: Path) -> _Comparison:
+    assert options.model is not None
+    plan = _make_plan(options, problem_set)
     if options.baseline is None:
         recorded = record_responses(options.model, plan, folder, overwrite=options.overwrite, again=options.again)
         return _Comparison(recorded, None, 0)
@@ -135,10 +167,14 @@ def _finish_baseline(folder: Path, sheet: AnswerSheet, problem_set: ProblemSet) 
 def _reload(options: EvalOptions, folder: Path, sheet: AnswerSheet) -> _Comparison:
     """What an earlier evaluation drew, and what it was compared with unless another baseline is given."""
     ids = [problem.id for problem in sheet.problems]
-    before = read_settings(folder)[COMPARISON]
+    settings = read_settings(folder)
+    before = settings[COMPARISON]
     nested = folder / BASELINE_FOLDER
     baseline = options.baseline or (str(nested) if nested.is_dir() else before.get("baseline"))
-    budget = before.get("budget", 0) if options.budget is None else options.budget
+    known = before.get("budget", 0)
+    if options.merge and options.baseline is not None:
+        known = read_budget(settings["model"]) or 0
+    budget = known if options.budget is None else options.budget
     return _Comparison(
         load_recorded(folder, ids), load_recorded(Path(baseline), ids) if baseline is not None else None, budget
     )

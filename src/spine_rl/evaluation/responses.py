@@ -3,6 +3,7 @@
 - `settings.json`: model, data, decoding, seed, versions, written first; an evaluation goes on only with the same
 - `greedy.jsonl`, `samples.jsonl`: a row a response (`ResponseRow`), appended batch by batch; `spine grade` reads them
 - `evaluation.json`: the report, written last; with it the evaluation is finished
+- of an evaluation in shards (`shards`) a folder has a part of the rows, and no report
 - `baseline/`: the other model's evaluation, where one was drawn beside it
 """
 
@@ -35,6 +36,7 @@ EVALUATION = folder_kind(
 REPORT = json_kind("a report of spine eval", "n_problems", "settings")
 _SETTINGS = {"model", "problems", "decoding", "num_samples"}  # without which an evaluation is none
 COMPARISON = "comparison"  # of the settings, the part that does not decide which responses are drawn
+SHARD = "shard"  # of the settings, where the folder holds a part of an evaluation: `2/4`
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def load_recorded(folder: Path, problem_ids: Sequence[str]) -> Recorded:
         DataError: There is no evaluation, or it has not as many responses to each problem as its settings say.
     """
     settings = read_settings(folder)
+    if SHARD in settings:
+        raise DataError(f"{folder}: shard {settings[SHARD]} of an evaluation; merge all of them with --merge first")
     greedy = _read_rows(folder / GREEDY_FILE, problem_ids, 1)
     return Recorded(
         settings, [row[0] for row in greedy], _read_rows(folder / SAMPLES_FILE, problem_ids, settings["num_samples"])

@@ -16,6 +16,7 @@ from spine_rl.evaluation.responses import (
     GREEDY_FILE,
     REPORT_FILE,
     SAMPLES_FILE,
+    SHARD,
     Recorded,
     append_responses,
     claim_folder,
@@ -23,6 +24,7 @@ from spine_rl.evaluation.responses import (
     load_recorded,
 )
 from spine_rl.evaluation.sampling import order_rows, prepare_prompts
+from spine_rl.evaluation.shards import WHOLE, Shard
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.problems.images import digest_image
 from spine_rl.runs.machine import list_versions
@@ -81,10 +83,7 @@ def record_responses(
     overwrite: bool = False,
     again: bool = False,
 ) -> Recorded:
-    """Draws a model's greedy responses and samples into a folder, or what is missing of them.
-
-    Every batch has its own random state, from the seed and its first row, so an interrupted evaluation that goes on has
-    the responses of an unbroken one. The model is not loaded where nothing is missing.
+    """Draws a model's greedy responses and samples into a folder, or what is missing of them, and reads them.
 
     Args:
         model: Folder or hub id.
@@ -100,20 +99,37 @@ def record_responses(
     """
     settings = plan.describe(model) | {COMPARISON: dict(comparison or {})}
     claim_folder(folder, settings, overwrite=overwrite, again=again)
+    _draw_missing(model, plan, folder, WHOLE)
+    return load_recorded(folder, [problem.id for problem in plan.problems])
+
+
+def record_shard(model: str, plan: EvaluationPlan, folder: Path, shard: Shard, *, overwrite: bool = False) -> int:
+    """Draws a shard's responses into a folder, or what is missing of them; returns how many it has.
+
+    Raises:
+        RunFolderError: The folder holds an evaluation, another shard, or something else.
+        ConfigError: A prompt leaves no room for a response.
+    """
+    claim_folder(folder, plan.describe(model) | {COMPARISON: {}, SHARD: str(shard)}, overwrite=overwrite)
+    return _draw_missing(model, plan, folder, shard)
+
+
+def _draw_missing(model: str, plan: EvaluationPlan, folder: Path, shard: Shard) -> int:
+    """Every batch has its own random state, from the seed and its first row, so an interrupted evaluation that goes on
+    has the responses of an unbroken one. The model is not loaded where nothing is missing."""
     parts = [
         (folder / GREEDY_FILE, replace(plan.decoding, temperature=0.0), 1),
         (folder / SAMPLES_FILE, plan.decoding, plan.num_samples),
     ]
-    done = [
-        keep_whole_batches(path, plan.decoding.batch_size, len(plan.problems) * num_samples)
-        for path, _, num_samples in parts
-    ]
-    if any(rows < len(plan.problems) * part[2] for rows, part in zip(done, parts, strict=True)):
+    size = plan.decoding.batch_size
+    wanted = [shard.count_rows(len(plan.problems) * num_samples, size) for _, _, num_samples in parts]
+    done = [keep_whole_batches(path, size, rows) for (path, _, _), rows in zip(parts, wanted, strict=True)]
+    if any(rows < all_rows for rows, all_rows in zip(done, wanted, strict=True)):
         engine = load_sampler(plan.engine, model, plan.dtype)
         prompts = prepare_prompts(engine, plan.problems, plan.style, plan.decoding.max_new_tokens)
         for rows, (path, decoding, num_samples) in zip(done, parts, strict=True):
-            _draw(engine, plan.problems, prompts, decoding, num_samples, path, rows)
-    return load_recorded(folder, [problem.id for problem in plan.problems])
+            _draw(engine, plan.problems, prompts, decoding, num_samples, path, rows, shard)
+    return sum(wanted)
 
 
 def _draw(
@@ -124,11 +140,12 @@ def _draw(
     num_samples: int,
     path: Path,
     done: int,
+    shard: Shard,
 ) -> None:
     rows = order_rows(prompts, num_samples)
-    starts = range(done, len(rows), decoding.batch_size)
-    for start in starts:
-        tell(path.stem, start, len(rows), "responses")
+    num_rows = shard.count_rows(len(rows), decoding.batch_size)
+    for start in shard.list_starts(len(rows), decoding.batch_size)[-(-done // decoding.batch_size) :]:
+        tell(path.stem, done, num_rows, "responses")
         batch = rows[start : start + decoding.batch_size]
         inputs = [prompts[index] for index, _ in batch]
         state = replace(decoding, seed=derive_seed(decoding.seed, start))
@@ -141,7 +158,8 @@ def _draw(
             )
         ]
         append_responses(path, records)
-        tell(path.stem, start + len(batch), len(rows), "responses")
+        done += len(batch)
+        tell(path.stem, done, num_rows, "responses")
 
 
 def finish(folder: Path, report: dict[str, Any]) -> None:
