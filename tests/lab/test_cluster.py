@@ -1,0 +1,116 @@
+"""Experiments on a Ray cluster: a real one on this machine. What runs there is what runs in local processes."""
+
+import os
+
+import light_jobs
+import pytest
+from test_experiments import make_job
+
+from spine_rl.engine.progress import listening
+from spine_rl.errors import ConfigError
+from spine_rl.lab.experiments.cluster import check_place, run_on_ray
+from spine_rl.lab.experiments.workers import MOST_TRIES
+
+
+@pytest.mark.parametrize("on", ["Ray", "here", "ray://", "http://a:1"])
+def test_what_is_no_place_is_refused(on):
+    with pytest.raises(ConfigError, match="must be local, ray, or ray://HOST:PORT"):
+        check_place(on)
+
+
+def test_without_ray_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'spine-rl\[ray\]'"):
+        check_place("ray")
+    check_place("local")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.slow
+def test_jobs_run_with_one_thread_and_outlive_what_fails(cluster, tmp_path):
+    jobs = [make_job(name, getattr(light_jobs, name)) for name in ("fail", "die", "report_process")]
+    told = []
+    with listening(lambda *telling: told.append(telling)):
+        ended = [*run_on_ray("ray", jobs, 1, tmp_path / "logs")]
+    outcomes = [(job.name, getattr(outcome, "reason", "record")) for job, outcome in ended]
+    died = ("die", "its worker was lost: WorkerCrashedError")
+    assert outcomes == [("fail", "ValueError: no such luck"), *[died] * MOST_TRIES, ("report_process", "record")]
+    assert [outcome.is_tried_again for job, outcome in ended if job.name == "die"] == [True, True, False]
+    log = ended[0][1].log.read_text()
+    assert "said before the end" in log
+    assert "Traceback" in log
+    record = ended[-1][1]
+    assert record["threads"] == "1"
+    assert record["pid"] != os.getpid()
+    assert ("report_process", 1, 1, "steps") in told
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["die.log", "fail.log"]
+
+
+@pytest.mark.slow
+def test_a_lost_workers_job_is_run_again(cluster, tmp_path):
+    jobs = [make_job("lost", light_jobs.die_once, folder=tmp_path), make_job("other", light_jobs.report_process)]
+    ended = [*run_on_ray("ray", jobs, 1, tmp_path / "logs")]
+    assert [job.name for job, _ in ended] == ["lost", "lost", "other"]
+    assert ended[0][1].is_tried_again
+    assert ended[1][1]["pid"] != ended[2][1]["pid"]  # a process of its own each
+
+
+@pytest.mark.slow
+def test_jobs_run_side_by_side_as_many_as_there_are_cores(cluster, tmp_path):
+    jobs = [make_job(name, light_jobs.wait_for_another, folder=tmp_path, name=name) for name in "ab"]
+    ended = [outcome for _, outcome in run_on_ray("ray", jobs, None, tmp_path / "logs")]
+    assert len({record["pid"] for record in ended}) == 2
+
+
+@pytest.mark.slow
+def test_what_runs_is_cancelled_when_it_is_left(cluster, tmp_path):
+    jobs = [make_job("long", light_jobs.wait_for_ever, folder=tmp_path), make_job("short", light_jobs.report_process)]
+    outcomes = run_on_ray("ray", jobs, 2, tmp_path / "logs")
+    job, _ = next(outcomes)
+    assert job.name == "short"
+    while not (tmp_path / "pid").exists():
+        pass
+    outcomes.close()
+    worker = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if not is_running(worker):
+            return
+        cluster.wait([cluster.put(0)], timeout=0.1)
+    raise AssertionError("the worker goes on")
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "zombie" not in open(f"/proc/{pid}/status").read()
+
+
+@pytest.mark.slow
+def test_an_experiments_cells_are_as_in_local_processes(cluster, tmp_path, spine):
+    """The same cell of a tiny experiment by both, through the command: the same record but for time and machine."""
+    from spine_rl.lab.experiments.store import read_records
+
+    file = tmp_path / "tiny.yaml"
+    file.write_text(
+        "title: T\ntasks: [arithmetic]\nseeds: [0]\nsteps: 1\nevaluate_every: 1\nnum_problems: 4\nnum_samples: 2\n"
+        "fields: {num_generations: 2, per_device_train_batch_size: 4, gradient_accumulation_steps: 1, "
+        "max_completion_length: 8}\narms: {spine: {preset: spine}}\nsections: []\n"
+    )
+    for place in ("local", "ray"):
+        assert spine("experiment", file, "--on", place, "--out", tmp_path / place)[0] == 0
+    one, other = (read_records(tmp_path / place) for place in ("local", "ray"))
+    assert one.keys() == other.keys() == {"arithmetic-spine-seed=0"}
+    (one,), (other,) = one.values(), other.values()
+    assert one["curve"] == other["curve"]
+    assert one["settings"] == other["settings"]
+    assert one["lengths"] == other["lengths"]
