@@ -3,6 +3,7 @@
 - SpineError
     - ConfigError (also a ValueError): a field, preset or combination of options that cannot work
     - DataError (also a ValueError): problems or gold answers that cannot be read
+    - HubError (also a ConnectionError): a hub that cannot be pushed to
     - ModelError (also a ValueError): a model or tokenizer that cannot be loaded or used
     - RunFolderError (also a FileExistsError): an output folder that must not be touched
 """
@@ -21,6 +22,10 @@ class ConfigError(SpineError, ValueError):
 
 class DataError(SpineError, ValueError):
     """Problems or gold answers that cannot be read."""
+
+
+class HubError(SpineError, ConnectionError):
+    """A hub that cannot be pushed to."""
 
 
 class ModelError(SpineError, ValueError):

@@ -255,7 +255,7 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     assert not all(torch.equal(kept[name], last[name]) for name in kept)
     card = (out / "README.md").read_text()
     assert "the weights after step 2 of" in card
-    assert "Those after the last step are in `last`." in card
+    assert "Those after the last step were kept beside them, in `last`." in card
 
 
 @pytest.mark.slow

@@ -75,7 +75,8 @@ def build_arguments(
         raise ConfigError(" ".join(str(error).split())) from None
     check_options(model_config, given.where)
     repeated = collect(given, model, problems, training, method, prompts, run) | of_training | of_model
-    repeated.pop("config", None)
+    for name in ("config", "hub_token"):  # a secret is not kept
+        repeated.pop(name, None)
     return Arguments(
         RunArguments(
             data=problems.data,

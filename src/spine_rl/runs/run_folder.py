@@ -35,6 +35,7 @@ _PATTERNS += (LAST_FOLDER, "completions")
 # Fields that a resumed run may change: how long, where and how it is shown, not what is learned.
 _LENGTH = {"max_steps", "num_train_epochs"}
 _RESUMABLE = _LENGTH | {"resume", "overwrite", "save_steps", "save_strategy", "save_total_limit", "logging_steps"}
+_RESUMABLE |= {"push_to_hub", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_revision", "hub_always_push"}
 _RESUMABLE |= {"report_to", "on_collapse", "keep_best", "sample_steps", "output_dir", "run_name", "logging_dir"}
 # What they name is compared by what it holds: it may have moved, and may not have changed.
 _BY_CONTENT = {"data", "split", "model", "limit"}

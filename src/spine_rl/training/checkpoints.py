@@ -17,16 +17,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from spine_rl.errors import ModelError, RunFolderError
 from spine_rl.runs.checkpoints import PREFIX, publish, rotate
 from spine_rl.runs.whole_file import TEMPORARY
+from spine_rl.training.hub import HubTrainer
 
 _ASIDE = f"{TEMPORARY}saving"
 
 
-class CheckpointingTrainer(GRPOTrainer):
+class CheckpointingTrainer(HubTrainer):
     """GRPOTrainer with such checkpoints; a run that has done its steps trains no more."""
 
     args: GRPOConfig

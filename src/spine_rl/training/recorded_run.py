@@ -50,6 +50,7 @@ def run_recorded(
 
     Raises:
         RunFolderError: Problems or model are not what the run to resume began with, or the disk is full.
+        HubError: The finished run cannot be pushed.
     """
     trainer.accelerator.wait_for_everyone()  # every process has looked at the folder before one opens it
     if trainer.is_world_process_zero():
@@ -71,6 +72,8 @@ def run_recorded(
         num_steps, num_problems = trainer.state.global_step, inputs["problems"]["number"]
         kept = {} if trainer.guard.kept is None else dataclasses.asdict(trainer.guard.kept)
         write_finished(folder, num_steps, count_responses(trainer.args, num_steps), num_problems, kept)
+    if trainer.args.push_to_hub:
+        trainer.push_run(folder)
     return None
 
 
@@ -83,8 +86,6 @@ def save_whole(trainer: SpineTrainer, folder: Path) -> None:
         if trainer.args.should_save:
             move_model(aside, folder)
     trainer.accelerator.wait_for_everyone()
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub(commit_message="Model save", revision=trainer.args.hub_revision)
 
 
 def describe_inputs(problem_set: ProblemSet, model: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""A real run with each tracker, without a network: what arrives is what the docs name."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from models import save_qwen2
+from paths import ROOT
+
+
+def list_documented():
+    """The names in the table of docs/watching.md, and those of diagnosis below it."""
+    text = (ROOT / "docs" / "watching.md").read_text().split("## What a run logs")[1].split("\n## ")[0]
+    names = {
+        name
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1])
+    }
+    return names, set(re.findall(r"`(vote/[^`]+)`", text)) - names
+
+
+def run(folder, tracker, **environment):
+    """Two steps with an anchor, a band, gold answers and two updates a generation: everything that is logged."""
+    save_qwen2(folder / "model")
+    rows = [{"id": f"q{i}", "prompt": f"What is {i}+{i}?", "answer": str(2 * i)} for i in range(4)]
+    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {
+        "model": folder / "model", "data": folder / "problems.jsonl", "gold_column": "answer", "report_to": tracker,
+        "output_dir": folder / "run", "max_steps": 2, "num_generations": 2, "per_device_train_batch_size": 4,
+        "max_completion_length": 6, "beta": 0.01, "save_strategy": "no", "run_name": "tiny",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "spine_rl.cli.main", "train", "--use_cpu"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    places = {"TMPDIR": str(folder), "HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, env=os.environ | places | environment, cwd=folder, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "vote/majority_ratio" in row]
+
+
+def read_trackio(folder):
+    """Steps as trackio keeps them: name → value."""
+    (database,) = folder.glob("*.db")
+    with sqlite3.connect(database) as connection:
+        return [json.loads(text) for (text,) in connection.execute("SELECT metrics FROM metrics ORDER BY id")]
+
+
+def read_wandb(folder):
+    """The same of wandb's file, by wandb's own reader."""
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    store, steps = DataStore(), []
+    store.open_for_scan(str(path))
+    while (data := store.scan_data()) is not None:
+        record = Record()
+        record.ParseFromString(data)
+        if record.WhichOneof("record_type") == "history":
+            items = record.history.item
+            steps.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+    return steps
+
+
+TRACKERS = {
+    "trackio": (read_trackio, lambda folder: {"TRACKIO_DIR": str(folder / "kept")}),
+    "wandb": (read_wandb, lambda folder: {"WANDB_MODE": "offline", "WANDB_DIR": str(folder / "kept")}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_what_arrives_at_a_tracker_is_what_the_docs_name(tracker, tmp_path):
+    if find_spec(tracker) is None:
+        pytest.skip(f"no {tracker}")
+    read, place = TRACKERS[tracker]
+    (tmp_path / "kept").mkdir()
+    logged = run(tmp_path, tracker, **place(tmp_path))
+    assert len(logged) == 2
+    arrived = [step for step in read(tmp_path / "kept") if "train/vote/majority_ratio" in step]
+    assert len(arrived) == 2
+    for row, step in zip(logged, arrived, strict=True):
+        given = {name.removeprefix("train/"): value for name, value in step.items() if name.startswith("train/")}
+        for name, value in row.items():
+            if name not in ("step", "time"):
+                assert given[name] == pytest.approx(value, rel=1e-6), name
+    documented, judged = list_documented()
+    names = {name for row in logged for name in row} - {"step", "time"}
+    assert documented - names == set()
+    assert names - documented - judged == set()
