@@ -21,7 +21,7 @@ def size():
 def test_a_full_run_by_hand(size):
     model, _ = build_qwen2()
     numbers = sum(weight.numel() for weight in model.parameters())
-    assert (size.weights, size.floats, size.trained) == (4 * numbers, numbers, numbers)
+    assert (size.weights, size.floats, size.itemsize, size.trained) == (4 * numbers, numbers, 4, numbers)
     estimate = estimate_memory(size, PLAN)
     most, least = estimate.most, estimate.least
     assert (most.weights, most.gradients, most.optimizer) == (4 * numbers, 4 * numbers, 8 * numbers)
@@ -71,6 +71,14 @@ def test_copies_and_reference(size):
     assert parts.reference == size.weights
     logits = 64 * 16 * size.config.vocab_size
     assert parts.caches - logits == (estimate_memory(size, PLAN).most.caches - logits) // 2
+
+
+def test_16_bit_weights_have_16_bit_caches(size):
+    narrow = measure_size(build_qwen2()[0].bfloat16())
+    assert (narrow.itemsize, narrow.weights) == (2, size.weights // 2)
+    logits = 64 * 16 * size.config.vocab_size
+    caches = [estimate_memory(each, PLAN).most.caches - logits for each in (size, narrow)]
+    assert caches[1] == caches[0] // 2
 
 
 def test_checkpoints_keep_a_layers_input(size):

@@ -6,6 +6,7 @@ Adam's moments and the KL anchor's reference are held all the time. As free memo
 together, an estimate is what a run takes at most, and the least that it can do with.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,6 +27,7 @@ class ModelSize:
         config: Of its text part.
         weights: Bytes.
         floats: How many of the weights are no quantised ones.
+        itemsize: Bytes of most of those.
         trained: How many have a gradient.
         trained_itemsize: Bytes of one of those.
     """
@@ -33,6 +35,7 @@ class ModelSize:
     config: Any
     weights: int
     floats: int
+    itemsize: int
     trained: int
     trained_itemsize: int = 4
 
@@ -155,10 +158,15 @@ def measure_size(model: Any) -> ModelSize:
     """Of a model of transformers, with an adapter or without; its weights may be without data (`meta`)."""
     weights = [*model.parameters()]
     trained = [weight for weight in weights if weight.requires_grad]
+    sizes = Counter[int]()
+    for weight in weights:
+        if weight.is_floating_point():
+            sizes[weight.element_size()] += weight.numel()
     return ModelSize(
         model.config.get_text_config(),
         sum(weight.nbytes for weight in weights),
-        sum(weight.numel() for weight in weights if weight.is_floating_point()),
+        sum(sizes.values()),
+        max(sizes, key=sizes.__getitem__, default=4),
         sum(weight.numel() for weight in trained),
         max((weight.element_size() for weight in trained), default=4),
     )
@@ -206,7 +214,7 @@ def _count_row_bytes(size: ModelSize, plan: MemoryPlan, length: int) -> int:
     config = size.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    is_narrow = plan.copies_weights or plan.in_16_bits or size.weights <= 2 * size.floats
+    is_narrow = plan.copies_weights or plan.in_16_bits or size.itemsize <= 2
     cache = 2 * config.num_hidden_layers * heads * width * length * (2 if is_narrow else 4)
     leaving = 1 if plan.device_type == "cpu" else _WHILE_LEAVING
     return int(leaving * cache) + _LOGIT_BYTES * config.vocab_size

@@ -63,6 +63,18 @@ def estimate_run(
     return estimate_memory(size, plan)
 
 
+def estimate_trainer(trainer: Any, prompt_tokens: int) -> MemoryEstimate:
+    """Of a `SpineTrainer` that is ready to train, and has not begun."""
+    return estimate_run(
+        trainer.model,
+        trainer.args,
+        prompt_tokens,
+        copies_weights=trainer.generator is not None and trainer.generator.copies,
+        num_processes=trainer.accelerator.num_processes,
+        sharding=get_sharding(trainer.accelerator),
+    )
+
+
 def get_sharding(accelerator: Any) -> str:
     """What the processes of a run share out, one of `SHARDINGS`."""
     if accelerator.distributed_type == DistributedType.FSDP:

@@ -2,11 +2,12 @@
 
 import pytest
 from peft import LoraConfig, get_peft_model
+from test_trainer import BATCH, make_trainer
 
 from models import build_image_text_model, build_qwen2
 from spine_rl import SpineConfig
 from spine_rl.engine.models import get_vision_tower
-from spine_rl.training.estimate import estimate_run
+from spine_rl.training.estimate import estimate_run, estimate_trainer
 
 
 def make_args(**options):
@@ -40,3 +41,11 @@ def test_a_frozen_tower_has_no_gradient(freezes):
     tower = sum(weight.nbytes for weight in get_vision_tower(model).parameters())
     parts = estimate_run(model, make_args(freeze_vision=freezes), 10).most
     assert parts.weights - parts.gradients == (tower if freezes else 0)
+
+
+def test_a_trainer_that_is_ready_is_estimated_as_its_options(tmp_path):
+    trainer = make_trainer(tmp_path)
+    estimate, other = estimate_trainer(trainer, 10), estimate_run(trainer.model, trainer.args, 10)
+    assert (estimate.most, estimate.least) == (other.most, other.least)
+    assert estimate.fits
+    assert estimate.most.caches == BATCH * estimate.least.caches
