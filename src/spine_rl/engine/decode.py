@@ -14,6 +14,7 @@ from transformers import Cache
 
 from spine_rl.engine.draw import Draw
 from spine_rl.engine.graph_decode import decode_in_graphs, is_static
+from spine_rl.engine.grouped_attention import grouped_attention
 from spine_rl.engine.growing_cache import GrowingLayer
 from spine_rl.engine.images import IMAGE_INPUTS
 from spine_rl.engine.responses import Decoded, Responses, check_finite
@@ -60,7 +61,8 @@ def decode_groups(
 
         decode_in_graphs(model, responses, draw, outputs, prepare, generation_config)
     else:
-        _decode_growing(model, responses, draw, stopping_criteria, outputs, model_kwargs, group_index)
+        with grouped_attention(model):
+            _decode_growing(model, responses, draw, stopping_criteria, outputs, model_kwargs, group_index)
     return responses.finish()
 
 

@@ -21,6 +21,7 @@ from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
 from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.precision import is_faster_in_16_bits
+from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded
 from spine_rl.engine.weights_copy import copy_weights, find_copy_obstacle
@@ -118,6 +119,7 @@ class Generator:
             return request.run(self._original)
         with phase("copy weights"):
             model = copy_weights(self._model, torch.bfloat16)
+            prepack_linears(model)
             model.generation_config = self._model.generation_config
         with torch.autocast(self._model.device.type, enabled=False):
             return request.run(functools.partial(type(model).generate, model), dtype=torch.bfloat16)
