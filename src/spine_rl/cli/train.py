@@ -24,6 +24,7 @@ from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training import SpineTrainer
+from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.recorded_run import describe_inputs, run_recorded
@@ -89,6 +90,8 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         trainer.token_recorder = samples
         trainer.add_callback(samples)
     show_live(trainer, LiveView())
+    if trainer.is_world_process_zero():
+        _say(forecast(trainer))
     try:
         number = run_recorded(
             trainer,

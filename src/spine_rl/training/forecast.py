@@ -1,0 +1,83 @@
+"""Before the first step: what a step, the run and its memory come to at most."""
+
+import math
+import time
+from typing import Any
+
+import torch
+
+from spine_rl.engine.live import format_seconds
+from spine_rl.engine.models import get_tokenizer
+from spine_rl.training.estimate import estimate_trainer
+
+_TOKENS, _PROMPTS = 64, 64  # of the forward pass that is timed; prompts whose length is counted
+
+
+def forecast(trainer: Any) -> str:
+    """Two sentences on time and memory of a run that has not begun; of several processes' memory alone.
+
+    The time is that of every response running to its limit: prompts once a problem, a token at a time for all rows, and
+    an update of three forward passes. A forward pass of 64 tokens and one of a single token are timed for it.
+
+    Args:
+        trainer: A `SpineTrainer` that is ready to train.
+    """
+    tokenizer = get_tokenizer(trainer.processing_class)
+    texts = [row["prompt"] for row in trainer.train_dataset.select(range(min(_PROMPTS, len(trainer.train_dataset))))]
+    lengths = [len(ids) for ids in tokenizer([_read_text(text) for text in texts])["input_ids"]]
+    memory = estimate_trainer(trainer, max(lengths)).describe()
+    if trainer.accelerator.num_processes > 1 or trainer.args.use_vllm:
+        return memory
+    seconds = _estimate_step(trainer, sum(lengths) / len(lengths))
+    args, problems = trainer.args, len(trainer.train_dataset)
+    epoch = math.ceil(problems * args.num_generations / _count_rows(args))
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch)
+    limit = args.max_completion_length
+    return (
+        f"estimated time: at most {format_seconds(seconds)} a step and {format_seconds(steps * seconds)} for {steps} "
+        f"steps, if every response takes {limit} tokens; {memory}"
+    )
+
+
+def _read_text(prompt: Any) -> str:
+    """Of a prompt, or of its messages; what a chat template adds is a few tokens, and pictures are not counted."""
+    if isinstance(prompt, str):
+        return prompt
+    parts = [part for message in prompt for part in _list_parts(message["content"])]
+    return " ".join(part.get("text") or "" for part in parts)
+
+
+def _list_parts(content: Any) -> list[dict[str, Any]]:
+    return [{"text": content}] if isinstance(content, str) else content
+
+
+def _count_rows(args: Any) -> int:
+    """Responses of an optimiser step."""
+    return args.per_device_train_batch_size * args.gradient_accumulation_steps
+
+
+def _estimate_step(trainer: Any, prompt_tokens: float) -> float:
+    args = trainer.args
+    many, one = _time_forward(trainer, _TOKENS) / _TOKENS, _time_forward(trainer, 1)
+    rows, limit = _count_rows(args), args.max_completion_length
+    prompts = rows / args.num_generations * prompt_tokens
+    voting = rows * (args.num_votes or args.num_generations) / args.num_generations
+    generating = prompts * many + limit * max(one, voting * many)
+    return generating / args.num_iterations + 3 * (prompts + rows * limit) * many
+
+
+def _time_forward(trainer: Any, num_tokens: int) -> float:
+    """Seconds, the faster of two; the first may still make what later ones have."""
+    model = trainer.model
+    ids, seconds = torch.zeros(1, num_tokens, dtype=torch.long, device=model.device), []
+    was_training = model.training
+    model.eval()
+    try:
+        for _ in range(2):
+            started = time.perf_counter()
+            with torch.no_grad(), trainer.compute_loss_context_manager():
+                model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -1, 0].item()
+            seconds.append(time.perf_counter() - started)
+    finally:
+        model.train(was_training)
+    return min(seconds)
