@@ -1,0 +1,82 @@
+"""What a run logs of a step: the election, the seconds of each phase, the peak of memory."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, cast
+
+from datasets import Dataset
+
+from spine_rl.monitor import RESPONSES
+from spine_rl.training.checkpoints import CheckpointingTrainer
+from spine_rl.training.config import SpineConfig
+from spine_rl.training.election import Election, summarize_lengths
+from spine_rl.training.finite_steps import FiniteSteps
+from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels, forget_later
+from spine_rl.training.phases import PhaseClock, measure_peak_memory
+from spine_rl.voting import Key, judge_ballots, summarize_ballots
+
+
+class LoggingTrainer(CheckpointingTrainer):
+    """Adds to TRL's logs what is known of votes, time and memory."""
+
+    args: SpineConfig  # pyright: ignore[reportIncompatibleVariableOverride]
+    clock: PhaseClock
+    finite_steps: FiniteSteps
+    gold_keys: dict[str, Key]
+    _vote_signals: dict[str, float]  # of the generation whose first update is being computed
+
+    def _log_election(self, election: Election) -> None:
+        if self.accelerator.is_main_process and all(ballot.pseudo_label is None for ballot in election.ballots):
+            warnings.warn(
+                f"no response of step {self.state.global_step + 1} has a readable answer (answer_type="
+                f"{self.args.answer_type!r}): no update from the vote; check answer_type, max_completion_length and "
+                "whether the prompts ask for the answer's format",
+                stacklevel=2,
+            )
+        votes = summarize_ballots(election.ballots)
+        votes |= compare_with_first_labels(self._first_labels, election.ballots, self.state.global_step)
+        signals = {f"vote/{name}": value for name, value in votes.items()} | summarize_lengths(election.responses)
+        signals[RESPONSES] = float(len(election.responses))
+        self.log_values(signals)
+        step = self.state.global_step + 1
+        self._vote_signals = {**signals, "step": step}
+        if self._steps_an_epoch is not None:
+            self._vote_signals["epoch"] = step / self._steps_an_epoch
+        judged = judge_ballots(election.ballots, self.gold_keys)  # diagnosis: no part of what the guard sees
+        self.log_values({f"vote/{name}": value for name, value in judged.items()})
+        generated = sum(response.length + response.extra_length for response in election.responses)
+        self.log_values({"tokens_generated": float(generated)})
+
+    @property
+    def _steps_an_epoch(self) -> int | None:
+        """Optimiser steps in which every problem is seen once, but for those left over; None of a stream."""
+        args = self.args
+        if not isinstance(self.train_dataset, Dataset):
+            return None
+        assert args.steps_per_generation is not None
+        steps_a_generation = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps
+        return max(1, len(self.train_dataset) // args.problems_per_step) * max(1, steps_a_generation)
+
+    @property
+    def _first_labels(self) -> FirstLabels:
+        """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
+        return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
+
+    def forget_after(self, step: int) -> None:
+        """Of a run that goes back to a step's weights: first labels that later ones voted, responses they gave."""
+        forget_later(self._first_labels, step)
+        self._buffered_inputs = None
+
+    def log_values(self, values: Mapping[str, float]) -> None:
+        """Adds metrics to what the next logged step reports."""
+        for name, value in values.items():
+            self._metrics["train"][name].append(value)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self._steps_since_log > 0:
+            seconds = self.clock.pop()
+            logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
+            logs["memory/peak_gib"] = measure_peak_memory()
+            logs["skipped_steps"] = float(self.finite_steps.skipped)
+            self._steps_since_log = 0
+        super().log(logs, start_time)
