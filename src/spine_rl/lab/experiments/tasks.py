@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from spine_rl.engine.models import load_model_and_tokenizer
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.adapt import LAB_FIELDS, EvaluationSet, LoadedTask
@@ -58,7 +60,9 @@ def load_task(
         ModelError: The model cannot be loaded.
     """
     model, processing_class = (
-        load_model_and_tokenizer(task.own["model"]) if task.own else get_task(task.name).load_base()
+        load_model_and_tokenizer(task.own["model"], dtype=torch.float32)  # as spine train does
+        if task.own
+        else get_task(task.name).load_base()
     )
     problem_set = _load_set(task, "adapt", num_problems, seed)
     sets = {}
