@@ -60,7 +60,8 @@ def build_trainer(
         )
     else:
         sharing = "off" if side == "unshared" else "auto"
-        arguments = {"freeze_vision": False, "preset": PRESETS[side], "prompt_sharing": sharing} | arguments
+        ours = {"freeze_vision": False, "preset": PRESETS[side], "prompt_sharing": sharing, "keep_best": "none"}
+        arguments = ours | arguments  # the best weights are one copy more, which the peer does not keep
         trainer = SpineTrainer(args=SpineConfig(**arguments), **common)
     trainer.remove_callback(PrinterCallback)
     return trainer
