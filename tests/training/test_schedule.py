@@ -47,7 +47,7 @@ def test_a_generation_serves_a_step_a_problem(tmp_path, micro_batch):
         output_dir=str(tmp_path), preset="ttrl", num_generations=TRAINED, num_votes=VOTES, vote_wave_size=2,
         per_device_train_batch_size=micro_batch, gradient_accumulation_steps=accumulation,
         steps_per_generation=accumulation * PROBLEMS, num_train_epochs=2, max_completion_length=4, use_cpu=True,
-        bf16=False, report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False, beta=0.01,
+        bf16=False, report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
     )  # fmt: skip
     counter = Counter()
     model, tokenizer = build_qwen2()

@@ -126,8 +126,8 @@ def _check_finished(path: Path, num_rows: int) -> None:
 
 
 def _interleave(paths: Sequence[Path], num_rows: int, batch_size: int) -> Iterator[bytes]:
-    """Lines in the order of the whole: a batch of each shard in turn."""
+    """Lines in the order of the whole: a batch of each shard in turn. A shard without a batch has no file."""
     with ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb")) for path in paths]
+        files = [stack.enter_context(path.open("rb")) if path.exists() else iter(()) for path in paths]
         for batch, _ in enumerate(range(0, num_rows, batch_size)):
             yield from islice(files[batch % len(files)], batch_size)
