@@ -1,6 +1,9 @@
 """Experiments on a Ray cluster: a real one on this machine. What runs there is what runs in local processes."""
 
 import os
+import sys
+import time
+from pathlib import Path
 
 import light_jobs
 import pytest
@@ -19,7 +22,7 @@ def test_what_is_no_place_is_refused(on):
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'spine-rl\[ray\]'"):
         check_place("ray")
     check_place("local")
@@ -28,10 +31,13 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch):
 @pytest.fixture(scope="module")
 def cluster():
     ray = pytest.importorskip("ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
-    yield ray
-    ray.shutdown()
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)  # of the workers
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
+        yield ray
+        ray.shutdown()
 
 
 @pytest.mark.slow
@@ -76,15 +82,17 @@ def test_what_runs_is_cancelled_when_it_is_left(cluster, tmp_path):
     outcomes = run_on_ray("ray", jobs, 2, tmp_path / "logs")
     job, _ = next(outcomes)
     assert job.name == "short"
-    while not (tmp_path / "pid").exists():
-        pass
+    wait_until((tmp_path / "pid").exists)
     outcomes.close()
     worker = int((tmp_path / "pid").read_text())
-    for _ in range(200):
-        if not is_running(worker):
-            return
-        cluster.wait([cluster.put(0)], timeout=0.1)
-    raise AssertionError("the worker goes on")
+    wait_until(lambda: not is_running(worker))
+
+
+def wait_until(holds, seconds=60):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def is_running(pid):
@@ -92,7 +100,7 @@ def is_running(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return "zombie" not in open(f"/proc/{pid}/status").read()
+    return "zombie" not in Path(f"/proc/{pid}/status").read_text()
 
 
 @pytest.mark.slow

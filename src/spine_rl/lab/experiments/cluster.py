@@ -118,7 +118,7 @@ def _get_outcome(job: Job, promise: Any, log: Path, losses: Counter[str]) -> Out
         reason = f"its worker was lost: {type(error).__name__}"
         return Failure(job, reason, _write(log, str(error)), is_tried_again=losses[job.name] < MOST_TRIES)
     except exceptions.RayError as error:  # before the job began, as where the package is not installed
-        return Failure(job, " ".join(str(error).split())[-300:], _write(log, str(error)))
+        return Failure(job, str(error).strip().splitlines()[-1], _write(log, str(error)))
     return Failure(job, result, _write(log, printed)) if isinstance(result, str) else result
 
 
