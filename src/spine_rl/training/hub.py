@@ -1,6 +1,7 @@
 """A run on the hub: the model, its card and how it was made go there; what is for going on stays.
 
-transformers pushes a run's folder as it stands, with locks, other weights and pickled arguments that hold the token.
+transformers pushes a run's folder as it stands, with locks, other weights and pickled states, and pickles the token
+with the arguments of every checkpoint.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,20 @@ from spine_rl.runs.manifest import MANIFEST_FILE
 from spine_rl.runs.run_folder import LAST_FOLDER
 from spine_rl.training.best_weights import FILE as BEST_WEIGHTS
 
-_OF_THIS_MACHINE = (".*", "_*", "*.bin", "*.pt", "*.pth")  # the transformers' states and arguments are pickles
+_OF_THIS_MACHINE = (".*", "_*", "*.bin", "*.pt", "*.pth")  # transformers' states and arguments are pickles
 _OF_A_RUN = (f"{PREFIX}*", f"{LAST_FOLDER}/*", "completions/*", MANIFEST_FILE)
 _OF_A_CHECKPOINT = ("spine_*", BEST_WEIGHTS, "trainer_state.json", "global_step*", "pytorch_model_fsdp*", "optimizer*")
 
 
 class HubTrainer(GRPOTrainer):
-    """GRPOTrainer that pushes by the rules of this file."""
+    """GRPOTrainer that pushes by the rules of this file; its arguments lose the token, so that no file has it."""
+
+    _token: str | None = None
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Raises HubError where the repository cannot be made."""
+        self._token = token = token or self.args.hub_token or self._token
+        self.args.hub_token = None
         with _naming(self.args.hub_model_id, "give a token by HF_TOKEN, or leave push_to_hub out"):
             super().init_hf_repo(token, private)
 
@@ -41,12 +46,17 @@ class HubTrainer(GRPOTrainer):
         if running and not args.hub_always_push:
             return
         message = f"Training in progress, step {self.state.global_step}"
-        jobs = [self._upload(checkpoint_folder, message, _OF_A_CHECKPOINT, run_as_future=True)]
+        left_out = (*_OF_THIS_MACHINE, *_OF_A_CHECKPOINT)
+        jobs = [self._upload(checkpoint_folder, message, left_out, run_as_future=True)]
         if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             all_of_them = args.hub_strategy == HubStrategy.ALL_CHECKPOINTS
             name = Path(checkpoint_folder).name if all_of_them else "last-checkpoint"
             jobs.append(self._upload(checkpoint_folder, message, (), path_in_repo=name, run_as_future=True))
         self.push_in_progress = PushInProgress(jobs)
+
+    def push_to_hub(self, *args: Any, token: str | None = None, **options: Any) -> Any:
+        """transformers': saves the model once more, and pushes the folder."""
+        return super().push_to_hub(*args, token=token or self._token, **options)
 
     def push_run(self, folder: Path) -> None:
         """The finished run, by the first process; an earlier push is waited for.
@@ -67,7 +77,7 @@ class HubTrainer(GRPOTrainer):
             repo_id=self.hub_model_id or "",
             folder_path=folder,
             commit_message=message,
-            token=self.args.hub_token,
+            token=self._token,
             revision=self.args.hub_revision,
             ignore_patterns=[*left_out],
             **options,
