@@ -1,8 +1,9 @@
-# Habits: make demo | test | test-fast | torture | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | test-fast | test-clusters | torture | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
 # The first Python from 3.11 on that is found, and that can make environments.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 VENV := .venv
+CLUSTERS := .venv-clusters/bin
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
@@ -11,7 +12,7 @@ JOBS ?= 2
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
 	tests/training/test_trainer.py tests/training/test_collapse.py
 
-.PHONY: demo test test-fast torture lint format bench site docs base evidence clean
+.PHONY: demo test test-fast test-clusters torture lint format bench site docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || test -n "$(PYTHON)" || { echo "no Python from 3.11 on with venv; install one, or: make PYTHON=path"; exit 1; }
@@ -28,6 +29,12 @@ test: $(STAMP)  ## every test, in two processes of one thread each
 
 test-fast: $(STAMP)  ## the habit: the method, the vote, the trainer and the arrows, in under two minutes
 	OMP_NUM_THREADS=1 $(RUN)/pytest --numprocesses $(JOBS) --dist worksteal -m "not slow" $(FAST)
+
+test-clusters:  ## a local Ray cluster, SLURM's script, trackers, weights in 4 bits, in an environment of their own
+	test -x $(CLUSTERS)/python || $(PYTHON) -m venv $(CLUSTERS:/bin=)
+	$(CLUSTERS)/pip install --quiet --constraint constraints.txt torch
+	$(CLUSTERS)/pip install --quiet --editable '.[dev,ray,trackers,quantization]'
+	OMP_NUM_THREADS=1 $(CLUSTERS)/pytest -m "clusters or slow" tests/test_recipes.py tests/lab/test_cluster.py tests/training/test_trackers.py
 
 torture: $(STAMP)  ## kills, damage, full disks, bad inputs, two at once: an hour or two; counts go to docs/results/torture
 	cd tests && HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ../$(RUN)/python -m torture
@@ -65,4 +72,4 @@ evidence: $(STAMP)  ## run the cells of docs/results that are missing: hours
 	HF_HUB_OFFLINE=1 $(RUN)/spine experiment cost --out docs/results/cost
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clusters build dist .pytest_cache .ruff_cache .hypothesis

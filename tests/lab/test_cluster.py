@@ -12,7 +12,6 @@ from test_experiments import make_job
 from spine_rl.engine.progress import listening
 from spine_rl.errors import ConfigError
 from spine_rl.lab.experiments.cluster import check_place, run_on_ray
-from spine_rl.lab.experiments.workers import MOST_TRIES
 
 
 @pytest.mark.parametrize("on", ["Ray", "here", "ray://", "http://a:1"])
@@ -40,42 +39,36 @@ def cluster():
         ray.shutdown()
 
 
+@pytest.mark.clusters
 @pytest.mark.slow
-def test_jobs_run_with_one_thread_and_outlive_what_fails(cluster, tmp_path):
+def test_jobs_run_side_by_side_and_outlive_what_fails_or_is_lost(cluster, tmp_path, monkeypatch):
+    """A task each: one fails, one kills its process always, one the first time, two wait for each other."""
+    monkeypatch.setattr("spine_rl.lab.experiments.cluster.MOST_TRIES", 2)
     jobs = [make_job(name, getattr(light_jobs, name)) for name in ("fail", "die", "report_process")]
-    told = []
+    jobs.insert(2, make_job("die_once", light_jobs.die_once, folder=tmp_path))
+    jobs += [make_job(name, light_jobs.wait_for_another, folder=tmp_path, name=name) for name in "ab"]
+    told, outcomes = [], {}
     with listening(lambda *telling: told.append(telling)):
-        ended = [*run_on_ray("ray", jobs, 1, tmp_path / "logs")]
-    outcomes = [(job.name, getattr(outcome, "reason", "record")) for job, outcome in ended]
-    died = ("die", "its worker was lost: WorkerCrashedError")
-    assert outcomes == [("fail", "ValueError: no such luck"), *[died] * MOST_TRIES, ("report_process", "record")]
-    assert [outcome.is_tried_again for job, outcome in ended if job.name == "die"] == [True, True, False]
-    log = ended[0][1].log.read_text()
+        for job, outcome in run_on_ray("ray", jobs, None, tmp_path / "logs"):
+            outcomes.setdefault(job.name, []).append(outcome)
+    (failed,) = outcomes["fail"]
+    assert failed.reason == "ValueError: no such luck"
+    assert not failed.is_tried_again
+    log = failed.log.read_text()
     assert "said before the end" in log
     assert "Traceback" in log
-    record = ended[-1][1]
+    assert [failure.is_tried_again for failure in outcomes["die"]] == [True, False]
+    lost, record = outcomes["die_once"]
+    assert (lost.reason, lost.is_tried_again) == ("its worker was lost: WorkerCrashedError", True)
+    assert "pid" in record
+    (record,) = outcomes["report_process"]
     assert record["threads"] == "1"
-    assert record["pid"] != os.getpid()
+    assert len({record["pid"], *(outcomes[name][0]["pid"] for name in "ab"), os.getpid()}) == 4
     assert ("report_process", 1, 1, "steps") in told
-    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["die.log", "fail.log"]
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["die.log", "die_once.log", "fail.log"]
 
 
-@pytest.mark.slow
-def test_a_lost_workers_job_is_run_again(cluster, tmp_path):
-    jobs = [make_job("lost", light_jobs.die_once, folder=tmp_path), make_job("other", light_jobs.report_process)]
-    ended = [*run_on_ray("ray", jobs, 1, tmp_path / "logs")]
-    assert [job.name for job, _ in ended] == ["lost", "lost", "other"]
-    assert ended[0][1].is_tried_again
-    assert ended[1][1]["pid"] != ended[2][1]["pid"]  # a process of its own each
-
-
-@pytest.mark.slow
-def test_jobs_run_side_by_side_as_many_as_there_are_cores(cluster, tmp_path):
-    jobs = [make_job(name, light_jobs.wait_for_another, folder=tmp_path, name=name) for name in "ab"]
-    ended = [outcome for _, outcome in run_on_ray("ray", jobs, None, tmp_path / "logs")]
-    assert len({record["pid"] for record in ended}) == 2
-
-
+@pytest.mark.clusters
 @pytest.mark.slow
 def test_what_runs_is_cancelled_when_it_is_left(cluster, tmp_path):
     jobs = [make_job("long", light_jobs.wait_for_ever, folder=tmp_path), make_job("short", light_jobs.report_process)]
@@ -103,6 +96,7 @@ def is_running(pid):
     return "zombie" not in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.clusters
 @pytest.mark.slow
 def test_an_experiments_cells_are_as_in_local_processes(cluster, tmp_path, spine):
     """The same cell of a tiny experiment by both, through the command: the same record but for time and machine."""

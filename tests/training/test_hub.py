@@ -1,41 +1,52 @@
 """--push_to_hub against a stand-in of the hub's HTTP: what arrives is the model, its card and how it was made."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+import transformers.utils.hub
+from huggingface_hub import HfApi, constants
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hub_stand_in import TOKEN, serving
 from models import save_qwen2
 
 
-def push(hub, folder, *more, token=TOKEN):
-    """A run of two steps that pushes; in a process of its own, as the hub's address is read when it begins."""
-    model = folder / "model"
-    if not model.exists():
-        save_qwen2(model)
-        rows = [{"id": f"q{i}", "prompt": f"What is {i}+{i}?"} for i in range(4)]
-        (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The stand-in, in the place of huggingface.co."""
+    with serving(tmp_path / "hub") as hub:
+        values = {"ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
+        for name, value in (values | {"HF_HUB_DISABLE_TELEMETRY": True}).items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setattr(transformers.utils.hub, "_hf_api", HfApi(endpoint=hub.url))
+        yield hub
+
+
+@pytest.fixture
+def push(spine, tmp_path):
+    """Makes a run of two steps that is pushed: exit status and what was said."""
+    model, data = tmp_path / "model", tmp_path / "problems.jsonl"
+    save_qwen2(model)
+    rows = [{"id": f"q{i}", "prompt": f"What is {i}+{i}?"} for i in range(4)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = {
-        "model": model, "data": folder / "problems.jsonl", "output_dir": folder / "run", "max_steps": 2,
-        "num_generations": 2, "per_device_train_batch_size": 4, "max_completion_length": 4, "report_to": "none",
-        "save_steps": 1, "hub_model_id": "someone/adapted", "hub_token": token,
+        "model": model, "data": data, "output_dir": tmp_path / "run", "max_steps": 2, "num_generations": 2,
+        "per_device_train_batch_size": 4, "max_completion_length": 4, "report_to": "none", "save_steps": 1,
+        "hub_model_id": "someone/adapted",
     }  # fmt: skip
-    command = [sys.executable, "-m", "spine_rl.cli.main", "train", "--push_to_hub", "--use_cpu"]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    environment = os.environ | {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
-    environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(folder / "home")}
-    return subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=240)
+    fixed = ["train", "--push_to_hub", "--use_cpu", *(f"--{name}={value}" for name, value in options.items())]
+
+    def push(*more, token=TOKEN):
+        status, _, error = spine(*fixed, f"--hub_token={token}", *more)
+        return status, error
+
+    return push
 
 
 @pytest.mark.slow
-def test_a_run_is_pushed_with_its_card(tmp_path):
-    with serving(tmp_path / "hub") as hub:
-        done = push(hub, tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_run_is_pushed_with_its_card(hub, push, tmp_path):
+    status, error = push()
+    assert status == 0, error
     repository, message, names = hub.commits[-1]
     assert (repository, message) == ("someone/adapted", "Adapted model, step 2")
     assert {"README.md", "model.safetensors", "config.json", "tokenizer.json", "metrics.jsonl"} <= set(names)
@@ -57,10 +68,9 @@ def test_a_run_is_pushed_with_its_card(tmp_path):
 
 
 @pytest.mark.slow
-def test_checkpoints_are_pushed_on_the_way(tmp_path):
-    with serving(tmp_path / "hub") as hub:
-        done = push(hub, tmp_path, "--hub_strategy=checkpoint", "--hub_always_push")
-    assert done.returncode == 0, done.stderr
+def test_checkpoints_are_pushed_on_the_way(hub, push):
+    status, error = push("--hub_strategy=checkpoint", "--hub_always_push")
+    assert status == 0, error
     assert "Training in progress, step 1" in {message for _, message, _ in hub.commits}
     files = [names for _, message, names in hub.commits if message == "Training in progress, step 1"]
     (model,) = [names for names in files if "model.safetensors" in names]
@@ -70,16 +80,19 @@ def test_checkpoints_are_pushed_on_the_way(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_push_that_fails_is_one_line_and_the_run_is_whole(tmp_path):
-    with serving(tmp_path / "hub") as hub:
-        hub.refused.append("/commit/")
-        done = push(hub, tmp_path, "--hub_strategy=end")
-        assert done.returncode == 2
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith("spine: ")]
-        assert "someone/adapted: cannot be pushed to" in line
-        assert f"hf upload someone/adapted {tmp_path / 'run'}" in line
-        content = json.loads((tmp_path / "run" / "spine_config.json").read_text())
-        assert content["finished"]["steps"] == 2
-        refused = push(hub, tmp_path, "--overwrite", token="hf_wrong")
-        assert refused.returncode == 2
-        assert "give a token by HF_TOKEN" in refused.stderr
+def test_a_push_that_fails_is_one_line_and_the_run_is_whole(hub, push, tmp_path):
+    hub.refused.append("/commit/")
+    status, error = push("--hub_strategy=end")
+    assert status == 2
+    (line,) = [line for line in error.splitlines() if line.startswith("spine: ")]
+    assert "someone/adapted: cannot be pushed to" in line
+    assert f"hf upload someone/adapted {tmp_path / 'run'}" in line
+    content = json.loads((tmp_path / "run" / "spine_config.json").read_text())
+    assert content["finished"]["steps"] == 2
+
+
+def test_a_wrong_token_is_said_before_the_first_step(hub, push, tmp_path):
+    status, error = push(token="hf_wrong")
+    assert status == 2
+    assert "give a token by HF_TOKEN" in error
+    assert not (tmp_path / "run").exists()

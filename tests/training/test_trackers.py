@@ -77,6 +77,7 @@ TRACKERS = {
 }
 
 
+@pytest.mark.clusters
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_what_arrives_at_a_tracker_is_what_the_docs_name(tracker, tmp_path):

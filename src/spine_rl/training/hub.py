@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import upload_folder
 from transformers.trainer_utils import HubStrategy
-from transformers.utils.hub import PushInProgress
+from transformers.utils.hub import PushInProgress, hf_api
 from trl import GRPOTrainer
 
 from spine_rl.errors import HubError
@@ -73,7 +72,7 @@ class HubTrainer(GRPOTrainer):
             self._upload(str(folder), message, (*_OF_THIS_MACHINE, *_OF_A_RUN))
 
     def _upload(self, folder: str, message: str, left_out: Sequence[str], **options: Any) -> Any:
-        return upload_folder(
+        return hf_api().upload_folder(
             repo_id=self.hub_model_id or "",
             folder_path=folder,
             commit_message=message,
