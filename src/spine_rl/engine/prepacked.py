@@ -33,5 +33,5 @@ def _is_served(weight: Tensor) -> bool:
     )
 
 
-def _apply(packed: Tensor, bias: Tensor | None, values: Tensor) -> Any:
-    return torch.ops.mkldnn._linear_pointwise(values.contiguous(), packed, bias, "none", [], "")
+def _apply(packed: Tensor, bias: Tensor | None, input: Tensor) -> Any:
+    return torch.ops.mkldnn._linear_pointwise(input.contiguous(), packed, bias, "none", [], "")
