@@ -9,34 +9,44 @@ Preset = Mapping[str, str]
 
 FORK_FRACTION = 0.2  # the share of tokens that are forks, where nothing else is said: the paper's
 
-_COMMON: Preset = {"band_weight": "equal"}  # what a preset sets where it says nothing else
+_COMMON: Preset = {  # what a preset sets where it says nothing else
+    "band_weight": "equal",
+    "label_rule": "majority",
+    "problem_rule": "all",
+}
+_ALL_TOKENS: Preset = {"fork_selector": "all", "band": "none"}
+_SPINE: Preset = {"fork_selector": "top_fraction", "band": "quantile"}
 
-# The methods, each on the one code path; `oracle` is the upper bound.
+# The methods, each on the one code path: a label rule makes rewards, a fork selector chooses tokens, a band holds their
+# entropy, a problem rule chooses problems. `oracle` is the upper bound.
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "ttrl": {"fork_selector": "all", "band": "none", "reward_source": "vote"},
-        "spine": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "vote"},
-        "spine-v2": {"fork_selector": "otsu", "band": "median_mad", "reward_source": "vote"},
-        "spine-voted": {
-            "fork_selector": "top_fraction",
-            "band": "quantile",
-            "band_weight": "advantage",
-            "reward_source": "vote",
-        },
-        "forks-only": {"fork_selector": "top_fraction", "band": "none", "reward_source": "vote"},
-        "band-only": {"fork_selector": "all", "band": "quantile", "reward_source": "vote"},
-        "oracle": {"fork_selector": "all", "band": "none", "reward_source": "gold"},
+        "ttrl": _ALL_TOKENS,
+        "spine": _SPINE,
+        "spine-v2": {"fork_selector": "otsu", "band": "median_mad"},
+        "spine-voted": {**_SPINE, "band_weight": "advantage"},
+        "forks-only": {"fork_selector": "top_fraction", "band": "none"},
+        "band-only": {"fork_selector": "all", "band": "quantile"},
+        "soft-vote": {**_ALL_TOKENS, "label_rule": "soft-vote"},
+        "confidence-vote": {**_ALL_TOKENS, "label_rule": "confidence-vote"},
+        "scrl": {**_ALL_TOKENS, "label_rule": "scrl"},
+        "dare": {**_ALL_TOKENS, "label_rule": "dare"},
+        "evol": {**_ALL_TOKENS, "label_rule": "evol"},
+        "self-certainty": {**_ALL_TOKENS, "label_rule": "self-certainty"},
+        "entropy": {**_ALL_TOKENS, "label_rule": "entropy"},
+        "flip-guard": {**_ALL_TOKENS, "problem_rule": "flip-guard"},
+        "oracle": {**_ALL_TOKENS, "label_rule": "gold"},
     }
 )
 
 # For experiments, not for use: SPINE with one part replaced by one that should not help.
 CONTROLS: Mapping[str, Preset] = MappingProxyType(
     {
-        "entropy-min": {"fork_selector": "all", "band": "zero", "reward_source": "none"},
-        "band-without-vote": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "none"},
-        "random-forks": {"fork_selector": "random_fraction", "band": "quantile", "reward_source": "vote"},
-        "low-entropy-forks": {"fork_selector": "low_entropy", "band": "quantile", "reward_source": "vote"},
-        "random-labels": {"fork_selector": "top_fraction", "band": "quantile", "reward_source": "random"},
+        "entropy-min": {"fork_selector": "all", "band": "zero", "label_rule": "none"},
+        "band-without-vote": {**_SPINE, "label_rule": "none"},
+        "random-forks": {"fork_selector": "random_fraction", "band": "quantile"},
+        "low-entropy-forks": {"fork_selector": "low_entropy", "band": "quantile"},
+        "random-labels": {**_SPINE, "label_rule": "random"},
     }
 )
 

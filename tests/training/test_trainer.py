@@ -371,7 +371,7 @@ def test_otsu_counts_its_forks_before_the_update(tmp_path, monkeypatch):
 
 def test_presets_expand_and_explicit_fields_win(tmp_path):
     config = SpineConfig(output_dir=str(tmp_path), preset="spine-v2", use_cpu=True)
-    assert (config.fork_selector, config.band, config.reward_source) == ("otsu", "median_mad", "vote")
+    assert (config.fork_selector, config.band, config.label_rule) == ("otsu", "median_mad", "majority")
     config = SpineConfig(output_dir=str(tmp_path), preset="ttrl", band="quantile", use_cpu=True)
     assert (config.fork_selector, config.band) == ("all", "quantile")
 
@@ -395,11 +395,11 @@ def test_presets_expand_and_explicit_fields_win(tmp_path):
         ({"vote_min_share": 1.5}, r"vote_min_share=1.5: must be in \[0, 1\]"),
         ({"answer_type": "maths"}, "answer_type='maths': must be one of auto, math, number"),
         ({"per_device_train_batch_size": 12}, "must be a multiple of num_generations=8"),
-        ({"preset": "oracle"}, "allow_gold_rewards=False: reward_source='gold' trains on labels"),
+        ({"preset": "oracle"}, "allow_gold_rewards=False: label_rule='gold' trains on labels"),
         ({"preset": "oracle", "allow_gold_rewards": True, "leave_one_out": True}, "contradicts"),
         ({"fork_selector": "top"}, "fork_selector='top': must be one of all, top_fraction, otsu"),
-        ({"preset": "random-labels", "num_votes": 16}, "num_votes=16: contradicts reward_source='random'"),
-        ({"preset": "ttrl", "reward_source": "none"}, "reward_source='none': nothing is left to learn; give a band"),
+        ({"preset": "random-labels", "num_votes": 16}, "num_votes=16: contradicts label_rule='random'"),
+        ({"preset": "ttrl", "label_rule": "none"}, "label_rule='none': nothing is left to learn; give a band"),
         ({"preset": "entropy-min", "band_low_coef": 0, "band_high_coef": 0}, "nothing is left to learn"),
     ],
 )

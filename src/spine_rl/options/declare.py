@@ -6,7 +6,7 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
@@ -24,7 +24,7 @@ class Bound:
         above: Numbers must be larger than this.
         at_most: The largest number.
         below: Numbers must be smaller than this.
-        choices: The texts there are.
+        choices: The texts there are; a registry's stay open.
         unless: A value that is taken although it is out of bounds, and means something of its own.
     """
 
@@ -32,7 +32,7 @@ class Bound:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] | None = None
+    choices: Collection[str] | None = None
     unless: Any = None
 
     def describe(self) -> str:

@@ -1,6 +1,7 @@
 """`SpineConfig`: TRL's `GRPOConfig` plus SPINE's fields, less what SPINE's loss would silently ignore."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,7 +13,7 @@ from spine_rl.objective import Objective
 from spine_rl.options import check_options
 from spine_rl.presets import get_preset
 from spine_rl.training.options import MethodOptions, TrainingOptions
-from spine_rl.voting import VoteRule
+from spine_rl.voting import LabelRule, VoteRule, get_label_rule
 
 _USE_FORKS = "choose tokens with fork_selector and fork_fraction"
 _USE_BAND = "hold the entropy with band, band_low_coef and band_high_coef"
@@ -51,7 +52,7 @@ UNUSED_OPTIONS = {
 class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
     """Configuration of `SpineTrainer`: every field of `trl.GRPOConfig` that SPINE's loss honours, and its own.
 
-    Fields of the preset (`fork_selector`, `band`, `reward_source`) are None until the preset fills them in; one that is
+    Fields of the preset (`fork_selector`, `band`, `label_rule` and others) are None until the preset fills them in; one that is
     given wins over the preset. `num_generations` is G, `beta` is λ_KL, `epsilon` and `epsilon_high` the clip.
 
     Raises:
@@ -117,6 +118,11 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         """How labels follow from votes."""
         return VoteRule(self.vote_min_share, self.vote_min_margin, self.leave_one_out)
 
+    def get_label_rule(self) -> LabelRule:
+        """What turns a problem's responses into rewards."""
+        assert self.label_rule is not None
+        return get_label_rule(self.label_rule)
+
 
 def _refuse_unused_options(config: SpineConfig) -> None:
     defaults = {field.name: field.default for field in fields(GRPOConfig)}
@@ -143,19 +149,20 @@ def _check_fields(config: SpineConfig) -> None:
         f"must be at least num_generations={config.num_generations}",
     )
     _check_batch(config)
-    if config.reward_source == "gold":
-        check(
-            "allow_gold_rewards",
-            config.allow_gold_rewards,
-            "reward_source='gold' trains on labels; set it to True to confirm",
-        )
-    if config.reward_source != "vote":
-        contradicts = f"contradicts reward_source={config.reward_source!r}; remove one"
-        check("leave_one_out", not config.leave_one_out, contradicts)
-        check("num_votes", config.num_votes is None, contradicts)
-    if config.reward_source == "none":
+    _check_label_rule(config, check)
+
+
+def _check_label_rule(config: SpineConfig, check: Callable[[str, bool, str], None]) -> None:
+    """What a rule cannot take, and what it alone may."""
+    rule, named = config.get_label_rule(), f"label_rule={config.label_rule!r}"
+    if "gold_key" in rule.needs:
+        check("allow_gold_rewards", config.allow_gold_rewards, f"{named} trains on labels; set it to True to confirm")
+    contradicts = f"contradicts {named}; remove one"
+    check("leave_one_out", rule.leaves_one_out or not config.leave_one_out, contradicts)
+    check("num_votes", rule.counts_extra or config.num_votes is None, contradicts)
+    if not rule.learns:
         holds_entropy = config.band != "none" and max(config.band_low_coef, config.band_high_coef) > 0
-        check("reward_source", holds_entropy or config.beta > 0, "nothing is left to learn; give a band")
+        check("label_rule", holds_entropy or config.beta > 0, "nothing is left to learn; give a band")
 
 
 def _check_steps(config: SpineConfig) -> None:

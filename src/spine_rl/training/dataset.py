@@ -78,16 +78,16 @@ def compute_gold_keys(
 
 
 def check_gold(dataset: Dataset | IterableDataset, gold_keys: Mapping[str, Key]) -> None:
-    """For `reward_source="gold"`: every problem has a gold answer.
+    """For `label_rule="gold"`: every problem has a gold answer.
 
     Raises:
         ConfigError: One has none, or the data set is streamed, so that this cannot be known.
     """
     if not isinstance(dataset, Dataset):
-        raise ConfigError("reward_source='gold' needs a data set that is not streamed; give a Dataset")
+        raise ConfigError("label_rule='gold' needs a data set that is not streamed; give a Dataset")
     missing = [problem_id for problem_id in dataset["problem_id"] if gold_keys.get(str(problem_id)) is None]
     if missing:
         raise ConfigError(
-            f"reward_source='gold' needs a gold answer for every problem; {len(missing)} have none, first "
+            f"label_rule='gold' needs a gold answer for every problem; {len(missing)} have none, first "
             f"{missing[0]!r}; give gold_answers (--gold_column)"
         )

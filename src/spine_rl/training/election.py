@@ -1,20 +1,14 @@
-"""The vote of a whole step, over all processes: responses are grouped by problem id, wherever they stand.
+"""The vote of a whole step, over all processes: responses are grouped by problem id, wherever they stand."""
 
-What is rewarded is agreement with the vote's label, or where `reward_source` says so with another one.
-"""
-
-import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from spine_rl.voting import MAJORITY, Ballot, Key, VoteRule, hold_vote
-
-ChooseLabel = Callable[[Ballot], Key]
+from spine_rl.voting import LABEL_RULES, MAJORITY, STATISTICS, Ballot, Key, LabelRule, Poll, VoteRule
 
 
 @dataclass(frozen=True)
@@ -28,6 +22,8 @@ class Response:
         truncated: Whether it ran into the length limit.
         extra_keys: Answers of the vote-only responses drawn beside it.
         extra_length: Their tokens, together.
+        tokens: Its token ids, for rules that need them.
+        statistics: Of its tokens, those of `spine_rl.voting.STATISTICS` that the rule needs.
     """
 
     problem_id: str
@@ -36,6 +32,8 @@ class Response:
     truncated: bool
     extra_keys: tuple[Key, ...] = ()
     extra_length: int = 0
+    tokens: tuple[int, ...] = ()
+    statistics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Election:
     Attributes:
         responses: Of all processes, in rank order.
         ballots: A problem each, in order of first appearance.
-        rewards: (responses,) as the vote gives them, or as `reward_source` says.
+        rewards: (responses,) as the label rule gives them.
         group_ids: (responses,) the index of each response's ballot.
         local: This process's part of `responses`.
     """
@@ -63,7 +61,9 @@ def hold_election(
     process_index: int = 0,
     num_processes: int = 1,
     rule: VoteRule = MAJORITY,
-    choose_label: ChooseLabel | None = None,
+    label_rule: LabelRule = LABEL_RULES["majority"],
+    gold_keys: Mapping[str, Key] | None = None,
+    draw: str = "",
 ) -> Election:
     """Gathers every process's responses, votes per problem, and rewards.
 
@@ -72,7 +72,9 @@ def hold_election(
         process_index: This process.
         num_processes: How many there are.
         rule: Of the vote.
-        choose_label: Gives the label that is rewarded instead of the vote's; for the oracle and for controls.
+        label_rule: Turns a problem's responses into rewards.
+        gold_keys: Problem id → key of its gold answer, for a rule that needs it; others never see it.
+        draw: Names the step's random draws.
     """
     everyone: list[Response] = gather_object(list(responses)) if num_processes > 1 else list(responses)
     assert len(everyone) == num_processes * len(responses), "processes must hold equally many responses"
@@ -84,46 +86,35 @@ def hold_election(
     ballots = []
     rewards, group_ids = torch.zeros(len(everyone)), torch.zeros(len(everyone), dtype=torch.long)
     for group, (problem_id, indices) in enumerate(members.items()):
-        keys = [everyone[index].key for index in indices]
-        extra_keys = [key for index in indices for key in everyone[index].extra_keys]
-        ballot = hold_vote(problem_id, keys, extra_keys, rule=rule)
+        poll = _make_poll([everyone[index] for index in indices], rule, label_rule.needs, draw)
+        if "gold_key" in label_rule.needs:
+            poll = replace(poll, gold_key=(gold_keys or {})[problem_id])
+        ballot = label_rule.reward(poll)
         ballots.append(ballot)
-        rewards[indices] = torch.tensor(_rewards(ballot, choose_label))
+        rewards[indices] = torch.tensor(ballot.rewards)
         group_ids[indices] = group
     start = process_index * len(responses)
     return Election(everyone, ballots, rewards, group_ids, slice(start, start + len(responses)))
 
 
-def _rewards(ballot: Ballot, choose_label: ChooseLabel | None) -> Sequence[float]:
-    if choose_label is None:
-        return ballot.rewards
-    label = choose_label(ballot)
-    return [float(key is not None and key == label) for key in ballot.keys]
+def _make_poll(responses: Sequence[Response], rule: VoteRule, needs: Sequence[str], draw: str) -> Poll:
+    """Of one problem's responses."""
+    return Poll(
+        problem_id=responses[0].problem_id,
+        keys=[response.key for response in responses],
+        extra_keys=[key for response in responses for key in response.extra_keys],
+        rule=rule,
+        lengths=[response.length for response in responses],
+        tokens=[response.tokens for response in responses] if "tokens" in needs else (),
+        draw=draw,
+        **{name: [response.statistics[name] for response in responses] for name in STATISTICS if name in needs},
+    )
 
 
-def make_label_choice(reward_source: str, gold_keys: Mapping[str, Key], *, seed: int, step: int) -> ChooseLabel | None:
-    """What `hold_election` takes for a source of rewards.
-
-    Args:
-        reward_source: `vote`: the vote's own label; `gold`: the gold answer (oracle); `none`: no label, so that every
-            advantage is 0 (control); `random`: one of the different answers that the problem's responses gave, each as
-            likely as the others however many gave it, so that agreement says nothing (control).
-        gold_keys: Problem id → key of its gold answer.
-        seed: Of `random`.
-        step: Of the run; `random` draws anew at each.
-    """
-
-    def draw(ballot: Ballot) -> Key:
-        answers = sorted(ballot.votes)
-        return random.Random(f"{seed}/{step}/{ballot.problem_id}").choice(answers) if answers else None
-
-    choices: Mapping[str, ChooseLabel | None] = {
-        "vote": None,
-        "gold": lambda ballot: gold_keys[ballot.problem_id],
-        "none": lambda ballot: None,
-        "random": draw,
-    }
-    return choices[reward_source]
+def skip_problems(election: Election, skipped: Collection[str]) -> Election:
+    """The election with no reward left to these problems, so that no advantage is either."""
+    is_skipped = torch.tensor([ballot.problem_id in skipped for ballot in election.ballots])
+    return replace(election, rewards=torch.where(is_skipped[election.group_ids], 0.0, election.rewards))
 
 
 def summarize_lengths(responses: Sequence[Response]) -> dict[str, float]:

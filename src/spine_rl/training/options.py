@@ -11,11 +11,11 @@ from spine_rl.answers import ANSWER_TYPES
 from spine_rl.options import option
 from spine_rl.options.declare import MAX_SEED
 from spine_rl.presets import CONTROLS, FORK_FRACTION, PRESETS
+from spine_rl.voting import LABEL_RULES, PROBLEM_RULES
 
 FORK_SELECTORS = ("all", "top_fraction", "otsu", "low_entropy", "random_fraction")
 BANDS = ("none", "quantile", "median_mad", "zero")
 BAND_WEIGHTS = ("equal", "advantage")
-REWARD_SOURCES = ("vote", "gold", "none", "random")
 ON_COLLAPSE = ("warn", "stop", "retry")
 PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
 KEEP_BEST = ("label-free", "none")
@@ -86,13 +86,19 @@ class MethodOptions:
         "sample", "Standard deviation that rewards are divided by.", choices=("sample", "population")
     )
     advantage_epsilon: float = option(1e-4, "Number that is added to that standard deviation.", above=0)
-    reward_source: str | None = option(
+    label_rule: str | None = option(
         None,
-        "Labels that reward: the vote's, or gold ones as the upper bound; none and random are for comparison.",
-        choices=REWARD_SOURCES,
+        "Rule that turns a problem's responses into rewards (docs/methods.md); gold is the upper bound, none and random "
+        "are for comparison.",
+        choices=LABEL_RULES,
+    )
+    problem_rule: str | None = option(
+        None,
+        "Problems that are updated on: all, or with flip-guard seldom those whose label once changed.",
+        choices=PROBLEM_RULES,
     )
     allow_gold_rewards: bool = option(
-        False, "Confirmation that reward_source=gold needs: the run is no longer label-free."
+        False, "Confirmation that label_rule=gold needs: the run is no longer label-free."
     )
     prompt_sharing: str = option(
         "auto",

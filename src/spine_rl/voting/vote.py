@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
-from statistics import fmean
 
 Key = str | None
 
@@ -57,7 +56,7 @@ class Ballot:
     @property
     def num_voters(self) -> float:
         """Responses asked, abstentions included."""
-        return _add([*self.votes.values(), self.num_abstentions])
+        return add_in_any_order([*self.votes.values(), self.num_abstentions])
 
     @property
     def majority_ratio(self) -> float:
@@ -95,8 +94,8 @@ def hold_vote(
     if len(weights) != len(everyone) or not all(0 <= weight < float("inf") for weight in weights):
         raise ValueError(f"{problem_id}: {len(everyone)} votes need as many weights, finite and at least 0")
     votes = count_votes(everyone, weights)
-    abstentions = _add(weight for key, weight in zip(everyone, weights, strict=True) if key is None)
-    label = decide(problem_id, votes, _add([*votes.values(), abstentions]), rule)
+    abstentions = add_in_any_order(weight for key, weight in zip(everyone, weights, strict=True) if key is None)
+    label = decide(problem_id, votes, add_in_any_order([*votes.values(), abstentions]), rule)
 
     def label_for(key: str, weight: float) -> Key:
         return elect(problem_id, leave_out(votes, key, weight)) if rule.leave_one_out else label
@@ -114,7 +113,7 @@ def count_votes(keys: Iterable[Key], weights: Iterable[float]) -> dict[str, floa
     for key, weight in zip(keys, weights, strict=True):
         if key is not None:
             by_key[key].append(weight)
-    return {key: _add(terms) for key, terms in by_key.items()}
+    return {key: add_in_any_order(terms) for key, terms in by_key.items()}
 
 
 def leave_out(votes: Mapping[str, float], key: str, weight: float = 1) -> dict[str, float]:
@@ -122,7 +121,7 @@ def leave_out(votes: Mapping[str, float], key: str, weight: float = 1) -> dict[s
     return {**votes, key: votes[key] - weight}
 
 
-def _add(terms: Iterable[float]) -> float:
+def add_in_any_order(terms: Iterable[float]) -> float:
     """The sum, whatever the order of the terms; whole votes stay whole numbers."""
     terms = list(terms)
     return sum(terms) if all(isinstance(term, int) for term in terms) else fsum(terms)
@@ -140,7 +139,7 @@ def elect(problem_id: str, votes: Mapping[str, float]) -> Key:
     """The answer with most votes, by the tie rule above; None without votes."""
     most = max(votes.values(), default=0)
     tied = [key for key, count in votes.items() if count == most and count > 0]
-    return min(tied, key=lambda key: _tie_rank(problem_id, key), default=None)
+    return min(tied, key=lambda key: rank_tie(problem_id, key), default=None)
 
 
 def compute_share_and_margin(votes: Mapping[str, float], num_voters: float) -> tuple[float, float]:
@@ -151,80 +150,6 @@ def compute_share_and_margin(votes: Mapping[str, float], num_voters: float) -> t
     return counts[0] / num_voters, (counts[0] - (counts[1] if len(counts) > 1 else 0)) / num_voters
 
 
-def is_decided(
-    problem_id: str, votes: Mapping[str, float], num_voters: int, num_remaining: int, rule: VoteRule = MAJORITY
-) -> bool:
-    """Whether no outcome of the remaining votes can change the label, or with `leave_one_out` a reward.
-
-    Exact for the label: it says no only where some way for the remaining responses to vote or abstain would change it,
-    but for ties with answers that nobody has given yet, which are taken to be lost.
-
-    Args:
-        problem_id: Enters the tie rule.
-        votes: Votes so far, one a response.
-        num_voters: Responses asked so far, abstentions included.
-        num_remaining: Responses still to be asked.
-        rule: See `VoteRule`.
-    """
-    total = num_voters + num_remaining
-    winner = elect(problem_id, votes)
-    counts = sorted(votes.values(), reverse=True)
-    first, second = [*counts, 0, 0][:2]
-    if num_remaining == 0:
-        return True
-    if (first + num_remaining) / total < rule.min_share or (first - second + num_remaining) / total < rule.min_margin:
-        return True  # not even if all of them voted for the first: the problem abstains
-    if first / total < rule.min_share or (first - second - num_remaining) / total < rule.min_margin:
-        return False
-    lead_needed = num_remaining + (1 if rule.leave_one_out else 0)
-    rivals = {key: count for key, count in votes.items() if key != winner}
-    return (
-        winner is not None
-        and first > lead_needed
-        and all(
-            count + lead_needed < first
-            or (count + lead_needed == first and _tie_rank(problem_id, winner) < _tie_rank(problem_id, key))
-            for key, count in rivals.items()
-        )
-    )
-
-
-def _tie_rank(problem_id: str, key: str) -> tuple[bytes, str]:
+def rank_tie(problem_id: str, key: str) -> tuple[bytes, str]:
+    """Of answers with equally many votes the one of lowest rank wins."""
     return hashlib.blake2b(f"{problem_id}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest(), key
-
-
-def summarize_ballots(ballots: Sequence[Ballot]) -> dict[str, float]:
-    """Label-free statistics of a step's votes, each a mean over problems."""
-    return {
-        "majority_ratio": fmean(ballot.majority_ratio for ballot in ballots),
-        "margin": fmean(ballot.margin for ballot in ballots),
-        "distinct_answers": fmean(len(ballot.votes) for ballot in ballots),
-        "unanimous": fmean(ballot.majority_ratio == 1.0 for ballot in ballots),
-        "abstained": fmean(ballot.num_abstentions / ballot.num_voters for ballot in ballots),
-        "unlabelled": fmean(ballot.pseudo_label is None for ballot in ballots),
-        "reward": fmean(fmean(ballot.rewards) for ballot in ballots),
-    }
-
-
-def judge_ballots(ballots: Iterable[Ballot], gold_keys: Mapping[str, Key]) -> dict[str, float]:
-    """Against gold answers, for diagnosis only: problems without one are left out.
-
-    Returns:
-        `label_accuracy`: share of problems whose pseudo-label is right; `reward_accuracy`: share of responses rewarded
-        as gold labels would; `pass@1`: share of the trained responses that are right.
-        Empty where no problem has a gold answer.
-    """
-    judged = [ballot for ballot in ballots if gold_keys.get(ballot.problem_id) is not None]
-    if not judged:
-        return {}
-    correct = [float(key == gold_keys[ballot.problem_id]) for ballot in judged for key in ballot.keys]
-    correct_rewards = [
-        reward == float(key == gold_keys[ballot.problem_id])
-        for ballot in judged
-        for key, reward in zip(ballot.keys, ballot.rewards, strict=True)
-    ]
-    return {
-        "label_accuracy": fmean(ballot.pseudo_label == gold_keys[ballot.problem_id] for ballot in judged),
-        "reward_accuracy": fmean(correct_rewards),
-        "pass@1": fmean(correct),
-    }

@@ -1,0 +1,63 @@
+"""Means over each response's tokens that a label rule reads, where they come from, and what they cost.
+
+- `mean_logps`: what the sampler drew with, at no cost; where it does not say, the pass for entropies.
+- `mean_entropies`: a forward pass over the generation batch without gradient, each prompt once per problem.
+- `self_certainties`: a plain forward pass, each prompt once per response.
+
+A pass without gradient is about a third of an update on all tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from spine_rl.engine.certainty import compute_self_certainties, find_certainty_obstacle, keep_hidden_states
+from spine_rl.errors import ConfigError
+from spine_rl.training.shared_scoring import eval_mode, unwrap_model
+
+
+def measure_responses(trainer: Any, batch: dict[str, Any], needs: Sequence[str]) -> list[dict[str, float]]:
+    """Statistics of each of this process's responses, by name.
+
+    Args:
+        trainer: A `SpineTrainer`.
+        batch: Its generation batch.
+        needs: Of `spine_rl.voting.STATISTICS`.
+
+    Raises:
+        ConfigError: The model cannot tell.
+    """
+    mask = batch["completion_mask"].bool()
+    drawn = batch.get("sampling_per_token_logps")
+    tokens: dict[str, Tensor] = {}
+    with trainer.clock.phase("forward"), torch.no_grad():
+        if "mean_logps" in needs and drawn is not None and not drawn[mask].isnan().any():
+            tokens["mean_logps"] = drawn
+        if "mean_entropies" in needs or ("mean_logps" in needs and not tokens):
+            with eval_mode(trainer.model):
+                logps, entropies, _ = trainer.score_tokens(trainer.model, batch)
+            tokens = {"mean_logps": logps, "mean_entropies": entropies, **tokens}
+        if "self_certainties" in needs:
+            tokens["self_certainties"] = _measure_certainties(trainer, batch)
+    means = {name: average_tokens(tokens[name], mask).tolist() for name in needs}
+    return [dict(zip(means, values, strict=True)) for values in zip(*means.values(), strict=True)]
+
+
+def average_tokens(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of each row's masked values (B,), in float64 where the device has it; 0 of an empty row."""
+    kept = torch.where(mask, values, 0.0).cpu().double()
+    return kept.sum(1) / mask.sum(1).cpu().clamp(min=1)
+
+
+def _measure_certainties(trainer: Any, batch: dict[str, Any]) -> Tensor:
+    model = unwrap_model(trainer.model)
+    obstacle = find_certainty_obstacle(model)
+    if obstacle is not None:
+        raise ConfigError(f"label_rule={trainer.args.label_rule!r} cannot read this model: {obstacle}")
+    ids = batch["completion_ids"]
+    with eval_mode(trainer.model), keep_hidden_states(model) as hidden:
+        logps = trainer.score_plainly(trainer.model, batch)
+    before = torch.cat([states[:, -ids.size(1) - 1 : -1] for states in hidden])
+    return cast(Tensor, compute_self_certainties(model, before, ids, logps, trainer.args.temperature))
