@@ -362,7 +362,7 @@ def test_otsu_counts_its_forks_before_the_update(tmp_path, monkeypatch):
     model = type(model).from_pretrained(tmp_path / "model")
     trainer = make_trainer(tmp_path, (model, tokenizer), preset="spine-v2", beta=0.01)
     batch = scored_batch(trainer)
-    _, entropies, _ = trainer._score_tokens(trainer.model, batch)
+    _, entropies, _ = trainer.score_tokens(trainer.model, batch)
     assert batch["num_forks"] == select_forks(entropies, batch["completion_mask"], "otsu").sum()
 
 
@@ -467,7 +467,7 @@ def test_trl_contract(tmp_path, monkeypatch):
     assert {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"} <= batch.keys()
     assert batch["num_items_in_batch"] == batch["completion_mask"].sum()
     assert "old_per_token_logps" not in batch  # on-policy: the ratio is exactly 1
-    logps, entropies, aux_loss = trainer._score_tokens(trainer.model, batch)
+    logps, entropies, aux_loss = trainer.score_tokens(trainer.model, batch)
     assert logps.shape == entropies.shape == batch["completion_ids"].shape
     assert entropies.requires_grad
     assert aux_loss is None
@@ -508,7 +508,7 @@ def test_statistics_are_float32_for_a_bfloat16_model(tmp_path, monkeypatch):
     model, tokenizer = build_qwen2()
     trainer = make_trainer(tmp_path, (model.to(torch.bfloat16), tokenizer))
     batch = scored_batch(trainer)
-    logps, entropies, _ = trainer._score_tokens(trainer.model, batch)
+    logps, entropies, _ = trainer.score_tokens(trainer.model, batch)
     assert logps.dtype == entropies.dtype == torch.float32
     assert torch.isfinite(trainer.compute_loss(trainer.model, batch))
 
@@ -533,7 +533,7 @@ def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_pat
         trainer = make_trainer(tmp_path, gradient_checkpointing=case == "checkpointing")
         batch = scored_batch(trainer)
         for _ in range(2):
-            logps, entropies, _ = trainer._score_tokens(trainer.model, batch)
+            logps, entropies, _ = trainer.score_tokens(trainer.model, batch)
     said = [str(w.message) for w in caught if "once per response" in str(w.message)]
     assert len(said) == 1
     assert ("gradient_checkpointing=True" if case == "checkpointing" else "differ by 0.1") in said[0]
@@ -550,7 +550,7 @@ def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch)
         trainer = make_trainer(tmp_path, prompt_sharing="off")
         assert not trainer.sharing.serves(trainer.model)
         batch = scored_batch(trainer)
-        logps, _, _ = trainer._score_tokens(trainer.model, batch)
+        logps, _, _ = trainer.score_tokens(trainer.model, batch)
     torch.testing.assert_close(logps, plain_scores(trainer, batch)[0])
 
 
@@ -566,7 +566,7 @@ def test_a_head_in_float32_shares_too(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
     trainer = make_trainer(tmp_path, bf16=True, cast_lm_head_to_fp32=True)
     batch = scored_batch(trainer)
-    logps, *_ = trainer._score_tokens(trainer.model, batch)
+    logps, *_ = trainer.score_tokens(trainer.model, batch)
     assert trainer.sharing.serves(trainer.model)
     with trainer.accelerator.autocast():
         expected, *_ = plain_scores(trainer, batch)
@@ -608,7 +608,7 @@ def test_an_adapters_gradients_equal_the_plain_forwards(tmp_path, monkeypatch):
     )
     batch = scored_batch(trainer)
     results = []
-    for score in (trainer._score_tokens, lambda _, batch: plain_scores(trainer, batch)):
+    for score in (trainer.score_tokens, lambda _, batch: plain_scores(trainer, batch)):
         trainer.model.zero_grad()
         logps, entropies, _ = score(trainer.model, batch)
         mask = batch["completion_mask"].bool()

@@ -67,7 +67,7 @@ def test_log_probabilities_go_with_their_tokens_through_shuffling_and_cutting(tm
     pretend_answers(monkeypatch)
     trainer = make_trainer(tmp_path, generation_dtype="model")
     batch = scored_batch(trainer)
-    logps, *_ = trainer._score_tokens(trainer.model, batch)
+    logps, *_ = trainer.score_tokens(trainer.model, batch)
     mask = batch["completion_mask"].bool()
     torch.testing.assert_close(batch["sampling_per_token_logps"][mask], logps[mask], rtol=1e-4, atol=1e-5)
 

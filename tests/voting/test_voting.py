@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine_rl.evaluation.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
-from spine_rl.training.election import Response, hold_election, make_label_choice
-from spine_rl.voting import VoteRule, elect, hold_vote, is_decided, judge_ballots, summarize_ballots
+from spine_rl.training.election import Response, hold_election
+from spine_rl.voting import LABEL_RULES, VoteRule, elect, hold_vote, is_decided, judge_ballots, summarize_ballots
 
 LEAVE_ONE_OUT = VoteRule(leave_one_out=True)
 key_lists = st.lists(st.sampled_from([None, "1", "2", "3", "x"]), min_size=1, max_size=12)
@@ -141,30 +141,28 @@ def test_groups_are_found_by_id_wherever_they_stand():
     assert election.group_ids.tolist() == [0, 1, 0, 1, 0, 1]
 
 
+def reward(rule, keys, **given):
+    responses = [Response("a", key, 3, False) for key in keys]
+    return hold_election(responses, label_rule=LABEL_RULES[rule], **given).rewards.tolist()
+
+
 def test_gold_rewards_replace_the_vote():
-    responses = [Response("a", key, 3, False) for key in ("1", "1", "2", None)]
-    choose_gold = make_label_choice("gold", {"a": "2"}, seed=0, step=0)
-    assert hold_election(responses, choose_label=choose_gold).rewards.tolist() == [0, 0, 1, 0]
+    assert reward("gold", ("1", "1", "2", None), gold_keys={"a": "2"}) == [0, 0, 1, 0]
 
 
 def test_no_label_rewards_nobody():
-    responses = [Response("a", key, 3, False) for key in ("1", "1", None)]
-    nobody = make_label_choice("none", {}, seed=0, step=0)
-    assert hold_election(responses, choose_label=nobody).rewards.tolist() == [0, 0, 0]
+    assert reward("none", ("1", "1", None)) == [0, 0, 0]
 
 
 def test_a_random_label_is_any_answer_alike_and_seeded():
     """7 responses of 8 agree: the vote would always reward them, a random label as often as the eighth."""
-    ballot = hold_vote("a", ["1"] * 7 + ["2"])
-    labels = [make_label_choice("random", {}, seed=0, step=step)(ballot) for step in range(400)]
-    assert labels == [make_label_choice("random", {}, seed=0, step=step)(ballot) for step in range(400)]
-    assert labels != [make_label_choice("random", {}, seed=1, step=step)(ballot) for step in range(400)]
-    assert 160 <= labels.count("1") <= 240  # 200 ± 4 standard deviations
-    assert make_label_choice("random", {}, seed=0, step=0)(hold_vote("a", [None])) is None
-    responses = [Response("a", key, 3, False) for key in ballot.keys]
-    winner = next(step for step, label in enumerate(labels) if label == "2")
-    choose = make_label_choice("random", {}, seed=0, step=winner)
-    assert hold_election(responses, choose_label=choose).rewards.tolist() == [0] * 7 + [1]
+    keys = ["1"] * 7 + ["2"]
+    drawn = [reward("random", keys, draw=f"0/{step}") for step in range(400)]
+    assert drawn == [reward("random", keys, draw=f"0/{step}") for step in range(400)]
+    assert drawn != [reward("random", keys, draw=f"1/{step}") for step in range(400)]
+    assert {tuple(rewards) for rewards in drawn} == {(1.0,) * 7 + (0.0,), (0.0,) * 7 + (1.0,)}
+    assert 160 <= sum(rewards[0] for rewards in drawn) <= 240  # 200 ± 4 standard deviations
+    assert reward("random", [None]) == [0]
 
 
 def test_statistics_of_a_step():

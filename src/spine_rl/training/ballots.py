@@ -1,18 +1,21 @@
 """The reward is the vote: TRL's reward callable, and the responses that vote without being trained on."""
 
+from dataclasses import replace
 from typing import Any
 
 from spine_rl.answers import response_key
 from spine_rl.training.dataset import AnswerFormat, get_answer_format
-from spine_rl.training.election import Election, Response, hold_election, make_label_choice
+from spine_rl.training.election import Election, Response, hold_election, skip_problems
+from spine_rl.training.response_statistics import measure_responses
 from spine_rl.training.sampling import SamplingTrainer
 from spine_rl.training.vote_only import ExtraVotes, draw_extra_votes
-from spine_rl.voting import Key
+from spine_rl.voting import STATISTICS, Key, choose_skipped, remember_votes
 
 
 class VotingTrainer(SamplingTrainer):
     """Holds an election for every generation batch."""
 
+    _responses: list[Response]  # of this process, last drawn
     _election: Election | None = None
 
     def majority_vote(
@@ -32,26 +35,68 @@ class VotingTrainer(SamplingTrainer):
             keys = [*map(self._key, completions, formats, cut_off)]
         extra = self._draw_extra_votes(prompts, problem_ids, keys, formats)
         with self.clock.phase("vote"):
-            responses = [
-                Response(id_, key, len(ids), truncated, tuple(more.keys), more.length)
+            reads_tokens = "tokens" in self.args.get_label_rule().needs
+            self._responses = [
+                Response(
+                    problem_id=id_,
+                    key=key,
+                    length=len(ids),
+                    truncated=truncated,
+                    extra_keys=tuple(more.keys),
+                    extra_length=more.length,
+                    tokens=tuple(ids) if reads_tokens else (),
+                )
                 for id_, key, ids, truncated, more in zip(
                     problem_ids, keys, completion_ids, cut_off, extra, strict=True
                 )
             ]
-            self._election = hold_election(
-                responses,
-                process_index=self.accelerator.process_index,
-                num_processes=self.accelerator.num_processes,
-                rule=self.args.vote_rule,
-                choose_label=make_label_choice(
-                    self.args.reward_source or "vote",
-                    self.gold_keys,
-                    seed=self.args.seed,
-                    step=self.state.global_step,
-                ),
-            )
-            self._log_election(self._election)
-        return self._election.rewards[self._election.local].tolist()
+            if self._needed_statistics:
+                return [0.0] * len(prompts)  # until TRL has a batch that can be measured
+            return self._hold_election()
+
+    @property
+    def _needed_statistics(self) -> list[str]:
+        """What the label rule reads of the responses' tokens, beside the tokens themselves."""
+        return [name for name in self.args.get_label_rule().needs if name in STATISTICS]
+
+    def _measure_and_elect(self, batch: dict[str, Any]) -> None:
+        """The election of a rule that needs statistics; TRL has logged rewards of 0 meanwhile."""
+        statistics = measure_responses(self, batch, self._needed_statistics)
+        with self.clock.phase("vote"):
+            self._responses = [
+                replace(response, statistics=each) for response, each in zip(self._responses, statistics, strict=True)
+            ]
+            self._hold_election()
+        assert self._election is not None
+        rewards, logged = self._election.rewards, self._metrics["train"]
+        for names, value in (
+            (("reward", f"rewards/{self.reward_func_names[0]}/mean"), rewards.mean()),
+            (("reward_std", f"rewards/{self.reward_func_names[0]}/std"), rewards.std()),
+        ):
+            for name in names:
+                logged[name][-1] = value.item()
+
+    def _hold_election(self) -> list[float | None]:
+        """Of the responses last drawn; logged, and this process's rewards returned."""
+        step = self.state.global_step
+        draw = f"{self.args.seed}/{step}"
+        election = hold_election(
+            self._responses,
+            process_index=self.accelerator.process_index,
+            num_processes=self.accelerator.num_processes,
+            rule=self.args.vote_rule,
+            label_rule=self.args.get_label_rule(),
+            gold_keys=self.gold_keys,
+            draw=draw,
+        )
+        if self.args.problem_rule == "flip-guard":
+            remember_votes(self._label_history, election.ballots, step)
+            skipped = choose_skipped(self._label_history, election.ballots, draw)
+            election = skip_problems(election, skipped)
+            self.log_values({"vote/skipped": len(skipped) / len(election.ballots)})
+        self._election = election
+        self._log_election(election)
+        return election.rewards[election.local].tolist()
 
     def _is_cut_off(self, completion_ids: list[int]) -> bool:
         return not completion_ids or completion_ids[-1] not in (*self.eos_token_ids, self._tokenizer.pad_token_id)
@@ -88,5 +133,6 @@ class VotingTrainer(SamplingTrainer):
             num_votes=num_votes,
             wave_size=self.args.vote_wave_size,
             rule=self.args.vote_rule,
+            stops_early=self.args.get_label_rule().reads_label_alone,
             process_index=self.accelerator.process_index,
         )

@@ -52,8 +52,9 @@ UNUSED_OPTIONS = {
 class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
     """Configuration of `SpineTrainer`: every field of `trl.GRPOConfig` that SPINE's loss honours, and its own.
 
-    Fields of the preset (`fork_selector`, `band`, `label_rule` and others) are None until the preset fills them in; one that is
-    given wins over the preset. `num_generations` is G, `beta` is λ_KL, `epsilon` and `epsilon_high` the clip.
+    Fields of the preset (`fork_selector`, `band`, `label_rule` and others) are None until the preset fills them in;
+    one that is given wins over the preset. `num_generations` is G, `beta` is λ_KL, `epsilon` and `epsilon_high` the
+    clip.
 
     Raises:
         ConfigError: A value out of its bounds, an unknown name, or an option that this loss would ignore; always with

@@ -13,7 +13,7 @@ from spine_rl.training.election import Election, summarize_lengths
 from spine_rl.training.finite_steps import FiniteSteps
 from spine_rl.training.first_labels import FirstLabels, compare_with_first_labels, forget_later
 from spine_rl.training.phases import PhaseClock, measure_peak_memory
-from spine_rl.voting import Key, judge_ballots, summarize_ballots
+from spine_rl.voting import Key, LabelHistory, forget_votes, judge_ballots, summarize_ballots
 
 
 class LoggingTrainer(CheckpointingTrainer):
@@ -62,9 +62,15 @@ class LoggingTrainer(CheckpointingTrainer):
         """Kept where transformers writes it with a checkpoint, and reads it when a run is resumed."""
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("first_labels", {})
 
+    @property
+    def _label_history(self) -> LabelHistory:
+        """Kept in the same way; of `problem_rule=flip-guard`."""
+        return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("label_history", {})
+
     def forget_after(self, step: int) -> None:
-        """Of a run that goes back to a step's weights: first labels that later ones voted, responses they gave."""
+        """Of a run that goes back to a step's weights: labels that later ones voted, responses they gave."""
         forget_later(self._first_labels, step)
+        forget_votes(self._label_history, step)
         self._buffered_inputs = None
 
     def log_values(self, values: Mapping[str, float]) -> None:

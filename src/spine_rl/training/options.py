@@ -88,8 +88,8 @@ class MethodOptions:
     advantage_epsilon: float = option(1e-4, "Number that is added to that standard deviation.", above=0)
     label_rule: str | None = option(
         None,
-        "Rule that turns a problem's responses into rewards (docs/methods.md); gold is the upper bound, none and random "
-        "are for comparison.",
+        "Rule that turns a problem's responses into rewards (docs/methods.md); gold is the upper bound, none and "
+        "random are for comparison.",
         choices=LABEL_RULES,
     )
     problem_rule: str | None = option(

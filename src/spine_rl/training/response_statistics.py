@@ -8,12 +8,12 @@ A pass without gradient is about a third of an update on all tokens.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from spine_rl.engine.certainty import compute_self_certainties, find_certainty_obstacle, keep_hidden_states
+from spine_rl.engine.certainty import compute_self_certainties, find_certainty_obstacle, keep_logit_leads
 from spine_rl.errors import ConfigError
 from spine_rl.training.shared_scoring import eval_mode, unwrap_model
 
@@ -56,8 +56,8 @@ def _measure_certainties(trainer: Any, batch: dict[str, Any]) -> Tensor:
     obstacle = find_certainty_obstacle(model)
     if obstacle is not None:
         raise ConfigError(f"label_rule={trainer.args.label_rule!r} cannot read this model: {obstacle}")
-    ids = batch["completion_ids"]
-    with eval_mode(trainer.model), keep_hidden_states(model) as hidden:
+    width = batch["completion_ids"].size(1)
+    with eval_mode(trainer.model), keep_logit_leads(model, width) as leads:
         logps = trainer.score_plainly(trainer.model, batch)
-    before = torch.cat([states[:, -ids.size(1) - 1 : -1] for states in hidden])
-    return cast(Tensor, compute_self_certainties(model, before, ids, logps, trainer.args.temperature))
+    vocabulary = len(model.get_output_embeddings().weight)
+    return compute_self_certainties(torch.cat(leads), logps, trainer.args.temperature, vocabulary)

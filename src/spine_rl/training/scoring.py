@@ -47,11 +47,17 @@ class ScoringTrainer(LoggingTrainer):
                     allow_no_images(unwrap_model(scored))
                 self.sharing.add_to(scored)
 
-    def _score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Any, Tensor | None]:
+    def score_tokens(self, model: Any, inputs: dict[str, Any], **options: Any) -> tuple[Tensor, Any, Tensor | None]:
         """Log-probabilities and entropies (B, T) of the responses, at the sampling temperature."""
         return self._get_per_token_logps_and_entropies(
             *self._list_rows(model, inputs), compute_entropy=True, **self._select_options(inputs), **options
         )
+
+    def score_plainly(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Log-probabilities (B, T) by TRL's own forward, each prompt once per response."""
+        images = {name: value for name, value in self._select_options(inputs).items() if name != "group_ids"}
+        size = self.args.per_device_train_batch_size
+        return super()._get_per_token_logps_and_entropies(*self._list_rows(model, inputs), batch_size=size, **images)[0]
 
     def _list_rows(self, model: Any, inputs: dict[str, Any]) -> tuple[Any, Tensor, Tensor, int]:
         """Model, prompts with responses, their mask, and the width of the responses: as TRL scores rows."""
@@ -126,6 +132,6 @@ class ScoringTrainer(LoggingTrainer):
         counts = count_forks(mask.sum(1), objective.fork_selector, fraction=objective.fork_fraction)
         if counts is None:
             with self.clock.phase("forward"), torch.no_grad():
-                _, entropies, _ = self._score_tokens(self.model, batch)
+                _, entropies, _ = self.score_tokens(self.model, batch)
             counts = select_forks(entropies, mask, objective.fork_selector, num_bins=objective.otsu_bins).sum(1)
         return cast(Tensor, self.accelerator.reduce(counts.sum(), reduction="sum"))

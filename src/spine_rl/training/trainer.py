@@ -67,7 +67,7 @@ class SpineTrainer(UpdatingTrainer):
             `images` are read.
         processing_class: Tokenizer or processor; by default the model's own.
         gold_answers: Problem id → gold answer, for diagnosis: the accuracy of pseudo-labels and rewards is logged. They
-            take no part in training, but for `reward_source="gold"`.
+            take no part in training, but for `label_rule="gold"`.
         callbacks: As in transformers.
         optimizers: As in transformers.
         peft_config: Trains this adapter instead of the whole model.
@@ -98,7 +98,7 @@ class SpineTrainer(UpdatingTrainer):
         check_problems(train_dataset, args)
         self.objective = args.objective
         self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
-        if args.reward_source == "gold":
+        if "gold_key" in args.get_label_rule().needs:
             check_gold(train_dataset, self.gold_keys)
         is_loaded = isinstance(model, PreTrainedModel)
         if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path or ""):
@@ -144,6 +144,8 @@ class SpineTrainer(UpdatingTrainer):
         own = sampling_as_asked(unwrap_model(self.model))
         with self.clock.phase("generate"), self._processing_once(), own:
             batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
+        if self._needed_statistics:
+            self._measure_and_elect(batch)
         assert self._election is not None
         advantages = compute_group_advantages(
             self._election.rewards,

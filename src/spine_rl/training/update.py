@@ -91,7 +91,7 @@ class UpdatingTrainer(VotingTrainer):
 
     def _score_and_compute_loss(self, model: Any, inputs: dict[str, Any], share: float) -> Tensor:
         """Of a part of a micro-batch, `share` of its rows."""
-        logps, entropies, aux_loss = self._score_tokens(
+        logps, entropies, aux_loss = self.score_tokens(
             model,
             inputs,
             compute_aux_loss=self.aux_loss_enabled,

@@ -32,6 +32,7 @@ def draw_extra_votes(
     num_votes: int,
     wave_size: int,
     rule: VoteRule,
+    stops_early: bool = True,
     process_index: int = 0,
 ) -> list[ExtraVotes]:
     """Draws vote-only answers for the problems of all processes, in waves.
@@ -44,6 +45,7 @@ def draw_extra_votes(
         num_votes: M, of each problem, the trained responses included.
         wave_size: Responses a problem and wave, at most as many as it has trained ones.
         rule: Of the vote.
+        stops_early: No more are drawn once the label is decided; else all are.
         process_index: This process's.
 
     Returns:
@@ -55,7 +57,7 @@ def draw_extra_votes(
         asked = gather_object(
             [(id_, (key, *more.keys)) for id_, key, more in zip(problem_ids, keys, extra, strict=True)]
         )
-        wanted = _wanted(asked, num_votes, wave_size, rule)
+        wanted = _wanted(asked, num_votes, wave_size, rule if stops_early else None)
         rows = [row for row, id_ in enumerate(problem_ids) if places[row] in wanted.get(id_, ())]
         count = max(gather_object([len(rows)]))
         if count == 0:
@@ -79,9 +81,9 @@ def _places(problem_ids: Sequence[str], process_index: int) -> list[int]:
 
 
 def _wanted(
-    asked: Sequence[tuple[str, tuple[Key, ...]]], num_votes: int, wave_size: int, rule: VoteRule
+    asked: Sequence[tuple[str, tuple[Key, ...]]], num_votes: int, wave_size: int, rule: VoteRule | None
 ) -> dict[str, set[int]]:
-    """The places of each undecided problem's group that draw the next wave, in turn."""
+    """The places of each undecided problem's group that draw the next wave, in turn; without a rule none is decided."""
     answers: dict[str, list[Key]] = defaultdict(list)
     group_sizes: Counter[str] = Counter(id_ for id_, _ in asked)
     for id_, keys in asked:
@@ -90,7 +92,7 @@ def _wanted(
     for id_, keys in answers.items():
         remaining = num_votes - len(keys)
         votes = Counter(key for key in keys if key is not None)
-        if remaining > 0 and not is_decided(id_, votes, len(keys), remaining, rule):
+        if remaining > 0 and (rule is None or not is_decided(id_, votes, len(keys), remaining, rule)):
             drawn = len(keys) - group_sizes[id_]
             wanted[id_] = {(drawn + i) % group_sizes[id_] for i in range(min(wave_size, remaining))}
     return wanted

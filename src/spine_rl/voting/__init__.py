@@ -1,8 +1,8 @@
 """From the answers of a problem's responses to a label and to rewards. Pure Python; a file an idea.
 
-`vote` counts, elects and breaks ties; `early_stop` says when no further vote matters; `label_rule` has the registry of
-the rules that turn a problem's responses into rewards, of which each has a file; `flip_guard` takes problems whose label
-changed less often; `summaries` are a step's figures.
+`vote` counts, elects and breaks ties; `early_stop` says when no further vote matters; `label_rule` has the registry
+of the rules that turn a problem's responses into rewards, of which each has a file; `flip_guard` takes problems whose
+label changed less often; `summaries` are a step's figures.
 """
 
 from spine_rl.voting.early_stop import is_decided

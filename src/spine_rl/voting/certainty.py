@@ -3,8 +3,8 @@
     self-certainty  r_i = mean_t KL(uniform ‖ π(·|s_t))      Intuitor, arXiv 2505.19590
     entropy         r_i = −mean_t H(π(·|s_t))                RENT, arXiv 2505.22660
 
-Both assume that the model is surer where it is right. Nothing looks at answers, so nothing stops a model from being sure of
-anything; here a response without an answer gets the lowest reward of its group, as none may win for it.
+Both assume that the model is surer where it is right. Nothing looks at answers, so nothing stops a model from being
+sure of anything; here a response without an answer gets the lowest reward of its group, as none may win for it.
 """
 
 from spine_rl.voting.poll import Poll, reward_answers_only

@@ -3,8 +3,8 @@
     w_i = exp(mean log-probability of the response's tokens)    the label is the answer with the largest sum of weights
 
 SCOPE (arXiv 2512.15146) weights votes by the model's confidence; of it this is the vote alone, without its steps and
-subgroups. Assumes that a response the model finds likelier is likelier to be right. The weight is the geometric mean of the
-tokens' probabilities, so that length alone does not decide.
+subgroups. Assumes that a response the model finds likelier is likelier to be right. The weight is the geometric mean
+of the tokens' probabilities, so that length alone does not decide.
 """
 
 from dataclasses import replace

@@ -4,8 +4,9 @@
     p̂(a) ∝ n(a) / (u(a) + ε)
     r_i   = p̂(a) + α·(1 − n(a)/M)·(1 − u(a))    where p̂(a) ≥ τ,  else 0
 
-Assumes that certainty, where answers are equally frequent, speaks for an answer. We have the rule from the paper's summaries,
-without its constants: α = 0.1, τ = 0.1, ε = 0.01 are ours, as is the cap of u, which is an entropy in nats.
+Assumes that certainty, where answers are equally frequent, speaks for an answer. We have the rule from the paper's
+summaries, without its constants: α = 0.1, τ = 0.1, ε = 0.01 are ours, as is the cap of u, which is an entropy in
+nats.
 """
 
 from statistics import fmean

@@ -4,9 +4,9 @@
     ũ_i = u_i scaled to [0, 1] within its side (½ where all are equal)
     r_i = ½ + ½·ũ_i on the majority's side,  −1 + ½·ũ_i on the other,  −1 without an answer
 
-Assumes that reasoning that differs keeps a model from narrowing down. The paper compares embeddings of another model; here
-two responses are as similar as the cosine of their counts of neighbouring pairs of tokens: local, and without a second
-model. The paper's entropy bonus and asymmetric clip are other fields (`band`, `epsilon_high`).
+Assumes that reasoning that differs keeps a model from narrowing down. The paper compares embeddings of another model;
+here two responses are as similar as the cosine of their counts of neighbouring pairs of tokens: local, and without a
+second model. The paper's entropy bonus and asymmetric clip are other fields (`band`, `epsilon_high`).
 """
 
 from collections import Counter
@@ -24,9 +24,7 @@ def reward_evol(poll: Poll) -> Ballot:
         return ballot
     readable = [index for index, key in enumerate(poll.keys) if key is not None]
     profiles = {index: count_pairs(poll.tokens[index]) for index in readable}
-    alike = {
-        (i, j): compare_profiles(profiles[i], profiles[j]) for i in readable for j in readable if i < j
-    }
+    alike = {(i, j): compare_profiles(profiles[i], profiles[j]) for i in readable for j in readable if i < j}
     novelty = {}
     for i in readable:
         others = {j: alike[min(i, j), max(i, j)] for j in readable if j != i}

@@ -1,9 +1,9 @@
 """Problems whose label once flipped, and is now trusted again, are taken less often.
 
-TTRL-Guard (arXiv 2605.19444): a problem whose label has changed, and whose majority's share over its last five votes is
-above one half, is left out of a step's update with probability 0.7; at most a quarter of a step's problems are. Assumes
-that a label which changed hands and then grew firm is more likely a shared mistake. The paper's bonus for minority answers
-is not part of it.
+TTRL-Guard (arXiv 2605.19444): a problem whose label has changed, and whose majority's share over its last five votes
+is above one half, is left out of a step's update with probability 0.7; at most a quarter of a step's problems are.
+Assumes that a label which changed hands and then grew firm is more likely a shared mistake. The paper's bonus for
+minority answers is not part of it.
 """
 
 import random
@@ -77,6 +77,8 @@ def forget_votes(history: LabelHistory, step: int) -> None:
             del history[problem_id]
 
 
-def _is_suspect(history: Mapping[str, tuple[list[tuple[int, str, float]], int]], problem_id: str, guard: FlipGuard) -> bool:
+def _is_suspect(
+    history: Mapping[str, tuple[list[tuple[int, str, float]], int]], problem_id: str, guard: FlipGuard
+) -> bool:
     votes, flipped = history.get(problem_id, ([], -1))
     return flipped >= 0 and fmean(share for _, _, share in votes) > guard.min_share

@@ -43,9 +43,7 @@ LABEL_RULES: dict[str, LabelRule] = {
     "confidence-vote": LabelRule(reward_confidence_vote, needs=("mean_logps",), leaves_one_out=True),
     "scrl": LabelRule(reward_scrl, needs=("mean_entropies",), counts_extra=True),
     "dare": LabelRule(reward_dare, needs=("mean_entropies",)),
-    "evol": LabelRule(
-        reward_evol, needs=("tokens",), counts_extra=True, reads_label_alone=True, leaves_one_out=True
-    ),
+    "evol": LabelRule(reward_evol, needs=("tokens",), counts_extra=True, reads_label_alone=True, leaves_one_out=True),
     "self-certainty": LabelRule(reward_self_certainty, needs=("self_certainties",)),
     "entropy": LabelRule(reward_low_entropy, needs=("mean_entropies",)),
     "gold": LabelRule(reward_gold, needs=("gold_key",)),

@@ -1,4 +1,4 @@
-"""SCRL (arXiv 2603.19880): a clear majority is rewarded, rare and uncertain answers are punished, the rest hardly matter.
+"""SCRL (arXiv 2603.19880): a clear majority is rewarded, rare and uncertain answers are punished.
 
     ΔH(a) = mean entropy of the answer's responses − mean entropy of all readable ones
     r_i =  p − λ·ΔH              a is the first answer, p ≥ 0.375 and its lead over the second > 0.125
@@ -6,9 +6,9 @@
     r_i = −λ·ΔH                  else
     r_i = −1                     no answer;  p = n(a)/M, λ = 0.1
 
-Assumes that a weak consensus is often wrong, and that a wrong answer is rarer and less certain than a right one. Entropies
-are means over a response's tokens, of the trained responses; votes are of all M. A reward below −1 is −1, so that no
-response does worse than one without an answer.
+Assumes that a weak consensus is often wrong, and that a wrong answer is rarer and less certain than a right one.
+Entropies are means over a response's tokens, of the trained responses; votes are of all M. A reward below −1 is −1,
+so that no response does worse than one without an answer.
 """
 
 from statistics import fmean

@@ -2,9 +2,9 @@
 
     r_i = n(a_i) / M,     with leave-one-out  r_i = (n(a_i) − 1) / (M − 1)
 
-The starting point of SCOPE (arXiv 2512.15146) and DARE (arXiv 2601.21804); its expectation without a response's own vote
-is the chance that two responses agree. Assumes that a share says how likely an answer is to be right: minorities keep
-part of the reward, so that a wrong majority costs less and a right one gains less.
+The starting point of SCOPE (arXiv 2512.15146) and DARE (arXiv 2601.21804); its expectation without a response's own
+vote is the chance that two responses agree. Assumes that a share says how likely an answer is to be right: minorities
+keep part of the reward, so that a wrong majority costs less and a right one gains less.
 """
 
 from spine_rl.voting.poll import Poll, reward
