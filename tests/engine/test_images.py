@@ -390,14 +390,14 @@ def test_sharing_is_exact_with_images_and_runs_each_picture_once(model_folder, t
     mask = batch["completion_mask"].bool()
     pictures = []
     get_vision_tower(model).register_forward_pre_hook(lambda *call: pictures.append(call), with_kwargs=True)
-    trainer._score_tokens(model, batch)  # the first time, both paths run, to be compared
+    trainer.score_tokens(model, batch)  # the first time, both paths run, to be compared
     results = []
     for shared in (True, False):
         assert trainer.sharing.serves(model)
         trainer.sharing.serves = lambda _, shared=shared: shared
         pictures.clear()
         model.zero_grad()
-        logps, entropies, _ = trainer._score_tokens(model, batch)
+        logps, entropies, _ = trainer.score_tokens(model, batch)
         (logps[mask].sum() - entropies[mask].square().sum()).backward()
         gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         results.append((count_pictures(pictures), gradients))
