@@ -1,15 +1,56 @@
 """Pages of the site that stand elsewhere: the first page is the README, what changed is the changelog.
 
-The tables of a run's options are made from their declarations, so that they say what `spine train --help` says.
+The tables of a run's options are made from their declarations, so that they say what `spine train --help` says; the
+pages of the reference are lists of names, whose docstrings are the text.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
+from mkdocs.structure.files import File, Files
+
 from spine_rl.training.options import MethodOptions, TrainingOptions
 
 ROOT = Path(__file__).resolve().parents[1]
+# A page of docs/reference: what stands above, then the names; a module of which all is told ends with a dot.
+REFERENCE = {
+    "training": ("# Training", "SpineTrainer", "SpineConfig", "presets.get_preset", "errors."),
+    "objective": (
+        "# The objective\n\nPure functions of tensors, in the order in which a step uses them. B responses, T tokens, "
+        "V words of the vocabulary.", "objective.compute_logps_and_entropies", "objective.compute_group_advantages",
+        "objective.select_forks", "objective.compute_band_thresholds", "objective.compute_band_penalty",
+        "objective.TokenBatch", "objective.Objective", "objective.ObjectiveOutput", "objective.compute_loss",
+        "objective.compute_token_kl",
+    ),
+    "votes": (
+        "# Votes and answers\n\nNeither needs torch.", "voting.", "answers.extract_answer", "answers.canonical_key",
+        "answers.response_key", "answers.gold_key", "answers.resolve_answer_type",
+    ),
+    "problems": (
+        "# Problems", "problems.load_problems", "problems.Problem", "problems.ProblemSet", "problems.PromptStyle",
+        "problems.build_prompt",
+    ),
+    "evaluation": ("# Evaluation", "evaluation.evaluate.", "evaluation.metrics."),
+    "watching": (
+        "# Watching and pages", "monitor.", "pages.report.build_report", "pages.report_runs.load_run",
+        "pages.report_verdict.answer_run", "pages.report_verdict.Answer",
+    ),
+}  # fmt: skip
+_WHOLE = "\n    options:\n      heading_level: 3\n      show_root_heading: false"
+
+
+def on_files(files: Files, config: Any, **_: Any) -> Files:
+    """Adds the pages of the reference."""
+    for page, (head, *names) in REFERENCE.items():
+        parts = [
+            f"## {name.split('.')[-2].capitalize()}\n\n::: spine_rl.{name[:-1]}{_WHOLE}"
+            if name.endswith(".")
+            else f"::: spine_rl.{name}"
+            for name in names
+        ]
+        files.append(File.generated(config, f"reference/{page}.md", content="\n\n".join((head, *parts)) + "\n"))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

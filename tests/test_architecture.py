@@ -11,7 +11,7 @@ from paths import ROOT
 # From the ground up: a room imports those before it, never those after it.
 ROOMS = (
     "errors", "options", "presets", "objective", "voting", "answers", "problems", "runs", "monitor", "engine",
-    "evaluation", "pages", "diagnose", "training", "solve", "lab", "cli",
+    "evaluation", "pages", "training", "diagnose", "solve", "lab", "cli",
 )  # fmt: skip
 PACKAGE = ROOT / "src" / "spine_rl"
 
@@ -30,6 +30,8 @@ HEAVY = ("trl", "transformers", "datasets", "accelerate", "peft", "matplotlib")
         ("spine_rl.options", ("torch", *HEAVY)),
         ("spine_rl.presets", ("torch", *HEAVY)),
         ("spine_rl.problems", ("torch", *HEAVY)),
+        ("spine_rl.runs.run_folder", ("torch", *HEAVY)),
+        ("spine_rl.training.early_checks", ("torch", *HEAVY)),
         ("spine_rl.problems.benchmarks", ("torch", *HEAVY)),
         ("spine_rl.cli.vote", ("torch", *HEAVY)),
         ("spine_rl.cli.grade", ("torch", *HEAVY)),

@@ -6,9 +6,11 @@
     - HubError (also a ConnectionError): a hub that cannot be pushed to
     - ModelError (also a ValueError): a model or tokenizer that cannot be loaded or used
     - RunFolderError (also a FileExistsError): an output folder that must not be touched
+- Stopped: no error; the process was told to end
 """
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -34,6 +36,20 @@ class ModelError(SpineError, ValueError):
 
 class RunFolderError(SpineError, FileExistsError):
     """An output folder that must not be touched."""
+
+
+class Stopped(BaseException):
+    """The process was told to end. No `Exception`, so that nobody takes it for a failure.
+
+    Attributes:
+        signal: `SIGINT` or `SIGTERM`.
+        kept: What is kept, where the one who was stopped knows.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+        self.kept: str | None = None
 
 
 def suggest_nearest(name: str, known: Iterable[str]) -> str:

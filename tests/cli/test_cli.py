@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import save_qwen2
 from paths import DATA
 from spine_rl.cli.arguments import read_arguments
-from spine_rl.cli.train import run_train
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
+from spine_rl.training.run import run_train
 
 QUICK = [
     "--max_steps=2", "--num_generations=2", "--per_device_train_batch_size=4", "--max_completion_length=8",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from spine_rl.cli import last_resort
-from spine_rl.cli.last_resort import Stopped, advise, run_reported
-from spine_rl.errors import DataError
+from spine_rl.cli.last_resort import advise, run_reported
+from spine_rl.errors import DataError, Stopped
 
 ROWS = '{"id": "a", "completion": "\\\\boxed{1}"}\n'
 
@@ -76,10 +76,12 @@ def test_advice_by_command():
     assert advise(["vote", "-"]) == "nothing is kept; to begin again: spine vote -"
 
 
-def test_who_knows_better_advises(capsys):
+def test_a_stopped_run_says_what_is_kept_and_how_its_command_goes_on(capsys, monkeypatch):
     stop = Stopped(signal.SIGINT)
-    stop.advice = "all is kept"
-    assert end(capsys, stop) == (130, "spine: interrupted; all is kept\n")
+    stop.kept = "all is kept"
+    for command, again in (("train --overwrite", "train --resume"), ("transfer", "transfer"), ("solve", "solve")):
+        monkeypatch.setattr(sys, "argv", ["spine", *command.split()])
+        assert end(capsys, stop) == (130, f"spine: interrupted; all is kept; go on with: spine {again}\n")
 
 
 def run(command, **options):

@@ -185,7 +185,8 @@ def test_a_runs_file_serves_before_the_run(config):
     for command in ("preflight", "inspect"):
         values = read(command, "--config", path)
         assert (values["model"], values["num_generations"], values["fork_fraction"]) == ("m", 4, 0.4)
-        assert refuse(command, "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
+    read("preflight", "--config", path, "--lora-r=4")  # is about the run as it is given
+    assert refuse("inspect", "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
     assert "unknown option 'output_dir'" in refuse("eval", "--config", path)
 
 

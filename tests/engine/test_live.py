@@ -94,7 +94,6 @@ def test_a_command_that_loads_a_model_shows_something_at_once(tmp_path):
     reader.join()
     os.close(main)
     shown = b"".join(read).decode()
-    assert shown.index("load libraries") < shown.index(
-        "majority ratio"
-    )  # the lab's model is loaded too quickly to be seen
+    # The lab's model is loaded too quickly to be seen.
+    assert shown.index("load libraries") < shown.index("majority share")
     assert first[0] < 5

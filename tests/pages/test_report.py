@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from transformers import TrainerState
 
-from spine_rl.diagnose.token_text import split_text
+from spine_rl.engine.token_text import split_text
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
 from spine_rl.pages.report import build_report

@@ -1,50 +1,21 @@
 """The options of `spine train`, as the training takes them, and as they are kept to repeat the run."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from trl import GRPOConfig, ModelConfig
 
 from spine_rl.cli.groups import Prompts
 from spine_rl.cli.parse import Given, make_app, parse
-from spine_rl.cli.rest import read_rest
 from spine_rl.cli.train_command import ModelOptions, RunOptions, RunTraining, TrainingProblems, collect, train
-from spine_rl.errors import ConfigError, SpineError
 from spine_rl.options import check_options
 from spine_rl.training import SpineConfig
+from spine_rl.training.arguments import Arguments, RunArguments
 from spine_rl.training.options import MethodOptions
-from spine_rl.training.trl_fields import to_json
-
-
-@dataclass
-class RunArguments:
-    """What is adapted on, how it is asked, and what becomes of an earlier run in the folder."""
-
-    data: str
-    split: str | None
-    prompt_column: str | None
-    id_column: str | None
-    gold_column: str | None
-    limit: int | None
-    max_image_pixels: int | None
-    allow_image_urls: bool
-    system_prompt: str | None
-    prompt_suffix: str
-    overwrite: bool
-    resume: bool
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The three groups of fields, and the options that were given, to repeat the run."""
-
-    run: RunArguments
-    training: SpineConfig
-    model: ModelConfig
-    given: dict[str, Any]
+from spine_rl.training.trl_fields import read_texts, read_value, refusals_in_one_line, to_json
 
 
 def build_arguments(
@@ -66,13 +37,9 @@ def build_arguments(
     of_model = {name: value for name, value in read_rest(given, ModelConfig).items() if name not in of_training}
     declared = collect(given, model)
     declared.pop("model", None)
-    try:
+    with refusals_in_one_line(TypeError):
         config = SpineConfig(**collect(given, training, method), **of_training)
         model_config = ModelConfig(model_name_or_path=model.model, **declared, **of_model)
-    except (ImportError, TypeError, ValueError) as error:  # checks of TrainingArguments and GRPOConfig
-        if isinstance(error, SpineError):
-            raise
-        raise ConfigError(" ".join(str(error).split())) from None
     check_options(model_config, given.where)
     repeated = collect(given, model, problems, training, method, prompts, run) | of_training | of_model
     for name in ("config", "hub_token"):  # a secret is not kept
@@ -105,3 +72,23 @@ def read_arguments(tokens: Sequence[str]) -> Arguments:
     call = parse(app, tokens)
     assert isinstance(call, functools.partial)
     return build_arguments(**call.keywords)
+
+
+def select_fields(values: dict[str, Any], config: type) -> dict[str, Any]:
+    """Those that are fields of a dataclass."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def read_rest(given: Given, config: type) -> dict[str, Any]:
+    """What was given and not declared, of a configuration of TRL's or ours; the file's values have a place.
+
+    Raises:
+        ConfigError: A value is of another type than its field.
+    """
+    return {
+        name: read_value(config, name, value, given.where[name])
+        if name in given.where
+        else read_texts(config, name, value)
+        for name, value in select_fields(given.rest, config).items()
+    }

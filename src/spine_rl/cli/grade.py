@@ -3,14 +3,13 @@
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from spine_rl.cli.groups import CompletionsFile, JsonOutput, answer_type, group
-from spine_rl.errors import ConfigError, DataError
+from spine_rl.errors import ConfigError
 from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
@@ -40,14 +39,18 @@ class GradeOptions:
 def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput = JsonOutput()) -> None:
     """Pass@1, pass@k and maj@k of completions of any system."""
     from spine_rl.evaluation.completions import dump, read_completions
-    from spine_rl.evaluation.grades import Grader, load_gold
+    from spine_rl.evaluation.grades import Grader, explain_grade, load_gold
 
+    source = (grades.gold, grades.answer_type, grades.id_column, grades.gold_column)
     if grades.explain is not None:
-        _explain(file, grades, output)
+        if grades.out is not None or output.json is not None:
+            raise ConfigError("--explain prints how one completion is read; leave out --out and --json")
+        for line in explain_grade(file, load_gold(*source), grades.explain):
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
         return
     outputs = [Output(grades.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
     check_may_write(outputs, overwrite=output.overwrite, reads=[file, grades.gold])
-    grader = Grader(load_gold(grades.gold, grades.answer_type, grades.id_column, grades.gold_column))
+    grader = Grader(load_gold(*source))
     with ExitStack() as stack:
         rows = None
         if grades.out is not None:
@@ -63,34 +66,3 @@ def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput 
     Console().print(table)
     if output.json is not None:
         write_whole(output.json, json.dumps(summary, indent=2) + "\n", replace=output.overwrite)
-
-
-def _explain(file: str, grades: GradeOptions, output: JsonOutput) -> None:
-    """Prints which rule read what in one completion, and whether that is the gold answer.
-
-    Raises:
-        ConfigError: Grades are asked for as well.
-        DataError: There is no such completion.
-    """
-    from spine_rl.answers import explain_response, response_key
-    from spine_rl.evaluation.completions import read_completions
-    from spine_rl.evaluation.grades import load_gold
-    from spine_rl.evaluation.metrics import is_correct
-
-    if grades.out is not None or output.json is not None:
-        raise ConfigError("--explain prints how one completion is read, and grades none; leave out --out and --json")
-    answers = load_gold(grades.gold, grades.answer_type, grades.id_column, grades.gold_column)
-    wanted = grades.explain or ""
-    problem_id, _, number = (wanted, "", "0") if wanted in answers else wanted.rpartition(":")
-    of_problem = (each for each in read_completions(file) if each.problem_id == problem_id)
-    completion = next(islice(of_problem, int(number), None), None) if number.isdecimal() else None
-    if completion is None or problem_id not in answers:
-        raise DataError(f"--explain {wanted}: {file} has no such completion; give an id of both files, or id:number")
-    gold = answers[problem_id]
-    options, complete = gold.options or completion.options, not completion.truncated
-    steps = explain_response(completion.text, gold.answer_type, options, complete=complete)
-    key = response_key(completion.text, gold.answer_type, options, complete=complete)
-    lines = [f"{step.rule}: {step.text!r} -> {step.result!r}" for step in steps]
-    verdict = "correct" if is_correct(key, gold.key) else "not correct"
-    for line in [f"type {gold.answer_type}", *lines, f"gold {gold.key!r}: {verdict}"]:
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -16,23 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from spine_rl.errors import ConfigError, SpineError
+from spine_rl.errors import ConfigError, SpineError, Stopped
 
-_GO_ON = ("eval", "transfer", "experiment")  # with the same command
-
-
-class Stopped(BaseException):
-    """The process was told to end. No `Exception`, so that nobody takes it for a failure.
-
-    Attributes:
-        signal: `SIGINT` or `SIGTERM`.
-        advice: What is kept and how to go on, where the one who was stopped knows more than the command line says.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.signal = number
-        self.advice: str | None = None
+_GO_ON = ("eval", "transfer", "experiment", "solve")  # with the same command
 
 
 def run_reported(command: Callable[[], None]) -> None:
@@ -52,7 +38,7 @@ def run_reported(command: Callable[[], None]) -> None:
         _end(2, describe_os_error(error))
     except Stopped as stop:
         how = "interrupted" if stop.signal == signal.SIGINT else f"ended by {stop}"
-        _end(128 + stop.signal, f"{how}; {stop.advice or advise(sys.argv[1:])}")
+        _end(128 + stop.signal, f"{how}; {advise(sys.argv[1:], stop.kept)}")
     except Exception as error:
         _end(2, _describe_defect(error))
 
@@ -67,21 +53,16 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{shown}: an argument that is not UTF-8; rename the file, or mend the text") from None
 
 
-def advise(arguments: Sequence[str]) -> str:
-    """What a command that was stopped leaves, and how to go on with it."""
+def advise(arguments: Sequence[str], kept: str | None = None) -> str:
+    """What a command that was stopped leaves (`kept`, where it is known), and how to go on with it."""
     name = arguments[0] if arguments else ""
-    again = repeat_command(arguments)
+    left = [each for each in arguments if each not in ("--overwrite", "--resume")]  # not to remove what is done
+    again = shlex.join(["spine", *left, *(["--resume"] if name == "train" and kept else [])])
     if name == "eval" and not any(each.partition("=")[0] == "--out" for each in arguments):
         return "nothing is kept; with --out FOLDER an evaluation goes on where it was stopped"
-    if name in _GO_ON:
-        return f"what is finished is kept; go on with: {again}"
+    if kept or name in _GO_ON:
+        return f"{kept or 'what is finished is kept'}; go on with: {again}"
     return f"nothing is kept; to begin again: {again}"
-
-
-def repeat_command(arguments: Sequence[str], *more: str) -> str:
-    """The command line without what would remove what it has done so far."""
-    left = [each for each in arguments if each not in ("--overwrite", "--resume")]
-    return shlex.join(["spine", *left, *more])
 
 
 def describe_os_error(error: OSError) -> str:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from spine_rl.cli.arguments import Arguments, read_arguments
-from spine_rl.cli.train import run_train
+from spine_rl.cli.arguments import read_arguments
 from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import RunFolderError
 from spine_rl.evaluation.responses import ResponseRow
@@ -22,9 +21,11 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.solve.answers import Solved, describe_adaptation, solve_problems
+from spine_rl.training.arguments import Arguments
+from spine_rl.training.run import run_train
 
 if TYPE_CHECKING:
-    from spine_rl.cli.model_commands import SolveOptions
+    from spine_rl.cli.train_command import SolveOptions
 
 _ROWS = rows_kind("answers of spine solve", "id", "answer", "share_before", "share_after")
 _MOST_A_STEP = 16  # problems of a step, where no --run says

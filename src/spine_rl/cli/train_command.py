@@ -1,12 +1,13 @@
-"""`spine train`: what it takes. All that TRL's configuration takes, too, once TRL is there to check it."""
+"""The commands that adapt a model: train, solve. All that TRL's configuration takes, too, once TRL can check it."""
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group
+from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group, seed
 from spine_rl.cli.parse import Given, RunFields, takes_run_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
@@ -83,9 +84,15 @@ def train(
     Every other field of transformers.TrainingArguments, trl.GRPOConfig and trl.ModelConfig is taken too, such as
     --report_to wandb; those that SPINE's loss would ignore are refused.
     """
+    from spine_rl.training.early_checks import check_model, check_new_run, check_problems
+
+    check_model(model.model)
+    check_problems(problems.data, gold_column=problems.gold_column, **problems.columns)
+    reads = [model.model, problems.data]
+    check_new_run(Path(training.output_dir), overwrite=run.overwrite, resume=run.resume, reads=reads)
     with loading_libraries():
         from spine_rl.cli.arguments import build_arguments
-        from spine_rl.cli.train import run_train
+        from spine_rl.training.run import run_train
 
     run_train(build_arguments(model, problems, training, method, prompts, run, given=given))
 
@@ -96,6 +103,39 @@ def collect(given: Given, *groups: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in given.names}
 
 
+@group("Answers")
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """Options of `spine solve`."""
+
+    model: str = option(help=MODEL)
+    out: Path = option(help="File for the answers, .jsonl; an interrupted command goes on where it was.")
+    run: Path | None = option(None, "YAML file of spine train, for how the model is adapted.")
+    num_generations: int = option(8, "Responses per problem that vote, before and after.", at_least=2)
+    max_completion_length: int = option(512, "Tokens of the longest response.", at_least=1)
+    prompt_suffix: str | None = option(None, "Text that is put after every problem.")
+    seed: int = seed()
+
+
+def solve(
+    data: Annotated[str, Parameter(help="Problems without answers: a data file, a benchmark or a hub data set.")],
+    /,
+    *,
+    options: SolveOptions,
+    output: Overwrite = Overwrite(),
+) -> None:
+    """Answers problems without labels: votes, adapts the model to them, and votes again."""
+    from spine_rl.training.early_checks import check_model, check_problems
+
+    check_model(options.model)
+    check_problems(data)
+    with loading_libraries():
+        from spine_rl.cli.solve import run_solve
+
+    run_solve(data, options, overwrite=output.overwrite)
+
+
 def add_commands(app: App) -> None:
-    """That of this file."""
+    """Those of this file."""
     app.command(train)
+    app.command(solve)

@@ -8,7 +8,7 @@ from typing import Any
 
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
-from spine_rl.diagnose.token_text import split_text
+from spine_rl.engine.token_text import split_text
 
 NUM_PARTS = 10  # of a response, by position
 NUM_EXAMPLES = 6

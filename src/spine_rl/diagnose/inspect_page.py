@@ -10,8 +10,8 @@ from spine_rl.diagnose.fork_summary import NUM_PARTS, ForkSummary, summarize_for
 from spine_rl.diagnose.inspect_answer import answer_ballots, classify_ballot, tell_forks, tell_validation
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.diagnose.token_scores import TokenScores
-from spine_rl.diagnose.token_text import split_text
 from spine_rl.diagnose.validate_forks import ForkValidation
+from spine_rl.engine.token_text import split_text
 from spine_rl.pages import Band, Chart, Line, render_page, show_text, to_data_uri, to_inline_chart
 from spine_rl.problems import open_image, order_images
 

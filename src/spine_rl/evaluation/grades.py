@@ -3,12 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from spine_rl.answers import canonical_key, extract_answer, gold_key, infer_answer_type
+from spine_rl.answers import (
+    canonical_key,
+    explain_response,
+    extract_answer,
+    gold_key,
+    infer_answer_type,
+    response_key,
+)
 from spine_rl.errors import DataError
-from spine_rl.evaluation.completions import Completion
+from spine_rl.evaluation.completions import Completion, read_completions
 from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
@@ -113,6 +121,31 @@ class Grader:
         if self._known_truncated:
             summary["truncated"] = self._truncated / self._known_truncated
         return summary
+
+
+def explain_grade(file: str, answers: Mapping[str, Gold], wanted: str) -> list[str]:
+    """Which rule read what in one completion, a line each, and whether that is the gold answer.
+
+    Args:
+        file: Completions.
+        answers: Of `load_gold`.
+        wanted: A completion's `id`, its first, or `id:number` from 0.
+
+    Raises:
+        DataError: There is no such completion.
+    """
+    problem_id, _, number = (wanted, "", "0") if wanted in answers else wanted.rpartition(":")
+    of_problem = (each for each in read_completions(file) if each.problem_id == problem_id)
+    completion = next(islice(of_problem, int(number), None), None) if number.isdecimal() else None
+    if completion is None or problem_id not in answers:
+        raise DataError(f"--explain {wanted}: {file} has no such completion; give an id of both files, or id:number")
+    gold = answers[problem_id]
+    options, complete = gold.options or completion.options, not completion.truncated
+    steps = explain_response(completion.text, gold.answer_type, options, complete=complete)
+    key = response_key(completion.text, gold.answer_type, options, complete=complete)
+    lines = [f"{step.rule}: {step.text!r} -> {step.result!r}" for step in steps]
+    verdict = "correct" if is_correct(key, gold.key) else "not correct"
+    return [f"type {gold.answer_type}", *lines, f"gold {gold.key!r}: {verdict}"]
 
 
 def load_gold(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
 from spine_rl.runs.run_file import RUN_FILE, read_resolved
@@ -73,6 +75,16 @@ def settle_prompting(given: Mapping[str, Any], *models: str, max_completion_leng
     values |= {name: given[name] for name in _FIELDS if name not in missing} | taken
     values["system_prompt"] = values["system_prompt"] or None
     return Settled(Prompting(**values), next(iter(runs), None), taken)
+
+
+def ask(given: Mapping[str, Any], *models: str, **defaults: Any) -> Prompting:
+    """How the models are asked (`settle_prompting`), and a line about what comes from a run."""
+    settled = settle_prompting(given, *models, **defaults)
+    if settled.taken:
+        taken = ", ".join(f"{name} {value!r}" for name, value in settled.taken.items())
+        line = f"asked as in the run {settled.run}, where no option says otherwise: {taken}"
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return settled.prompting
 
 
 def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:

@@ -6,13 +6,13 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
-
 from spine_rl import __version__
 
 
 def describe_machine() -> dict[str, Any]:
     """What measured figures depend on."""
+    import torch  # here alone: who looks at a run's folder need not wait for it
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
         "device": device,

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
-from spine_rl.diagnose.token_text import split_text
+from spine_rl.engine.token_text import split_text
 from spine_rl.objective import ObjectiveOutput, TokenBatch
 from spine_rl.runs.rows import append_rows, drop_rows_after
 from spine_rl.runs.run_folder import SAMPLES_FILE

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from spine_rl.errors import ConfigError
+from spine_rl.errors import ConfigError, SpineError
 
 # Where the classes are declared; importing them takes seconds, reading them does not.
 _SOURCES = (
@@ -65,6 +65,21 @@ def read_texts(config: type, name: str, texts: list[str]) -> Any:
     with contextlib.suppress(ValidationError):
         return type_.validate_python(texts)
     return read_value(config, name, texts[0] if len(texts) == 1 else texts)
+
+
+@contextlib.contextmanager
+def refusals_in_one_line(*more: type[Exception]) -> Iterator[None]:
+    """What TRL's and transformers' configurations refuse by ImportError, ValueError or one of `more`.
+
+    Raises:
+        ConfigError: Saying the same in one line.
+    """
+    try:
+        yield
+    except SpineError:
+        raise
+    except (ImportError, ValueError, *more) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def to_json(value: Any) -> Any:

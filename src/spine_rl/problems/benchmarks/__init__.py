@@ -1,28 +1,15 @@
-"""Benchmarks by name, one short file each."""
+"""Benchmarks by name; each is how a row is read, and an entry of a table."""
 
 import difflib
 from pathlib import Path
 
 from spine_rl.errors import DataError
-from spine_rl.problems.benchmarks import (
-    aime2024,
-    aime2025,
-    amc,
-    gpqa,
-    gsm8k,
-    math500,
-    mathvision,
-    medqa,
-    medxpertqa,
-    mmlu,
-    pubmedqa,
-    slake,
-)
+from spine_rl.problems.benchmarks import mathematics, pictures, subjects
 from spine_rl.problems.benchmarks.benchmark import Benchmark, load
 from spine_rl.problems.images import ImageOptions
 from spine_rl.problems.problem import ProblemSet
 
-_MODULES = (math500, amc, aime2024, aime2025, gpqa, mmlu, medqa, pubmedqa, gsm8k, mathvision, slake, medxpertqa)
+_MODULES = (mathematics, subjects, pictures)
 BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for module in _MODULES for benchmark in module.BENCHMARKS}
 
 __all__ = ["BENCHMARKS", "Benchmark", "get_benchmark", "load_benchmark", "split_benchmark_source"]

@@ -1,21 +1,14 @@
-"""What `spine preflight` and `spine inspect` share: problems, a model, and a round of responses."""
+"""What preflight and inspect share: problems, a model, and a round of responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spine_rl.cli.groups import FewProblems, Prompts, Round
-from spine_rl.cli.prompting import ask
-from spine_rl.diagnose.fork_rule import ForkRule, settle_forks
+from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
 from spine_rl.engine.models import load_model_and_tokenizer, move_to_accelerator
 from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.problems import Problem, PromptStyle, load_problems
-
-if TYPE_CHECKING:
-    from spine_rl.cli.model_commands import RolloutModel
-
-DEFAULT_LENGTH = 512  # tokens, as of a run
 
 
 @dataclass(frozen=True)
@@ -43,35 +36,6 @@ class RolloutOptions:
     answer_type: str
     columns: Mapping[str, Any]
     dtype: str
-
-
-def make_options(
-    subject: "RolloutModel", problems: FewProblems, prompts: Prompts, sampling: Round, *, dtype: str
-) -> RolloutOptions:
-    """From a command's options: what was not given is as in the run that made the model."""
-    given = {**prompts.given, "max_completion_length": sampling.max_completion_length}
-    question = ask(given, subject.model, max_completion_length=DEFAULT_LENGTH)
-    return RolloutOptions(
-        model=subject.model,
-        data=problems.data,
-        forks=settle_forks(
-            subject.model,
-            preset=subject.preset,
-            selector=subject.fork_selector,
-            fraction=subject.fork_fraction,
-        ),
-        num_generations=sampling.num_generations,
-        decoding=Decoding(
-            question.max_completion_length,
-            temperature=sampling.temperature,
-            batch_size=sampling.batch_size,
-            seed=sampling.seed,
-        ),
-        style=question.style,
-        answer_type=sampling.answer_type,
-        columns={**problems.columns, "max_image_pixels": question.max_image_pixels},
-        dtype=dtype,
-    )
 
 
 def draw(

@@ -1,4 +1,4 @@
-"""`spine train`: load, adapt, save."""
+"""A run: load, adapt, save."""
 
 import dataclasses
 import sys
@@ -14,21 +14,21 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from spine_rl.cli.arguments import Arguments
-from spine_rl.cli.last_resort import Stopped, repeat_command
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
-from spine_rl.errors import ConfigError, SpineError
+from spine_rl.errors import SpineError, Stopped
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_folder import RUN, Start, find_start
-from spine_rl.training import SpineTrainer
+from spine_rl.training.arguments import Arguments
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
 from spine_rl.training.recorded_run import describe_inputs, run_recorded
 from spine_rl.training.samples import SampleFile
+from spine_rl.training.trainer import SpineTrainer
+from spine_rl.training.trl_fields import refusals_in_one_line
 
 ProcessingClass = PreTrainedTokenizerBase | ProcessorMixin
 
@@ -106,7 +106,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         if number is not None:
             raise Stopped(number)
     except Stopped as stop:
-        stop.advice = f"{_describe_kept(folder)}; go on with: {repeat_command(sys.argv[1:], '--resume')}"
+        stop.kept = _describe_kept(folder)
         raise
     if trainer.is_world_process_zero():
         _say(f"adapted model, metrics and configuration are in {folder}")
@@ -177,7 +177,7 @@ def _build_trainer(
     if arguments.training.beta > 0 and revision != "main":  # of the KL anchor's reference, which is read again
         given: Any = arguments.training.model_init_kwargs or {}
         arguments.training.model_init_kwargs = {"revision": revision, **given}
-    try:
+    with refusals_in_one_line(RuntimeError):
         return SpineTrainer(
             model,
             args=arguments.training,
@@ -186,10 +186,6 @@ def _build_trainer(
             gold_answers=problem_set.gold_answers,
             peft_config=get_peft_config(arguments.model),
         )
-    except (ImportError, RuntimeError, ValueError) as error:  # TRL's and transformers' checks of the fields
-        if isinstance(error, SpineError):
-            raise
-        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def _resolved(arguments: Arguments) -> dict[str, Any]:

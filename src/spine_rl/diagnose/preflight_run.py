@@ -1,15 +1,15 @@
-"""`spine preflight`: a round of responses, measured, and advice before a run is started."""
+"""Preflight: a round of responses, measured, and advice before a run is started."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from spine_rl.cli.rollout_options import RolloutOptions, draw
+from spine_rl.diagnose.planned_run import PlannedRun
 from spine_rl.diagnose.preflight import advise, estimate_time, measure_signal
+from spine_rl.diagnose.round import RolloutOptions, draw
 from spine_rl.engine.estimate import MemoryEstimate
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.models import get_hidden_size
@@ -19,13 +19,11 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.estimate import estimate_run
 
-if TYPE_CHECKING:
-    from spine_rl.cli.planned_run import PlannedRun
-
+_NAMES = {"majority_ratio": "majority share"}  # in words, where they are not the figure's own
 _FIGURES = json_kind("figures of spine preflight", "signal", "cost", "advice")
 
 
-def run_preflight(options: RolloutOptions, planned: "PlannedRun", json_out: Path | None, *, overwrite: bool) -> None:
+def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path | None, *, overwrite: bool) -> None:
     """Prints a table and advice; writes both as JSON where asked."""
     outputs = [Output(json_out, _FIGURES, "--json")]
     check_may_write(outputs, overwrite=overwrite, reads=[options.model, options.data])
@@ -60,7 +58,8 @@ def run_preflight(options: RolloutOptions, planned: "PlannedRun", json_out: Path
 def _make_table(title: str, signal: Mapping[str, float], time: Mapping[str, float]) -> Table:
     table = Table("measured", "", title=title, title_justify="left")
     for name, value in signal.items():
-        table.add_row(name.replace("_", " "), f"{value:.1f}" if name.startswith("length") else f"{value:.3f}")
+        shown = f"{value:.1f}" if name.startswith("length") else f"{value:.3f}"
+        table.add_row(_NAMES.get(name, name.replace("_", " ")), shown)
     table.add_section()
     for name, value in time.items():
         table.add_row(f"{name.replace('_', ' ')} (estimate)", f"{value:.2f}")

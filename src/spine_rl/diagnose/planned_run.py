@@ -1,22 +1,16 @@
-"""The run that `spine preflight` is asked about: its configuration, of the options that were given and a run's file."""
+"""The run that preflight is asked about: its configuration, as one process would have it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft import PeftConfig
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from spine_rl.cli.parse import Given
-from spine_rl.cli.rest import read_rest, select_fields
-from spine_rl.cli.train_command import collect
 from spine_rl.diagnose.preflight import StepPlan
-from spine_rl.errors import ConfigError, SpineError
-from spine_rl.training import SpineConfig
-
-if TYPE_CHECKING:
-    from spine_rl.cli.groups import Round
-    from spine_rl.cli.model_commands import PreflightOptions, RolloutModel
+from spine_rl.training.config import SpineConfig
+from spine_rl.training.trl_fields import refusals_in_one_line
 
 
 @dataclass(frozen=True)
@@ -58,26 +52,27 @@ class PlannedRun:
 
 
 def plan_run(
-    subject: "RolloutModel", plan: "PreflightOptions", sampling: "Round", max_completion_length: int, given: Given
+    model: str, fields: Mapping[str, Any], of_model: Mapping[str, Any], *, num_processes: int, sharding: str
 ) -> PlannedRun:
-    """Of the options of `spine preflight`, and what a run's file or the command line says of the run beside them.
+    """Of what was given.
+
+    Args:
+        model: Folder or hub id.
+        fields: Of `SpineConfig`, as each process will have them.
+        of_model: Of `trl.ModelConfig`; what is in `fields` too counts for those alone.
+        num_processes: That the run will have.
+        sharding: What they share out.
 
     Raises:
         ConfigError: A value that the run would refuse.
     """
-    values = collect(given, subject, plan, sampling) | {"max_completion_length": max_completion_length}
-    fields = select_fields(values, SpineConfig) | read_rest(given, SpineConfig)
-    fields.pop("output_dir", None)
+    values = {name: value for name, value in fields.items() if name != "output_dir"}
     for name in ("gradient_accumulation_steps", "steps_per_generation"):  # one process does the work of all
-        if fields.get(name) is not None or name == "gradient_accumulation_steps":
-            fields[name] = fields.get(name, 1) * plan.num_processes
-    of_model = {name: value for name, value in read_rest(given, ModelConfig).items() if name not in fields}
-    try:
-        args, model = SpineConfig(**fields), ModelConfig(model_name_or_path=subject.model, **of_model)
-        quantization = get_quantization_config(model)
-        peft_config = get_peft_config(model)
-    except (ImportError, TypeError, ValueError) as error:  # checks of TRL's and transformers' configurations
-        if isinstance(error, SpineError):
-            raise
-        raise ConfigError(" ".join(str(error).split())) from None
-    return PlannedRun(args, plan.num_processes, plan.sharding, peft_config, quantization)
+        if values.get(name) is not None or name == "gradient_accumulation_steps":
+            values[name] = values.get(name, 1) * num_processes
+    rest = {name: value for name, value in of_model.items() if name not in values}
+    with refusals_in_one_line(TypeError):
+        args, model_config = SpineConfig(**values), ModelConfig(model_name_or_path=model, **rest)
+        quantization = get_quantization_config(model_config)
+        peft_config = get_peft_config(model_config)
+    return PlannedRun(args, num_processes, sharding, peft_config, quantization)

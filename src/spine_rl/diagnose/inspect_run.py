@@ -1,39 +1,44 @@
-"""`spine inspect`: sampled responses on one page, and the test of forking tokens."""
+"""Inspect: sampled responses on one page, and the test of forking tokens."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rich.console import Console
 
-from spine_rl.cli.rollout_options import RolloutOptions, draw
 from spine_rl.diagnose.inspect_page import build_page
+from spine_rl.diagnose.round import RolloutOptions, draw
 from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.pages import write_page
 from spine_rl.runs.kinds import PAGE
 from spine_rl.runs.may_write import Output, check_may_write
 
-if TYPE_CHECKING:
-    from spine_rl.cli.model_commands import InspectOptions
 
-
-def run_inspect(options: RolloutOptions, page: "InspectOptions", *, overwrite: bool) -> None:
+def run_inspect(
+    options: RolloutOptions, out: Path, *, validation: tuple[int, int] | None = None, overwrite: bool = False
+) -> None:
     """Writes the page; prints the outcome of the validation.
+
+    Args:
+        options: What is sampled.
+        out: The page.
+        validation: Tokens that are resampled, and continuations of each; None validates nothing.
+        overwrite: An earlier page is replaced.
 
     Raises:
         RunFolderError: The page exists already.
     """
-    out, forks = page.out, options.forks
+    forks = options.forks
     check_may_write([Output(out, PAGE)], overwrite=overwrite, reads=[options.model, options.data])
     engine, rollouts = draw(options)
     write_page(out, build_page(rollouts, engine.tokenizer, forks))  # nothing is lost if the validation stops
     console = Console()
     console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
-    if page.validate_forks:
+    if validation is not None:
         outcome = validate_forks(
             engine,
             rollouts,
             options.decoding,
-            num_tokens=page.validate_tokens,
-            num_repeats=page.validate_repeats,
+            num_tokens=validation[0],
+            num_repeats=validation[1],
             answer_type=options.answer_type,
         )
         write_page(out, build_page(rollouts, engine.tokenizer, forks, outcome))

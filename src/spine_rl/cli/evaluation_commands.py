@@ -1,0 +1,153 @@
+"""The commands that evaluate models on labelled problems: eval, transfer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclopts import App
+
+from spine_rl.cli.groups import (
+    MODEL,
+    EvaluationSampling,
+    JsonOutput,
+    Overwrite,
+    Problems,
+    Prompts,
+    answer_type,
+    dtype,
+    group,
+)
+from spine_rl.engine.quiet import loading_libraries
+from spine_rl.options import option
+
+
+@group("Evaluation")
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Options of `spine eval`."""
+
+    model: str | None = option(None, MODEL)
+    gold_column: str = option("answer", "Column of the gold answer.")
+    answer_type: str = answer_type()
+    dtype: str = dtype("auto")
+    baseline: str | None = option(None, "Model to compare with, or the --out folder of its evaluation.")
+    budget: int | None = option(
+        None,
+        "Responses per problem of the baseline's vote, beside the model's Pass@1; 0 leaves it out (default: what the "
+        "adaptation sampled, where --model is a run's folder).",
+        at_least=0,
+    )
+    from_samples: Path | None = option(None, "Earlier --out folder whose responses are graded anew, without a model.")
+    out: Path | None = option(
+        None, "Folder for responses and report; an interrupted evaluation goes on with the same command."
+    )
+    shard: str | None = option(
+        None, "Draw only the i-th of n parts, i/n, for several machines; --merge makes an evaluation of them."
+    )
+    merge: list[Path] = option(factory=list, help="Folder of a shard, its --out; give it again for each.")
+
+
+def evaluate(
+    *,
+    evaluation: EvaluationOptions = EvaluationOptions(),
+    problems: Problems,
+    prompts: Prompts = Prompts(),
+    sampling: EvaluationSampling = EvaluationSampling(),
+    output: JsonOutput = JsonOutput(),
+) -> None:
+    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
+    from spine_rl.training.early_checks import check_model, check_problems
+
+    if evaluation.model is not None:
+        check_model(evaluation.model)
+    check_problems(problems.data, gold_column=evaluation.gold_column, **problems.columns)
+    with loading_libraries():
+        from spine_rl.evaluation.compared import EvalOptions, run_evaluation, run_shard
+        from spine_rl.evaluation.prompting import ask
+        from spine_rl.evaluation.report_table import print_report
+        from spine_rl.evaluation.shards import parse_shard
+
+    models = [name for name in (evaluation.model, evaluation.baseline) if evaluation.model and name]
+    question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
+    options = EvalOptions(
+        problems.data,
+        sampling.make_decoding(question.max_completion_length),
+        model=evaluation.model,
+        num_samples=sampling.num_generations,
+        answer_type=evaluation.answer_type,
+        style=question.style,
+        columns={
+            **problems.columns,
+            "gold_column": evaluation.gold_column,
+            "max_image_pixels": question.max_image_pixels,
+        },
+        engine=sampling.engine,
+        dtype=evaluation.dtype,
+        baseline=evaluation.baseline,
+        budget=evaluation.budget,
+        out=evaluation.out,
+        from_samples=evaluation.from_samples,
+        merge=evaluation.merge,
+        json_out=output.json,
+        overwrite=output.overwrite,
+    )
+    if evaluation.shard is None:
+        print_report(run_evaluation(options))
+    else:
+        shard = parse_shard(evaluation.shard)
+        print(f"shard {shard}: {run_shard(options, shard)} responses in {options.out}; --merge takes it")
+
+
+@group("Transfer")
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions:
+    """Options of `spine transfer`."""
+
+    run: Path = option(help="YAML file of spine train; its output_dir is not used.")
+    eval_data: list[str] = option(help="Labelled problems to evaluate on; give it again for more.")
+    out: Path = option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
+    gold_column: str = option("answer", "Column of the gold answer, in evaluation.")
+
+
+def transfer(
+    *,
+    transfer: TransferOptions,
+    sampling: EvaluationSampling = EvaluationSampling(),
+    output: Overwrite = Overwrite(),
+) -> None:
+    """Adapts on one data set and evaluates on others, before and after."""
+    with loading_libraries():
+        from spine_rl.cli.arguments import read_arguments
+        from spine_rl.evaluation.compared import EvalOptions
+        from spine_rl.evaluation.prompting import ask
+        from spine_rl.training.transfer import ADAPTED_FOLDER, run_transfer
+
+    adapted = str(transfer.out / ADAPTED_FOLDER)
+    arguments = read_arguments(["--config", str(transfer.run), f"--output_dir={adapted}"])
+
+    def plan_evaluation(data: str) -> EvalOptions:
+        question = ask({"max_completion_length": sampling.max_completion_length}, adapted)  # the base alike
+        return EvalOptions(
+            data,
+            sampling.make_decoding(question.max_completion_length),
+            model=adapted,
+            num_samples=sampling.num_generations,
+            style=question.style,
+            columns={
+                "gold_column": transfer.gold_column,
+                "max_image_pixels": question.max_image_pixels,
+                "allow_image_urls": arguments.run.allow_image_urls,
+            },
+            engine=sampling.engine,
+            dtype=arguments.model.dtype or "auto",
+            baseline=arguments.model.model_name_or_path,
+            overwrite=output.overwrite,
+            again=True,
+        )
+
+    run_transfer(arguments, transfer.eval_data, transfer.out, plan_evaluation, overwrite=output.overwrite)
+
+
+def add_commands(app: App) -> None:
+    """Those of this file."""
+    app.command(evaluate, name="eval")
+    app.command(transfer)

@@ -1,0 +1,61 @@
+"""What is wrong with a model's name, a data file or a run's folder, seen before torch is loaded: told in a second."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from spine_rl.errors import ModelError
+from spine_rl.problems import load_problems
+from spine_rl.problems.benchmarks import split_benchmark_source
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.run_folder import RUN, find_start
+
+_CONFIGS = ("config.json", "adapter_config.json")
+_DATA = (".jsonl", ".json", ".csv", ".parquet")
+
+
+def check_model(name_or_path: str) -> None:
+    """Looks at what lies on this machine: the folder's configuration, or whether a path is one.
+
+    Raises:
+        ModelError: It is no model.
+    """
+    path = Path(name_or_path)
+    if not path.exists():
+        if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:
+            raise ModelError(f"{name_or_path}: no such folder or file; give a model folder, a .gguf file or a hub id")
+        return
+    found = [path / name for name in _CONFIGS if (path / name).is_file()]
+    if path.is_dir() and not found:
+        raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
+    for config in found:
+        try:
+            content = json.loads(config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{config}: not valid JSON ({error}); save the model again") from None
+        if not isinstance(content, dict):
+            raise ModelError(f"{config}: not an object; save the model again")
+
+
+def check_problems(data: str, **columns: Any) -> None:
+    """Reads a data file as it will be read; benchmarks and data sets of the hub wait for their libraries.
+
+    Raises:
+        DataError: A row cannot be read, or a name is nearly a benchmark's.
+    """
+    benchmark, _ = split_benchmark_source(data)
+    path = Path(data)
+    if benchmark is None and (path.is_file() or path.suffix.lower() in _DATA):
+        load_problems(data, **columns)
+
+
+def check_new_run(folder: Path, *, overwrite: bool, resume: bool, reads: list[str]) -> None:
+    """Of a run that begins: one of several processes may find what another has begun, and looks later.
+
+    Raises:
+        RunFolderError: The folder holds a run, or what is no run.
+    """
+    if not resume and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        check_may_write([Output(folder, RUN, "output_dir", goes_on=True)], overwrite=overwrite, reads=reads)
+        find_start(folder, overwrite=overwrite, resume=False, given={})
