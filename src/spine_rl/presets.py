@@ -51,6 +51,33 @@ CONTROLS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
+# What each is, in a line, and where it is from.
+ABOUT: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ttrl": ("the majority's answer is the label", "arXiv 2504.16084"),
+        "spine": ("the majority, at forking tokens, whose entropy a band holds", "arXiv 2511.17938 v1"),
+        "spine-v2": ("the same, forks by Otsu's threshold, band by median and spread", "arXiv 2511.17938 v2"),
+        "spine-voted": ("spine, with a band that ends where the vote is unanimous", "this project"),
+        "forks-only": ("spine without its band", "arXiv 2506.01939"),
+        "band-only": ("spine's band, on all tokens", "this project"),
+        "soft-vote": ("an answer's share of the votes is its reward", "arXiv 2512.15146, 2601.21804"),
+        "confidence-vote": ("votes count as much as their responses are likely", "arXiv 2512.15146"),
+        "scrl": ("clear majorities are rewarded, rare uncertain answers punished", "arXiv 2603.19880"),
+        "dare": ("shares weighted by certainty, a bonus for rare certain answers", "arXiv 2601.21804"),
+        "evol": ("the majority sets a reward's sign, novelty its size", "arXiv 2509.15194"),
+        "self-certainty": ("no vote: divergence from the uniform distribution (Intuitor)", "arXiv 2505.19590"),
+        "entropy": ("no vote: low mean entropy (RENT)", "arXiv 2505.22660"),
+        "flip-guard": ("ttrl, less often on problems whose label once changed", "arXiv 2605.19444"),
+        "oracle": ("gold labels: an upper bound", "-"),
+        "entropy-min": ("control: no label, entropy is driven down", "-"),
+        "band-without-vote": ("control: spine without a label", "-"),
+        "random-forks": ("control: spine at random tokens", "-"),
+        "low-entropy-forks": ("control: spine at the tokens of lowest entropy", "-"),
+        "random-labels": ("control: spine with a label drawn among the answers", "-"),
+    }
+)
+
+
 def get_preset(name: str) -> Preset:
     """The fields that a preset or a control sets.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from paths import DATA
 from spine_rl.cli.arguments import read_arguments
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
+from spine_rl.presets import CONTROLS, PRESETS
 from spine_rl.training.run import run_train
 
 QUICK = [
@@ -493,6 +495,18 @@ def test_help_names_every_group(spine):
     assert status == 0
     for name in ("preset", "fork-selector", "band-low-coef", "gold-column", "lora-r", "learning-rate"):
         assert name in printed
+
+
+def test_methods_are_listed_with_a_line_and_a_source_each(spine):
+    status, printed, _ = spine("methods")
+    assert status == 0
+    _, *rows = printed.splitlines()
+    assert [row.split()[0] for row in rows] == [*PRESETS, *CONTROLS]
+    (scrl,) = [row for row in rows if row.startswith("scrl ")]
+    assert re.split(r"\s{2,}", scrl) == [
+        "scrl", "scrl", "all", "none", "clear majorities are rewarded, rare uncertain answers punished",
+        "arXiv 2603.19880",
+    ]  # fmt: skip
 
 
 def test_command_is_installed():

@@ -43,3 +43,18 @@ def test_step_does_not_depend_on_processes_or_accumulation(tmp_path, preset):
         for name, value in logged.items():
             if not name.startswith(("completions", "memory")):  # TRL's own, of which it logs more; the machine's
                 assert other_logged[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["scrl", "self-certainty", "evol"])
+def test_a_rules_step_does_not_depend_on_them_either(tmp_path, preset):
+    """Entropies, certainties and tokens are gathered over processes, whose groups are split."""
+    save_qwen2(tmp_path / "model")
+    gradients, logged = run_step(tmp_path, preset, 1, 1)
+    assert sum(g.abs().sum() for g in gradients.values()) > 0
+    other, other_logged = run_step(tmp_path, preset, 2, 3)
+    for name, gradient in gradients.items():
+        assert (other[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-9, name
+    for name in ("vote/reward", "reward", "reward_std", "loss/policy"):
+        if name in logged:
+            assert other_logged[name] == pytest.approx(logged[name], rel=1e-4, abs=1e-6), name

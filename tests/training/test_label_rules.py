@@ -1,15 +1,18 @@
 """Label rules in training: what they read of tokens is right, and the rewards that TRL logs are theirs."""
 
+import re
+
 import pytest
 import torch
 from test_trainer import NUM_GENERATIONS, make_trainer, options, pretend_answers, scored_batch
 
 from models import build_qwen2, build_qwen3
+from paths import ROOT
 from spine_rl import SpineConfig
 from spine_rl.engine.certainty import compute_logit_leads, compute_self_certainties
 from spine_rl.errors import ConfigError
 from spine_rl.training.response_statistics import average_tokens, measure_responses
-from spine_rl.voting import STATISTICS
+from spine_rl.voting import LABEL_RULES, STATISTICS
 
 
 @pytest.mark.parametrize("build", [build_qwen2, build_qwen3])
@@ -136,3 +139,26 @@ def test_a_rule_of_shares_draws_every_vote(tmp_path, monkeypatch):
         voters[preset] = {ballot.num_voters for ballot in trainer._election.ballots}
     assert max(voters["ttrl"]) < 16
     assert voters["soft-vote"] == {16}
+
+
+def test_the_docs_own_rule_trains(tmp_path, monkeypatch):
+    """The very snippet of docs/methods.md; of its configuration the size is replaced."""
+    pretend_answers(monkeypatch)
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    (snippet,) = [code for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "LABEL_RULES[" in code]
+    assert len([line for line in snippet.splitlines() if line and "import" not in line]) <= 10
+    monkeypatch.chdir(tmp_path)
+    try:
+        names = {}
+        exec(snippet, names)
+        config = names["config"]
+        trainer = make_trainer(tmp_path, preset=config.preset, label_rule=config.label_rule)
+        trainer.train()
+    finally:
+        LABEL_RULES.pop("brevity", None)
+    lengths = [response.length for response in trainer._election.responses]
+    for ballot, start in zip(trainer._election.ballots, range(0, len(lengths), NUM_GENERATIONS), strict=True):
+        own = lengths[start : start + NUM_GENERATIONS]
+        agrees = [key is not None and key == ballot.pseudo_label for key in ballot.keys]
+        expected = [min(own) / length * agree for length, agree in zip(own, agrees, strict=True)]
+        assert list(ballot.rewards) == pytest.approx(expected)

@@ -59,7 +59,14 @@ def data_export(
     export_problems(source, out, overwrite=output.overwrite)
 
 
+def methods() -> None:
+    """Lists the presets of `spine train`: label rule, tokens, band, what each is, and its source."""
+    from spine_rl.cli.methods import list_methods
+
+    list_methods()
+
+
 def add_commands(app: App) -> None:
     """Those of this file."""
-    for command in (vote, grade, report, data):
+    for command in (vote, grade, report, data, methods):
         app.command(command)
