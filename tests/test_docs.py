@@ -52,8 +52,10 @@ def list_commands(page):
 
 @pytest.mark.parametrize("page", list_pages(), ids=lambda page: page.stem)
 def test_every_command_that_is_shown_is_one(page, tmp_path, monkeypatch):
-    """Parsed, not run: names and values of its options, and those of the page's run.yaml."""
+    """Parsed, not run: names and values of its options, and those of the page's run.yaml, or of a recipe's."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (tmp_path / "run.yaml").write_text((ROOT / "recipes" / "one-gpu-full.yaml").read_text())
     for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         if "output_dir:" in text:
             (tmp_path / "run.yaml").write_text(text)
