@@ -185,8 +185,10 @@ def test_a_runs_file_serves_before_the_run(config):
     for command in ("preflight", "inspect"):
         values = read(command, "--config", path)
         assert (values["model"], values["num_generations"], values["fork_fraction"]) == ("m", 4, 0.4)
-    read("preflight", "--config", path, "--lora-r=4")  # is about the run as it is given
     assert refuse("inspect", "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
+    rest = read("preflight", "--config", path, "--lora-r=8")["rest"]  # its estimates are of the run
+    assert rest == {"output_dir": "o", "lora_r": ["8"], "optim": "sgd"}
+    assert refuse("preflight", "--config", path, "--lora-s=4").startswith("unknown option 'lora_s'")
     assert "unknown option 'output_dir'" in refuse("eval", "--config", path)
 
 
