@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spine_rl.diagnose.round import RolloutOptions
 
 
-@group("Planned run")
+@group("Model")
 @dataclass(frozen=True, kw_only=True)
 class RolloutModel:
     """Whose responses are looked at, and the forks in them."""
@@ -86,8 +86,8 @@ class PreflightOptions:
     num_processes: int = option(1, "Processes that the run will have.", at_least=1)
     sharding: str = option(
         "none",
-        "What those share out instead of each having it: ZeRO-1, 2 and 3 are optimizer, gradients and weights, FSDP2 "
-        "is weights.",
+        "What the processes share out, where none holds all of it: optimizer, gradients or weights as in ZeRO-1, 2 and "
+        "3; weights as in FSDP2.",
         choices=SHARDINGS,
     )
     dtype: str = dtype("float32")

@@ -37,7 +37,7 @@ def select_forks(
             lowest entropy; `random_fraction`: as many, those with the largest of the numbers that Python's
             `random.Random(s).random()` gives them in turn, s being the response's token ids joined by spaces. So the
             choice depends on the response alone, and the same response has the same forks.
-        fraction: ρ of `top_fraction` and the controls, in (0, 1].
+        fraction: Share of a response's tokens that `top_fraction` and the controls pick, in (0, 1]; the paper's ρ.
         num_bins: Histogram bins of `otsu`, at least 2.
         token_ids: (B, T) sampled tokens; of `random_fraction`.
 

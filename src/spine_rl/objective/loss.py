@@ -25,7 +25,7 @@ class Objective:
     Attributes:
         fork_selector: Which tokens are updated: `all`, `top_fraction` or `otsu`; `low_entropy` and `random_fraction`
             are controls.
-        fork_fraction: ρ of `top_fraction` and of these controls, in (0, 1].
+        fork_fraction: Share of a response's tokens that `top_fraction` and these controls pick; the paper's ρ.
         otsu_bins: Histogram bins of `otsu`.
         band: Which band holds the forks' entropy: `none`, `quantile` or `median_mad`; `zero` is a control.
         band_low_quantile: Of `quantile`.

@@ -31,7 +31,7 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
     reader = _READERS.get(path.suffix.lower())
     if reader is not None:
         if split is not None:
-            raise DataError(f"{source}: a file has no splits; leave split={split!r} away, or give a hub data set")
+            raise DataError(f"{source}: a file has no splits; leave split={split!r} out, or give a hub data set")
         if not path.is_file():
             raise DataError(f"{source}: no such file; check the path (now in {Path.cwd()})")
         rows = reader(path)

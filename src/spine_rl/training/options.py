@@ -166,7 +166,7 @@ class TrainingOptions:
     max_grad_norm: float = option(1.0, "Norm that gradients are clipped to; 0 clips none.", at_least=0)
     weight_decay: float = option(0.0, "Weight decay of AdamW.", at_least=0)
     adam_beta1: float = option(0.9, "Decay of Adam's mean of the gradient.", at_least=0, below=1)
-    adam_beta2: float = option(0.999, "Decay of Adam's mean of its square.", at_least=0, below=1)
+    adam_beta2: float = option(0.999, "Decay of Adam's mean of the gradient's square.", at_least=0, below=1)
     adam_epsilon: float = option(1e-8, "Number that Adam's divisor is kept above zero with.", above=0)
     seed: int = option(42, "Seed of sampling and of the order of problems.", at_least=0, at_most=MAX_SEED)
     data_seed: int | None = option(
