@@ -7,7 +7,7 @@ CLUSTERS := .venv-clusters/bin
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
-EXPERIMENTS := visual arithmetic length ablation long-chains transfer auto sensitivity stability
+EXPERIMENTS := visual arithmetic length ablation long-chains transfer auto sensitivity stability methods
 JOBS ?= 2
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
 	tests/training/test_trainer.py tests/training/test_collapse.py

@@ -24,7 +24,9 @@ REFERENCE = {
         "objective.compute_token_kl",
     ),
     "votes": (
-        "# Votes and answers\n\nNeither needs torch.", "voting.", "answers.extract_answer", "answers.canonical_key",
+        "# Votes and answers\n\nNeither needs torch.", "voting.vote.", "voting.early_stop.", "voting.poll.",
+        "voting.label_rule.", "voting.labels.", "voting.soft_vote.", "voting.confidence_vote.", "voting.scrl.",
+        "voting.dare.", "voting.evol.", "voting.certainty.", "voting.flip_guard.", "voting.summaries.", "answers.extract_answer", "answers.canonical_key",
         "answers.response_key", "answers.gold_key", "answers.resolve_answer_type",
     ),
     "problems": (
