@@ -26,7 +26,8 @@ REFERENCE = {
     "votes": (
         "# Votes and answers\n\nNeither needs torch.", "voting.vote.", "voting.early_stop.", "voting.poll.",
         "voting.label_rule.", "voting.labels.", "voting.soft_vote.", "voting.confidence_vote.", "voting.scrl.",
-        "voting.dare.", "voting.evol.", "voting.certainty.", "voting.flip_guard.", "voting.summaries.", "answers.extract_answer", "answers.canonical_key",
+        "voting.dare.", "voting.evol.", "voting.certainty.", "voting.flip_guard.", "voting.summaries.",
+        "answers.extract_answer", "answers.canonical_key",
         "answers.response_key", "answers.gold_key", "answers.resolve_answer_type",
     ),
     "problems": (
@@ -46,7 +47,7 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
     """Adds the pages of the reference."""
     for page, (head, *names) in REFERENCE.items():
         parts = [
-            f"## {name.split('.')[-2].capitalize()}\n\n::: spine_rl.{name[:-1]}{_WHOLE}"
+            f"## {name.split('.')[-2].capitalize().replace('_', ' ')}\n\n::: spine_rl.{name[:-1]}{_WHOLE}"
             if name.endswith(".")
             else f"::: spine_rl.{name}"
             for name in names
