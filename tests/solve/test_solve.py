@@ -34,6 +34,7 @@ def test_the_vote_that_counts_gives_the_answer(before, after, helped, answer, sh
     assert (solved.answer, solved.share_before, solved.share_after) == (answer, *shares)
     assert solved.response == (None if answer is None else f"It is \\boxed{{{answer}}}.")
     assert solved.agree == (answer is None)
+    assert (solved.confidence is None) == (answer is None)
 
 
 def test_adaptation_counts_where_kept_weights_were_better_than_the_start():

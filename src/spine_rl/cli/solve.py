@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from spine_rl.cli.arguments import read_arguments
+from spine_rl.diagnose.preflight import StepPlan, advise
 from spine_rl.engine.samplers import Decoding
 from spine_rl.errors import RunFolderError
 from spine_rl.evaluation.responses import ResponseRow
@@ -20,7 +21,7 @@ from spine_rl.runs.kinds import PAGE, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
-from spine_rl.solve.answers import Solved, describe_adaptation, solve_problems
+from spine_rl.solve.answers import Solved, describe_adaptation, measure_votes, solve_problems
 from spine_rl.training.arguments import Arguments
 from spine_rl.training.run import run_train
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 _ROWS = rows_kind("answers of spine solve", "id", "answer", "share_before", "share_after")
 _MOST_A_STEP = 16  # problems of a step, where no --run says
-_MUTE = 0.5  # share of problems or responses
-_UNREADABLE = "of the first responses have no readable answer: give more --max-completion-length, or a --prompt-suffix"
 
 
 def run_solve(data: str, options: "SolveOptions", *, overwrite: bool) -> None:
@@ -45,7 +44,7 @@ def run_solve(data: str, options: "SolveOptions", *, overwrite: bool) -> None:
     problems = load_problems(data, gold_column=None).problems
     arguments = _read(data, options, len(problems), work)
     before = _sample(options.model, arguments, problems, options, work / "before", overwrite)
-    _say_what_is_mute(before, problems)
+    _say(*_advise(before, problems, arguments))
     _adapt(arguments, data, options, len(problems), work, overwrite)
     after = _sample(str(work / "adapted"), arguments, problems, options, work / "after", overwrite)
     content = read_run(work / "adapted") or {}
@@ -54,7 +53,11 @@ def run_solve(data: str, options: "SolveOptions", *, overwrite: bool) -> None:
     solved = solve_problems(problems, before, after, helped=helped, answer_type=kind)
     write_whole(options.out, "".join(json.dumps(dataclasses.asdict(each)) + "\n" for each in solved), replace=overwrite)
     write_page(page, build_report([load_run(work / "adapted")], "SPINE solve"))
-    for line in (sentence, _summarize(solved), f"{options.out} has an answer a problem, {page} how the run went"):
+    _say(sentence, _summarize(solved), f"{options.out} has an answer a problem, {page} how the run went")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -111,16 +114,28 @@ def _sample(
     return record_responses(model, plan, folder, overwrite=overwrite, again=True).samples
 
 
-def _say_what_is_mute(rounds: list[list[ResponseRow]], problems: list[Problem]) -> None:
-    first = solve_problems(problems, rounds, rounds, helped=False)
-    mute = sum(each.answer is None for each in first) / len(first)
-    cut = [row.truncated for rows in rounds for row in rows]
-    if mute >= _MUTE or sum(cut) >= _MUTE * len(cut):
-        share = max(mute, sum(cut) / len(cut))
-        Console().print(f"{share:.0%} {_UNREADABLE}", markup=False, highlight=False, soft_wrap=True)
+def _advise(first: list[list[ResponseRow]], problems: list[Problem], arguments: Arguments) -> list[str]:
+    """What `spine preflight` would say of the first round."""
+    training = arguments.training
+    assert training.max_completion_length is not None
+    votes = measure_votes(problems, first, answer_type=training.answer_type)
+    plan = StepPlan(
+        num_generations=training.num_generations,
+        max_completion_length=training.max_completion_length,
+        prompt_suffix=arguments.run.prompt_suffix,
+    )
+    summary = (
+        f"first vote: majority share {votes['majority_ratio']:.2f}; {votes['abstained']:.0%} of the responses without "
+        f"a readable answer, {votes['truncated']:.0%} cut off"
+    )
+    return [summary, *advise(votes, plan)]
 
 
 def _summarize(solved: list[Solved]) -> str:
     answered = sum(each.answer is not None for each in solved)
     same = sum(each.agree for each in solved)
-    return f"{answered} of {len(solved)} problems have an answer; the votes before and after agree on {same}"
+    expected = sum(each.confidence or 0 for each in solved)
+    return (
+        f"{answered} of {len(solved)} problems have an answer; the votes before and after agree on {same}; by the "
+        f"confidences about {expected:.0f} are right"
+    )

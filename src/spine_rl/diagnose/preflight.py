@@ -1,5 +1,6 @@
 """What one round of responses says about a run before it is started: its signal, its cost, and what to change."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -83,7 +84,7 @@ def advise(
     """What to change, in words, the gravest first; empty where nothing stands out.
 
     Args:
-        signal: Of `measure_signal`.
+        signal: Of `measure_signal`, or a part of it: what is missing is not judged.
         plan: The run.
         prompts: The rendered prompts, to see whether they ask for a form of the answer.
         memory: What the run will need.
@@ -125,12 +126,12 @@ def advise(
             f"the first answer has {signal['majority_ratio']:.0%} of the votes: labels are mostly chance; raise "
             "--num_votes, or leave weak problems out with --vote_min_share"
         )
-    if signal["length_p90"] < plan.max_completion_length / 4:
+    if signal.get("length_p90", math.inf) < plan.max_completion_length / 4:
         advice.append(
             f"nine of ten responses have at most {signal['length_p90']:.0f} tokens: a lower --max_completion_length "
             "saves memory"
         )
-    if signal["fork_entropy"] < 0.05:
+    if signal.get("fork_entropy", math.inf) < 0.05:
         advice.append(
             f"entropy at forks is {signal['fork_entropy']:.3f} nats: the model hardly branches; raise --temperature"
         )

@@ -6,12 +6,14 @@ kept weights' responses give the first labels more often than the unadapted mode
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, quantiles
 from typing import Any
 
 from spine_rl.answers import resolve_answer_type, response_key
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
-from spine_rl.voting import Ballot, hold_vote
+from spine_rl.solve.confidence import estimate_confidence
+from spine_rl.voting import Ballot, hold_vote, summarize_ballots
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Solved:
         share_after: What of the adapted model's.
         first_answer: The unadapted model's vote.
         agree: Both votes chose the same.
+        confidence: That the answer is right, calibrated on the lab's runs (`solve.confidence`); None without an answer.
         response: The shortest complete response that gives the answer; None without one.
     """
 
@@ -34,6 +37,7 @@ class Solved:
     share_after: float
     first_answer: str | None
     agree: bool
+    confidence: float | None
     response: str | None
 
 
@@ -61,14 +65,7 @@ def solve_problems(
 
 
 def _solve(problem: Problem, rounds: Sequence[Sequence[ResponseRow]], helped: bool, answer_type: str) -> Solved:
-    kind = resolve_answer_type(problem.answer_type, bool(problem.options), answer_type)
-    ballots = [
-        hold_vote(
-            problem.id,
-            [response_key(row.completion, kind, problem.options, complete=not row.truncated) for row in rows],
-        )
-        for rows in rounds
-    ]
+    ballots = [_hold_vote(problem, rows, answer_type) for rows in rounds]
     labels = [ballot.pseudo_label for ballot in ballots]
     order = (1, 0) if helped else (0, 1)
     answer = next((labels[index] for index in order if labels[index] is not None), None)
@@ -79,14 +76,37 @@ def _solve(problem: Problem, rounds: Sequence[Sequence[ResponseRow]], helped: bo
         if key is not None and key == answer
     ]
     share_before, share_after = (_measure_share(ballot, answer) for ballot in ballots)
+    agree = labels[0] == labels[1]
     return Solved(
         problem.id,
         answer,
         share_before,
         share_after,
         labels[0],
-        labels[0] == labels[1],
+        agree,
+        None if answer is None else round(estimate_confidence(share_before, share_after, agree), 3),
         min(giving, key=len) if giving else None,
+    )
+
+
+def measure_votes(
+    problems: Sequence[Problem], responses: Sequence[Sequence[ResponseRow]], *, answer_type: str = "auto"
+) -> dict[str, float]:
+    """Label-free statistics of a round, as `spine_rl.diagnose.preflight` advises on; without those of tokens."""
+    ballots = [_hold_vote(problem, rows, answer_type) for problem, rows in zip(problems, responses, strict=True)]
+    rows = [row for each in responses for row in each]
+    return {
+        **summarize_ballots(ballots),
+        "zero_advantage": fmean(len(set(ballot.rewards)) == 1 for ballot in ballots),
+        "length_p90": quantiles([row.num_tokens for row in rows], n=10)[-1],
+        "truncated": fmean(row.truncated for row in rows),
+    }
+
+
+def _hold_vote(problem: Problem, rows: Sequence[ResponseRow], answer_type: str) -> Ballot:
+    kind = resolve_answer_type(problem.answer_type, bool(problem.options), answer_type)
+    return hold_vote(
+        problem.id, [response_key(row.completion, kind, problem.options, complete=not row.truncated) for row in rows]
     )
 
 
