@@ -15,7 +15,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from spine_rl.engine.models import get_context_length
+from spine_rl.engine.models import get_context_length, get_hidden_size
+from spine_rl.engine.precision import SMALLEST_WIDTH
 from spine_rl.engine.samplers import Decoding
 from spine_rl.evaluation.evaluate import Evaluation, evaluate
 from spine_rl.lab.tasks import Task
@@ -243,7 +244,9 @@ class _Evaluator:
 
     def _evaluate_set(self, model: Any, chosen: EvaluationSet) -> Evaluation:
         config = self.config
-        decoding = Decoding(chosen.max_new_tokens, config.temperature, 1.0, EVALUATION_BATCH_SIZE, config.seed)
+        is_large = get_hidden_size(model) >= SMALLEST_WIDTH  # its logits of as many responses would need gigabytes
+        rows = config.per_device_train_batch_size if is_large else EVALUATION_BATCH_SIZE
+        decoding = Decoding(chosen.max_new_tokens, config.temperature, 1.0, rows, config.seed)
         return evaluate(
             model,
             self.task.processing_class,
