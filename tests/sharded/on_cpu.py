@@ -1,0 +1,34 @@
+"""Runs a script as `accelerate launch` would on GPUs, with gloo and the CPU in their place: `on_cpu.py SCRIPT ARGUMENTS`.
+
+Accelerate takes FSDP and DeepSpeed for accelerators alone, though both run on a CPU. Two things are changed: the backend
+that it finds, here, and its device, by ACCELERATE_TORCH_DEVICE=cpu. All else is as on GPUs. Where a process still runs
+after SPINE_TEST_SECONDS, every process says in which line each of its threads waits, and ends.
+"""
+
+import faulthandler
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+
+
+def main() -> None:
+    faulthandler.dump_traceback_later(float(os.environ.get("SPINE_TEST_SECONDS", "240")), exit=True)
+    if "LOCAL_RANK" in os.environ:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+            from deepspeed import ops
+
+            ops.__compatible_ops__ = {}  # to compile one takes minutes, and torch has the same
+        PartialState._prepare_backend = lambda self, *args, **kwargs: ("gloo", DistributedType.MULTI_GPU)
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, str(Path(sys.argv[0]).parent))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    faulthandler.cancel_dump_traceback_later()
+
+
+if __name__ == "__main__":
+    main()
