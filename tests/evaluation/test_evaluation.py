@@ -295,7 +295,7 @@ class FakeVllm(types.ModuleType):
         def __init__(self, **options):
             self.__dict__.update(options)
 
-    def LLM(self, model, dtype, generation_config):  # noqa: N802
+    def LLM(self, model, dtype, generation_config, enforce_eager=False):  # noqa: N802
         assert generation_config == "vllm"
         self.engine = load_sampler("transformers", model, dtype)
         return self

@@ -1,8 +1,8 @@
 """Makes an environment with a real vLLM that runs without a GPU: `python make_environment.py FOLDER`, some minutes.
 
-Of its own, as vLLM's CPU build wants one release of torch, and an older transformers than this package allows. What it
-asks for besides is left out: torchvision, torchaudio and torchcodec, of which a registry may have CUDA builds alone; one
-of those breaks `import transformers`.
+Of its own, as vLLM's CPU build wants one release of torch and an older transformers. What it asks for besides is left
+out: torchvision, torchaudio and torchcodec, of which a registry may have CUDA builds alone; one of those breaks
+`import transformers`.
 """
 
 import subprocess

@@ -1,8 +1,8 @@
-"""Runs a script as `accelerate launch` would on GPUs, with gloo and the CPU in their place: `on_cpu.py SCRIPT ARGUMENTS`.
+"""Runs a script as `accelerate launch` would on GPUs, on gloo and the CPU: `on_cpu.py SCRIPT ARGUMENTS`.
 
-Accelerate takes FSDP and DeepSpeed for accelerators alone, though both run on a CPU. Two things are changed: the backend
-that it finds, here, and its device, by ACCELERATE_TORCH_DEVICE=cpu. All else is as on GPUs. Where a process still runs
-after SPINE_TEST_SECONDS, every process says in which line each of its threads waits, and ends.
+Accelerate takes FSDP and DeepSpeed for accelerators alone, though both run on a CPU. Two things are changed: the
+backend that it finds, here, and its device, by ACCELERATE_TORCH_DEVICE=cpu. All else is as on GPUs. Where a process
+still runs after SPINE_TEST_SECONDS, it says in which line each of its threads waits, and ends.
 """
 
 import faulthandler

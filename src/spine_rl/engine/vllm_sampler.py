@@ -1,8 +1,7 @@
 """vLLM's offline engine, where it is installed (`pip install 'spine-rl[vllm]'`).
 
-Written against the documented interface of `vllm.LLM`; each response has a seed of its own, so it does not depend on
-what else is in the batch, up to the arithmetic of the kernels. vLLM gives its memory back late: evaluate a baseline by
-a command of its own, and compare with its folder.
+Each response has a seed of its own, so it does not depend on what else is in the batch, up to the arithmetic of the
+kernels. vLLM gives its memory back late: evaluate a baseline by a command of its own, and compare with its folder.
 """
 
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, derive_seed, list_end_tokens
+from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, derive_seed, list_end_tokens
 from spine_rl.errors import ConfigError, ModelError
 
 
@@ -32,8 +32,7 @@ class VllmSampler:
             self.tokenizer = AutoTokenizer.from_pretrained(model)
             config = AutoConfig.from_pretrained(model)
             self._ends = list_end_tokens(_read_generation_config(model), self.tokenizer)
-            # generation_config: none of the model's own sampling defaults
-            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, generation_config="vllm")
+            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **list_engine_options())
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
         self.processor = None  # text only so far
@@ -54,12 +53,22 @@ class VllmSampler:
             ],
             use_tqdm=False,
         )
-        return [_read(output.outputs[0]) for output in outputs]
+        return [cut_response(list(output.outputs[0].token_ids), self._ends, self.tokenizer) for output in outputs]
 
     def measure_entropies(
         self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
     ) -> None:
         return None
+
+
+def list_engine_options() -> dict[str, Any]:
+    """How any engine of vLLM's is started.
+
+    Without the sampling defaults of the model's own `generation_config`, and on a CPU without compiling the model,
+    which takes minutes there.
+    """
+    options: dict[str, Any] = {"generation_config": "vllm"}
+    return options if torch.accelerator.is_available() else {**options, "enforce_eager": True}
 
 
 def _read_generation_config(model: str) -> GenerationConfig:
@@ -68,7 +77,3 @@ def _read_generation_config(model: str) -> GenerationConfig:
         return GenerationConfig.from_pretrained(model)
     except OSError:
         return GenerationConfig()
-
-
-def _read(completion: Any) -> SampledResponse:
-    return SampledResponse(completion.text, list(completion.token_ids), completion.finish_reason == "length")

@@ -36,6 +36,14 @@ class CheckpointingTrainer(HubTrainer):
 
     # ---- saving
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """transformers'; but for a checkpoint, which may hold a part for each process, always a whole model."""
+        plugin: Any = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is None or self._aside is not None or "FULL" in str(plugin.state_dict_type):
+            super().save_model(output_dir, _internal_call)
+        else:
+            self._save(output_dir, state_dict=self.accelerator.get_state_dict(self.model))
+
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._aside is None else str(self._aside)
 
@@ -118,6 +126,13 @@ class CheckpointingTrainer(HubTrainer):
                 raise ModelError(
                     f"the checkpoint {what} {names[0]} (and {len(names) - 1} more); resume with the model that it is of"
                 )
+
+
+def gather_to_save(accelerator: Any) -> None:
+    """Has DeepSpeed's ZeRO-3, where its configuration does not, save whole models; before it takes the model."""
+    plugin = getattr(accelerator.state, "deepspeed_plugin", None)
+    if plugin is not None and plugin.zero_stage == 3:
+        plugin.deepspeed_config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
 
 
 @contextmanager

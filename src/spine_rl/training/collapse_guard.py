@@ -16,12 +16,12 @@ from spine_rl.runs.run_folder import LAST_FOLDER
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.best_weights import BestWeights, reset_moments
 from spine_rl.training.first_labels import UNADAPTED_STEPS
+from spine_rl.training.whole_weights import find_obstacle
 
 _SEEN_ONCE = (
     "no problem is seen twice, so the collapse monitor cannot compare labels with the first ones and reads lengths, "
     "agreement and entropy alone; more steps or fewer problems would let it"
 )
-_SHARDED = "FSDP and DeepSpeed shard the weights, and a copy of the best ones needs them whole"
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,16 @@ class CollapseGuard(TrainerCallback):
         keep_best: Whether the run ends with the best weights, and not with the last; `retry` needs them, too.
 
     Raises:
-        ConfigError: `retry`, and the weights are sharded.
+        ConfigError: `retry`, and the weights are sharded by the first FSDP.
     """
 
     def __init__(self, trainer: Any, folder: Path, *, on_collapse: str, keep_best: bool):
         self._trainer, self._folder, self._on_collapse = trainer, folder, on_collapse
-        if trainer.is_sharded and on_collapse == "retry":
-            raise ConfigError(f"on_collapse='retry': {_SHARDED}; give warn or stop, and keep checkpoints")
-        self._keeps = (keep_best or on_collapse == "retry") and not trainer.is_sharded
-        self._misses = keep_best and trainer.is_sharded
+        obstacle = find_obstacle(trainer.accelerator)
+        if obstacle is not None and on_collapse == "retry":
+            raise ConfigError(f"on_collapse='retry': {obstacle}, or give warn or stop, and keep checkpoints")
+        self._keeps = (keep_best or on_collapse == "retry") and obstacle is None
+        self._misses = obstacle if keep_best else None
         self.weights: BestWeights | None = None  # in training, where best ones are kept
         self.kept: Kept | None = None  # when training has ended
         self.is_interrupted = False  # set it, and training has not ended
@@ -82,10 +83,10 @@ class CollapseGuard(TrainerCallback):
         self._start()
         if state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS:
             warnings.warn(_SEEN_ONCE, stacklevel=2)
-        if self._misses:
-            warnings.warn(f"the run ends with its last weights: {_SHARDED}; keep checkpoints", stacklevel=2)
+        if self._misses is not None:
+            warnings.warn(f"the run ends with its last weights: {self._misses}", stacklevel=2)
         if self._keeps:
-            self.weights = BestWeights(self._trainer.unwrapped_model)
+            self.weights = BestWeights(self._trainer.unwrapped_model, is_main=self._trainer.accelerator.is_main_process)
         for row in self._rows:  # empty but for a resumed run
             self._judge(row)
         if self.weights is not None and not self.weights.load(self._folder / f"checkpoint-{state.global_step}"):
@@ -117,7 +118,7 @@ class CollapseGuard(TrainerCallback):
             return
         if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
             self._save_last()
-        self.weights.put_back()
+        self.weights.put_back(self._trainer.optimizer)
 
     def _save_last(self) -> None:
         """Aside, then by its name."""
@@ -164,7 +165,7 @@ class CollapseGuard(TrainerCallback):
     def _retry(self) -> None:
         """Takes up the best weights; the step that follows logs it."""
         assert self.weights is not None
-        self.weights.put_back()
+        self.weights.put_back(self._trainer.optimizer)
         self._trainer.forget_after(self._best.step)
         reset_moments(self._trainer.optimizer)  # they are those of the way that was left
         self._halve_learning_rate()

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from spine_rl.training.best_weights import BestWeights, reset_moments
+from spine_rl.training.whole_weights import get_local
 
 MOST_IN_A_ROW = 3
 
@@ -43,6 +44,8 @@ class FiniteSteps(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         model, loss, self._loss = self._trainer.model, self._loss, None
+        if self._trainer.is_deepspeed_enabled:  # its optimiser steps with the backward pass: the weights tell, after it
+            return
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
         # A scaler of float16 finds gradients that overflow by itself, and lowers its scale.
         scaled = getattr(self._trainer.accelerator, "scaler", None) is not None
@@ -64,7 +67,7 @@ class FiniteSteps(TrainerCallback):
             self.failure = f"step {state.global_step + 1} left weights that are not finite, and none were kept"
             control.should_training_stop = True
             return
-        weights.put_back()
+        weights.put_back(self._trainer.optimizer)
         reset_moments(self._trainer.optimizer)
         self._count("it would leave weights that are not finite; the best ones so far are back", state, control)
 
@@ -81,16 +84,10 @@ class FiniteSteps(TrainerCallback):
     def _agree(self, tensors: list[Tensor]) -> bool:
         """Whether all are finite, on every process; one collective, where there are several."""
         accelerator = self._trainer.accelerator
-        parts = [part for part in map(_to_local, tensors) if part.numel() > 0]
+        parts = [part for part in map(get_local, tensors) if part.numel() > 0]
         largest = [norm.float() for norm in torch._foreach_norm(parts, torch.inf)] if parts else []
         finite = not largest or bool(torch.stack(largest).isfinite().all())
         if accelerator.num_processes == 1:
             return finite
         flag = torch.tensor(float(not finite), device=accelerator.device)
         return cast(Tensor, accelerator.reduce(flag, reduction="sum")).item() == 0
-
-
-def _to_local(tensor: Tensor) -> Tensor:
-    """This process's part of a sharded tensor."""
-    tensor = tensor.detach()
-    return cast(Any, tensor).to_local() if hasattr(tensor, "to_local") else tensor

@@ -19,6 +19,7 @@ BAND_WEIGHTS = ("equal", "advantage")
 ON_COLLAPSE = ("warn", "stop", "retry")
 PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
 KEEP_BEST = ("label-free", "none")
+IMPORTANCE_MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 
 
 @dataclass
@@ -179,4 +180,10 @@ class TrainingOptions:
         False, "Compute activations anew in the backward pass: less memory, more time (docs/speed.md)."
     )
     use_vllm: bool = option(False, "Generate with vLLM, where it is installed.")
+    vllm_importance_sampling_mode: str = option(
+        "token_truncate",
+        "How the update corrects for what another engine, or other weights, drew: per token and cut at "
+        "vllm_importance_sampling_clip_max by default; sequence modes drop or shrink long responses.",
+        choices=IMPORTANCE_MODES,
+    )
     use_cpu: bool = option(False, "Train on the CPU even where there is a GPU.")

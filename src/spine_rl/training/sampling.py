@@ -14,6 +14,7 @@ from spine_rl.training.epochs import EpochSampler, number_epochs
 from spine_rl.training.read_once import ReadOnce
 from spine_rl.training.scoring import ScoringTrainer
 from spine_rl.training.shared_scoring import is_split, unwrap_model
+from spine_rl.training.vllm_weights import WeightCheck, end_as_here
 
 
 class SamplingTrainer(ScoringTrainer):
@@ -22,6 +23,10 @@ class SamplingTrainer(ScoringTrainer):
     def share_generation(self) -> None:
         """Prepares the model's `generate`, unless another engine samples; then TRL's own way is taken."""
         args = self.args
+        self.weight_check: WeightCheck | None = None
+        if args.use_vllm:
+            end_as_here(self.vllm_generation, unwrap_model(self.model).generation_config, self._tokenizer)
+            self.weight_check = WeightCheck(self)
         other_engine = args.use_vllm or args.use_transformers_continuous_batching
         self.generator: Generator | None = None
         if args.prompt_sharing != "off" and not other_engine and not self.is_sharded and not is_split(self.model):

@@ -31,6 +31,7 @@ from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.errors import ConfigError
 from spine_rl.objective import compute_group_advantages
+from spine_rl.training.checkpoints import gather_to_save
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import check_gold, check_problems, compute_gold_keys, strip_dataset
@@ -42,6 +43,7 @@ from spine_rl.training.shared_scoring import unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.update import UpdatingTrainer
 from spine_rl.training.vision import adapt_language_only, count_pixel_rows, freeze_vision_tower, outline_model
+from spine_rl.training.vllm_weights import completing_engine
 
 
 class SpineTrainer(UpdatingTrainer):
@@ -112,16 +114,18 @@ class SpineTrainer(UpdatingTrainer):
         self.clock = PhaseClock(synchronizes=args.profile_phases)
         self._statistics = StepStatistics()
         self._vote_signals = {}
-        super().__init__(
-            model=model,
-            reward_funcs=self.majority_vote,
-            args=args,
-            train_dataset=train_dataset,
-            processing_class=processing_class,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            peft_config=peft_config,
-        )
+        with completing_engine(self, train_dataset):
+            super().__init__(
+                model=model,
+                reward_funcs=self.majority_vote,
+                args=args,
+                train_dataset=train_dataset,
+                processing_class=processing_class,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                peft_config=peft_config,
+            )
+        gather_to_save(self.accelerator)
         if args.freeze_vision:
             freeze_vision_tower(unwrap_model(self.model))
         if not isinstance(self.model, PeftModel):
@@ -185,14 +189,26 @@ class SpineTrainer(UpdatingTrainer):
         with self.clock.phase("backward"):
             loss = self._step_within_memory(model, inputs, num_items_in_batch)
         self.finite_steps.add_loss(loss)
-        if self.accelerator.sync_gradients:
-            statistics = self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0)
-            self.log_values(statistics)
-            self._steps_since_log += 1
-            if self._vote_signals:  # of a new generation: its responses are of the weights as they are
-                self.guard.observe({**self._vote_signals, **statistics})
-                self._vote_signals = {}
+        if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
+            self._judge_step()
         return loss
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Tensor:
+        loss = super().compute_loss(*args, **kwargs)
+        if self.accelerator.sync_gradients and self.is_deepspeed_enabled:
+            self._judge_step()  # its backward pass ends with the optimiser's step
+        return loss
+
+    def _judge_step(self) -> None:
+        """With the step's loss computed, and its update not done."""
+        statistics = self._statistics.pop(self.accelerator, kl=self.objective.kl_coef > 0)
+        self.log_values(statistics)
+        if self.weight_check is not None:
+            self.weight_check.look(statistics.get("sampling/logp_gap"), self.state.global_step + 1)
+        self._steps_since_log += 1
+        if self._vote_signals:  # of a new generation: its responses are of the weights as they are
+            self.guard.observe({**self._vote_signals, **statistics})
+            self._vote_signals = {}
 
     def _save_rng_state(self, output_dir: str) -> None:
         """transformers', within the writing of a checkpoint: the best weights are part of what a run resumes with."""

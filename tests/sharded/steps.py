@@ -1,6 +1,7 @@
-"""Two steps with given responses, in this process or in one of several: leaves the model, and what was logged.
+"""Steps with given responses, in this process or in one of several: leaves the model, and what was logged.
 
-Responses are a function of the prompt, the row and the step, so that every number of processes has the same.
+Responses are a function of the prompt, the row and the step, so that every number of processes has the same. Those of
+the third step agree most: the weights after two steps are the best.
 """
 
 import argparse
@@ -40,7 +41,7 @@ class CannedTrainer(SpineTrainer):
 def canned(prompt_ids, member, step):
     generator = torch.Generator().manual_seed(zlib.crc32(bytes(prompt_ids)) + member + 1000 * step)
     length = int(torch.randint(1, 14, (1,), generator=generator))
-    first = 20 + int(torch.randint(0, 2, (1,), generator=generator))  # one of two answers
+    first = 21 if member == 0 and step != 2 else 20  # one of two answers
     rest = torch.randint(20, 100, (length,), generator=generator).tolist()
     return [first, *rest, 2]
 
@@ -50,7 +51,10 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--lora", action="store_true")
-    parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--keep_best", default="none")
+    parser.add_argument("--on_collapse", default="warn")
+    parser.add_argument("--resume", action="store_true", help="from the checkpoint in the folder")
     given = parser.parse_args()
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     rows = [
@@ -62,18 +66,19 @@ def main():
         preset="spine",
         beta=0.05,
         num_generations=NUM_GENERATIONS,
-        per_device_train_batch_size=NUM_PROBLEMS * NUM_GENERATIONS // num_processes // given.accumulation,
-        gradient_accumulation_steps=given.accumulation,
-        max_steps=2,
+        per_device_train_batch_size=NUM_PROBLEMS * NUM_GENERATIONS // num_processes // 2,
+        gradient_accumulation_steps=2,
+        max_steps=given.steps,
+        save_steps=3,
         learning_rate=1e-3,
         lr_scheduler_type="constant",
         adam_epsilon=1e-4,  # with the usual one, a gradient that is all rounding makes a whole step
         max_completion_length=16,
         bf16=False,
         report_to="none",
-        save_strategy="no",
         disable_tqdm=True,
-        keep_best="none",
+        keep_best=given.keep_best,
+        on_collapse=given.on_collapse,
         seed=0,
     )
     model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32)
@@ -81,11 +86,11 @@ def main():
     lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM") if given.lora else None
     torch.manual_seed(0)  # of the adapter's first weights
     trainer = CannedTrainer(model, config, Dataset.from_list(rows), tokenizer, peft_config=lora)
-    trainer.train()
-    given.out.mkdir(exist_ok=True)
+    trainer.train(resume_from_checkpoint=str(given.out / "checkpoint-3") if given.resume else None)
     save_whole(trainer, given.out)
     if trainer.is_world_process_zero():
-        (given.out / "logged.json").write_text(json.dumps(trainer.state.log_history))
+        kept = trainer.guard.kept.step
+        (given.out / "logged.json").write_text(json.dumps({"rows": trainer.state.log_history, "kept": kept}))
     if num_processes > 1:
         trainer.accelerator.end_training()
 
