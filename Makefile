@@ -1,4 +1,5 @@
-# Habits: make demo | test | test-fast | test-clusters | torture | lint | format | bench | site | docs | base | evidence | clean. Each sets up .venv on first use.
+# Habits: make demo | test | test-fast | test-clusters | test-vllm | test-sharded | torture | lint | format | bench | site | docs | base | evidence | clean.
+# Each sets up .venv on first use.
 # The first Python from 3.11 on that is found, and that can make environments.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -9,10 +10,12 @@ STAMP := $(VENV)/.installed
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 EXPERIMENTS := visual arithmetic length ablation long-chains transfer auto sensitivity stability methods
 JOBS ?= 2
+VLLM := build/vllm-env
+DEEPSPEED := build/deepspeed
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
 	tests/training/test_trainer.py tests/training/test_collapse.py
 
-.PHONY: demo test test-fast test-clusters torture lint format bench site docs base evidence clean
+.PHONY: demo test test-fast test-clusters test-vllm test-sharded torture lint format bench site docs base evidence clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(RUN)/python || test -n "$(PYTHON)" || { echo "no Python from 3.11 on with venv; install one, or: make PYTHON=path"; exit 1; }
@@ -35,6 +38,22 @@ test-clusters:  ## a local Ray cluster, SLURM's script, trackers, weights in 4 b
 	$(CLUSTERS)/pip install --quiet --constraint constraints.txt torch
 	$(CLUSTERS)/pip install --quiet --editable '.[dev,ray,trackers,quantization]'
 	OMP_NUM_THREADS=1 $(CLUSTERS)/pytest -m "clusters or slow" tests/test_recipes.py tests/lab/test_cluster.py tests/training/test_trackers.py
+
+test-vllm: $(VLLM)/.installed  ## a real vLLM on the CPU, in an environment of its own
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/pytest tests/real_vllm/test_sampler.py
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/pytest tests/real_vllm/test_colocated.py
+
+$(VLLM)/.installed: $(STAMP) tests/real_vllm/make_environment.py
+	$(RUN)/python tests/real_vllm/make_environment.py $(VLLM)
+	touch $@
+
+test-sharded: $(DEEPSPEED)/.installed  ## FSDP2, ZeRO-2 and ZeRO-3 in two processes on the CPU
+	SPINE_TEST_SHARDED=1 PYTHONPATH=$(DEEPSPEED) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(RUN)/pytest tests/sharded
+
+$(DEEPSPEED)/.installed: $(STAMP)  # beside the environment: TRL and transformers import it wherever they find it
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(RUN)/pip install --quiet --target $(DEEPSPEED) --no-deps --no-build-isolation \
+		deepspeed==0.19.8 hjson msgpack py-cpuinfo einops ninja
+	touch $@
 
 torture: $(STAMP)  ## kills, damage, full disks, bad inputs, two at once: an hour or two; counts go to docs/results/torture
 	cd tests && HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ../$(RUN)/python -m torture

@@ -36,6 +36,7 @@ def trainer(problems, tmp_path_factory):
         output_dir=str(tmp_path_factory.mktemp("run")),
         preset="ttrl",
         use_vllm=True,
+        generation_dtype="model",  # 32 bits
         num_generations=4,
         per_device_train_batch_size=16,
         max_steps=2,
@@ -103,4 +104,4 @@ def test_command(tmp_path, adapter):
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     gaps = [row["sampling/logp_gap"] for row in metrics if "sampling/logp_gap" in row]
     assert len(gaps) == 2
-    assert max(gaps) < 1e-3
+    assert 0 < max(gaps) < 0.05  # in 16 bits, vLLM's own choice

@@ -9,6 +9,7 @@ import faulthandler
 import os
 import runpy
 import sys
+import threading
 from pathlib import Path
 
 from accelerate import PartialState
@@ -16,7 +17,9 @@ from accelerate.utils import DistributedType
 
 
 def main() -> None:
-    faulthandler.dump_traceback_later(float(os.environ.get("SPINE_TEST_SECONDS", "240")), exit=True)
+    timer = threading.Timer(float(os.environ.get("SPINE_TEST_SECONDS", "240")), end_waiting)
+    timer.daemon = True
+    timer.start()
     if "LOCAL_RANK" in os.environ:
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
         if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
@@ -27,7 +30,13 @@ def main() -> None:
     sys.argv = sys.argv[1:]
     sys.path.insert(0, str(Path(sys.argv[0]).parent))
     runpy.run_path(sys.argv[0], run_name="__main__")
-    faulthandler.cancel_dump_traceback_later()
+    timer.cancel()
+
+
+def end_waiting() -> None:
+    print(f"process {os.environ.get('RANK', '0')} is not done; it waits in:", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
@@ -104,12 +105,15 @@ def test_another_models_weights_are_not_taken_up(tmp_path):
     assert not BestWeights(torch.nn.Linear(2, 3)).load(tmp_path)
 
 
-def test_sharded_weights_are_not_kept_and_a_retry_needs_them(tmp_path):
-    trainer = SimpleNamespace(is_sharded=True, state=TrainerState())
+def test_weights_that_cannot_be_read_are_not_kept_and_a_retry_needs_them(tmp_path):
+    sharded = SimpleNamespace(
+        distributed_type=DistributedType.FSDP, state=SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=1))
+    )
+    trainer = SimpleNamespace(accelerator=sharded, state=TrainerState())
     guard = CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
-    with pytest.warns(UserWarning, match="the run ends with its last weights: FSDP and DeepSpeed shard"):
+    with pytest.warns(UserWarning, match="the run ends with its last weights: the first FSDP"):
         guard.on_train_begin(None, trainer.state, TrainerControl())
-    with pytest.raises(ConfigError, match="FSDP and DeepSpeed shard"):
+    with pytest.raises(ConfigError, match="take fsdp_version: 2, or give warn or stop"):
         CollapseGuard(trainer, tmp_path, on_collapse="retry", keep_best=False)
 
 
@@ -120,7 +124,8 @@ class _Run:
     """A trainer whose weights are the number of updates they have had."""
 
     def __init__(self, folder, *, on_collapse="warn", keep_best=True, saves=True, state=None):
-        self.is_sharded, self.folder = False, folder
+        self.accelerator = SimpleNamespace(distributed_type=DistributedType.NO, state=None, is_main_process=True)
+        self.optimizer, self.folder = None, folder
         self.unwrapped_model = torch.nn.Linear(1, 1, bias=False)
         self.state = state or TrainerState(max_steps=7)
         self.args = SimpleNamespace(save_strategy="steps" if saves else "no", should_save=True)

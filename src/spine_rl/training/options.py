@@ -109,7 +109,7 @@ class MethodOptions:
     )
     generation_dtype: str = option(
         "auto",
-        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or by what is faster here.",
+        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here (vLLM: its choice).",
         choices=("auto", "model", "bfloat16"),
     )
     profile_phases: bool = option(

@@ -45,7 +45,7 @@ def completing_engine(trainer: Any, dataset: Dataset | IterableDataset) -> Itera
             import_module("vllm.model_executor.layers.utils").dispatch_cpu_unquantized_gemm = _multiply_plainly
         if options.get("max_model_len") is None:
             options["max_model_len"] = _count_needed(trainer, dataset)
-        return start(**{**list_engine_options(), **options})
+        return start(**list_engine_options(), **_choose_dtype(trainer), **options)
 
     module.LLM = start_completed
     try:
@@ -61,6 +61,13 @@ def _count_needed(trainer: Any, dataset: Dataset | IterableDataset) -> int | Non
     prompts = encode_prompts(trainer.processing_class, dataset["prompt"])
     needed = max(map(len, prompts)) + trainer.args.max_completion_length
     return min(needed, get_context_length(trainer.model) or needed)
+
+
+def _choose_dtype(trainer: Any) -> dict[str, str]:
+    """`generation_dtype`, as vLLM names it; by its own choice it computes in 16 bits."""
+    asked = trainer.args.generation_dtype
+    dtype = next(trainer.model.parameters()).dtype if asked == "model" else asked
+    return {} if asked == "auto" else {"dtype": str(dtype).removeprefix("torch.")}
 
 
 def _multiply_plainly(layer: Any, remove_weight: bool) -> None:
