@@ -109,7 +109,8 @@ class MethodOptions:
     )
     generation_dtype: str = option(
         "auto",
-        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here (vLLM: its choice).",
+        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here; with vLLM, what "
+        "it computes in.",
         choices=("auto", "model", "bfloat16"),
     )
     profile_phases: bool = option(
