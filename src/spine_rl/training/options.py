@@ -109,8 +109,8 @@ class MethodOptions:
     )
     generation_dtype: str = option(
         "auto",
-        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here; with vLLM, what "
-        "it computes in.",
+        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here; of vLLM's, "
+        "their type.",
         choices=("auto", "model", "bfloat16"),
     )
     profile_phases: bool = option(
