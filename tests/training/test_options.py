@@ -17,6 +17,7 @@ from spine_rl.training.trl_fields import read_texts, read_value, to_json
 
 # Where the package's default is another than TRL's, on purpose.
 OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
+OWN_DEFAULTS |= {"vllm_importance_sampling_mode"}
 
 
 def test_usual_options_are_trls_with_its_defaults():
