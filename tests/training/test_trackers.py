@@ -39,7 +39,7 @@ def run(folder, tracker, **environment):
     command += [f"--{name}={value}" for name, value in options.items()]
     places = {"TMPDIR": str(folder), "HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        command, env=os.environ | places | environment, cwd=folder, capture_output=True, text=True, timeout=400
+        command, env=os.environ | places | environment, cwd=folder, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
