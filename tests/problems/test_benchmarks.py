@@ -18,6 +18,7 @@ HUB_ROWS = {
     "amc": {"id": 0, "problem": "1+1?", "answer": 2.0},
     "aime2024": {"id": 60, "problem": "1+1?", "answer": "002"},
     "aime2025": {"id": "0", "problem": "1+1?", "answer": "2"},
+    "gsm8k": {"question": "1+1?", "answer": "1+1=2\n#### 2"},
     "gpqa-diamond": {
         "Question": "Made up?", "Correct Answer": "yes", "Incorrect Answer 1": "no", "Incorrect Answer 2": "both",
         "Incorrect Answer 3": "none", "High-level domain": "Physics", "Record ID": "r1",
@@ -25,7 +26,6 @@ HUB_ROWS = {
     "mmlu": {"question": "1+1?", "choices": ["1", "2", "3", "4"], "answer": 1, "subject": "arithmetic"},
     "medqa": {"question": "Which?", "options": {"A": "a", "B": "b", "C": "c", "D": "d"}, "answer_idx": "C"},
     "pubmedqa": {"pubid": 7, "question": "Is it?", "context": {"contexts": ["1.", "2."]}, "final_decision": "maybe"},
-    "gsm8k": {"question": "1+1?", "answer": "1+1=2\n#### 2"},
     "mathvision": {
         "id": "4", "question": "See <image1>?", "options": ["x", "y"], "image": "images/4.jpg", "answer": "B",
         "subject": "counting", "level": 1,
