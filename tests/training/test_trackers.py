@@ -12,7 +12,8 @@ from importlib.util import find_spec
 import pytest
 
 from paths import ROOT
-from spine_rl.lab.tasks import ARITHMETIC
+from spine_rl.lab.families.arithmetic import generate_chains
+from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
 
 
 def list_documented():
@@ -25,7 +26,7 @@ def list_documented():
 
 def run(folder, tracker, **environment):
     """Two epochs of two steps with an anchor, a band and gold answers: everything that is logged."""
-    problems = ARITHMETIC.make_problems("adapt", 4)
+    problems = to_problem_set("adapt", generate_chains("adapt", 4, num_operations=3))  # easy: each gets a label
     rows = [
         {"id": each.id, "prompt": each.prompt, "answer": problems.gold_answers[each.id]} for each in problems.problems
     ]
@@ -33,7 +34,7 @@ def run(folder, tracker, **environment):
     options = {
         "model": ARITHMETIC.base, "data": folder / "problems.jsonl", "gold_column": "answer", "report_to": tracker,
         "output_dir": folder / "run", "max_steps": 4, "num_generations": 2, "per_device_train_batch_size": 4,
-        "max_completion_length": 110, "beta": 0.01, "save_strategy": "no", "run_name": "tiny",
+        "max_completion_length": 60, "beta": 0.01, "save_strategy": "no", "run_name": "tiny",
     }  # fmt: skip
     command = [sys.executable, "-m", "spine_rl.cli.main", "train", "--use_cpu"]
     command += [f"--{name}={value}" for name, value in options.items()]
