@@ -10,8 +10,7 @@ from scipy.stats import chi2_contingency
 pytest.importorskip("vllm", reason="vLLM is not installed; make test-vllm")
 
 from spine_rl.engine.samplers import Decoding, load_sampler
-from spine_rl.evaluation.compared import EvalOptions
-from spine_rl.evaluation.run import run_evaluation
+from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import encode_prompts
 

@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from models import save_qwen2
+from spine_rl.lab.tasks import ARITHMETIC
 
 HERE = Path(__file__).parent
 STEPS = 5  # the best weights are those after two
-SECONDS = 400
+SECONDS = 400  # that a process may take
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="no deepspeed; make test-sharded")
 needs_time = pytest.mark.skipif("SPINE_TEST_SHARDED" not in os.environ, reason="long; make test-sharded")
 WAYS = ["fsdp2", pytest.param("zero2", marks=needs_deepspeed), pytest.param("zero3", marks=needs_deepspeed)]
@@ -28,25 +29,26 @@ pytestmark = pytest.mark.slow
 
 
 def run_steps(way, model, out, *options):
-    """In two processes, that share the model in a way of accelerate's, or in one; what was logged."""
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        str(HERE / f"{way}.yaml"),
-        "--main_process_port",
-        "0",
-    ]
-    command = [sys.executable, *(launch if way != "one" else [])]
-    done = subprocess.run(
-        [*command, str(HERE / "on_cpu.py"), str(HERE / "steps.py"), str(model), str(out), *options],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "SPINE_TEST_SECONDS": str(SECONDS - 20)},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
+    """What was logged."""
+    launch(way, HERE / "steps.py", str(model), str(out), *options)
     return json.loads((out / "logged.json").read_text())
+
+
+def launch(way, script, *options):
+    """Runs a script in two processes, that share the model in a way of accelerate's, or in one."""
+    launcher = ["-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file", f"{HERE / way}.yaml"]
+    process = subprocess.Popen(
+        [sys.executable, *(launcher if way != "one" else []), str(HERE / "on_cpu.py"), str(script), *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "SPINE_TEST_SECONDS": str(SECONDS)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=SECONDS + 60)  # what hangs has said in which line, and ended
+    finally:
+        process.terminate()  # a launcher ends its processes
+    assert process.returncode == 0, said[-6000:]
 
 
 def check_same_run(out, logged, expected_out, expected, steps):
@@ -122,3 +124,19 @@ def test_best_weights_are_kept_and_a_resumed_run_ends_alike(way, adapter, model,
     logged = run_steps(way, model, resumed, *options, "--resume")
     check_same_run(resumed, logged, expected_out, expected, STEPS)
     check_same_weights(resumed / "last", expected_out / "last")
+
+
+@needs_time
+@pytest.mark.parametrize("way", WAYS)
+def test_command(way, tmp_path):
+    """With responses that the sharded model draws."""
+    data, out = tmp_path / "data.jsonl", tmp_path / "out"
+    rows = [{"id": each.id, "prompt": each.prompt} for each in ARITHMETIC.make_problems("adapt", 4).problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--max_steps", "2", "--save_steps", "1", "--num_generations", "4", "--per_device_train_batch_size", "8"]
+    options += ["--max_completion_length", "24", "--bf16", "false", "--output_dir", str(out), "--data", str(data)]
+    launch(way, Path(sys.executable).parent / "spine", "train", "--model", str(ARITHMETIC.base), *options)
+    steps = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in steps if "vote/responses" in row] == [1, 2]
+    assert (out / "checkpoint-2" / "spine_manifest.json").is_file()
+    AutoModelForCausalLM.from_pretrained(out)
