@@ -25,17 +25,19 @@ def main(names):
     for asked in names or COUNTS:
         name, _, count = asked.partition("=")
         started = time.monotonic()
+        number = int(count or COUNTS[name])
         with tempfile.TemporaryDirectory(prefix=f"spine-{name}-") as folder:
             work = Path(folder) / "work"
             work.mkdir()
             if name == "disks" and not disks.can_mount(work):
                 print("disks: left out, it takes the right to mount a tmpfs")
                 continue
-            counts, wrong = importlib.import_module(f"torture.{name}").torture(work, int(count or COUNTS[name]))
+            counts, wrong = importlib.import_module(f"torture.{name}").torture(work, number)
         seconds = round(time.monotonic() - started)
         failures += len(wrong)
         print(f"{name}: {counts}, {seconds} s", *wrong, sep="\n", flush=True)
-        record = {"counts": counts, "wrong": wrong, "seconds": seconds, "machine": describe_machine()}
+        record = {"command": f"python -m torture {name}={number}", "counts": counts, "wrong": wrong}
+        record |= {"seconds": seconds, "machine": describe_machine()}
         write_whole(OUT / f"{name}.json", json.dumps(record, indent=2) + "\n")
     return min(failures, 100)
 

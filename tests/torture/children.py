@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+LIMIT = 1800.0  # seconds until a command counts as hung, on a machine that does much else beside
 _IMPORTED = False
 
 
@@ -42,7 +43,7 @@ class Child:
     log: Path
     started: float
 
-    def wait(self, limit=300.0):
+    def wait(self, limit=LIMIT):
         """Its exit status, negative where a signal ended it; None, and it is killed, where it takes too long."""
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -85,7 +86,7 @@ def start(arguments, log, cwd, prepare=None, stdin=None):
 
 def run(arguments, log, cwd, **options):
     """Exit status and what was printed."""
-    limit = options.pop("limit", 300.0)
+    limit = options.pop("limit", LIMIT)
     child = start(arguments, log, cwd, **options)
     return child.wait(limit), child.printed
 

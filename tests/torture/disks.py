@@ -36,7 +36,9 @@ def torture(work, count, seed=0):
         with Disk(work / f"disk-{name}", ROOM) as disk:
             whole = disk.folder / "out"
             status, printed = children.run(make(data, whole, work), work / "log", work, prepare=_fork_workers)
-            assert status == 0, printed
+            if status != 0:  # what the other commands did still counts
+                wrong.append(f"{name} with room enough: status {status}; {printed[-400:]}")
+                continue
             end, need = _read_end(name, whole), disk.count_used()
         counts[name] = {"filled": 0, "recovered": 0}
         for step in range(count):
