@@ -1,4 +1,4 @@
-"""The report of two recorded runs of the lab, for the picture in docs/watching.md.
+r"""The report of two recorded runs of the lab, for the picture in docs/watching.md.
 
 python docs/pictures.py report.html
 chromium --headless --hide-scrollbars --window-size=1100,860 --screenshot=docs/images/report.png report.html

@@ -24,25 +24,29 @@ class PhaseClock:
     def __init__(self, *, synchronizes: bool = False):
         self._synchronizes = synchronizes
         self._seconds: dict[str, float] = defaultdict(float)
-        self._running: list[str] = []
+        self._running: list[tuple[str, bool]] = []  # with whether it is told
         self._since = 0.0
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        self.start(name)
+    def phase(self, name: str, *, tells: bool = True) -> Iterator[None]:
+        """Times the block; `tells` is false where it is what is left of others, which are told themselves."""
+        self.start(name, tells=tells)
         try:
             yield
         finally:
             self.stop()
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *, tells: bool = True) -> None:
         self._switch()
-        self._running.append(name)
-        tell(name)
+        self._running.append((name, tells))
+        if tells:
+            tell(name)
 
     def stop(self) -> None:
         self._switch()
-        tell(self._running.pop(), 1, 1)
+        name, tells = self._running.pop()
+        if tells:
+            tell(name, 1, 1)
 
     def pop(self) -> dict[str, float]:
         """Seconds by phase since the last call."""
@@ -55,7 +59,7 @@ class PhaseClock:
             torch.accelerator.synchronize()
         now = time.perf_counter()
         if self._running:
-            self._seconds[self._running[-1]] += now - self._since
+            self._seconds[self._running[-1][0]] += now - self._since
         self._since = now
 
 

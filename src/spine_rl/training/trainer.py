@@ -186,7 +186,7 @@ class SpineTrainer(UpdatingTrainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         # What `_prepare_inputs` and `compute_loss` do counts for their own phases; what is left is the backward pass.
-        with self.clock.phase("backward"):
+        with self.clock.phase("backward", tells=False):
             loss = self._step_within_memory(model, inputs, num_items_in_batch)
         self.finite_steps.add_loss(loss)
         if self.accelerator.sync_gradients and not self.is_deepspeed_enabled:
