@@ -1,7 +1,10 @@
-r"""The report of two recorded runs of the lab, for the picture in docs/watching.md.
+"""The report of two recorded runs of the lab, for the picture in docs/watching.md.
 
 python docs/pictures.py report.html
 chromium --headless --hide-scrollbars --window-size=1100,860 --screenshot=docs/images/report.png report.html
+
+The other page's, docs/images/inspect.png (window 1100,1180), is of `spine inspect --model
+src/spine_rl/lab/bases/arithmetic --data docs/chains.jsonl --limit 8 --max-completion-length 120 --out inspect.html`.
 """
 
 import sys
