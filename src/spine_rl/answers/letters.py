@@ -24,8 +24,10 @@ _LEADING = re.compile(
     re.IGNORECASE,
 )
 _JOINER = rf"(?:[,，;；、/&+]|(?<!\w)(?:{join('and_', spaced=True)})(?!\w)|(?:{join('and_', spaced=False)}))"
+_NO_PRONOUN = r"(?!I\s(?!(?:and|or|is|are)\b)[a-z])"  # "C, I think" names one
 _ANOTHER = re.compile(
-    rf"\s*(?:{_JOINER}\s*)+(?:{words('option')}\s*)?[(\[（【]?[A-J][)\]）】]?(?![A-Za-z0-9'’])(?!\s*(?:is|was|does|would|can)\b)"
+    rf"\s*(?:{_JOINER}\s*)+(?:(?:{join('hedges', spaced=True)})\s+)?(?:{words('option')}\s*)?"
+    rf"[(\[（【]?{_NO_PRONOUN}[A-J][)\]）】]?(?![A-Za-z0-9'’])(?!\s*(?:is|was|does|would|can)\b)"
     rf"(?!\s*(?:{join('wrong')}))|\s*[(（\[][A-J][)）\]](?!\w)"
 )
 _LISTED = re.compile(r"\s*(?:[,，、/]\s*)(?:[(\[（]?[A-J][)\]）]?)\s*(?:$|[,.;、。]|and\b|or\b|both\b)")
@@ -55,7 +57,7 @@ _CHOSEN = re.compile(
     re.IGNORECASE,
 )
 _IS_HEDGED = re.compile(
-    rf"\b(?:be|is|with|est|ist|это)\s+(?:(?:{join('hedges', spaced=True)})\s+)+{_TOKEN}"
+    rf"\b(?:be|is|[Ii]t s|with|est|ist|это)\s+(?:(?:{join('hedges', spaced=True)})\s+)+{_TOKEN}"
     r"(?=\s*(?:$|[.,;:!]|because|since|as\b|given|due))"
 )
 _IS_LAST = re.compile(rf"\b(?:be|is|[Ii]t s|with|chose|choose|pick|select)\s+{_TOKEN}$")
@@ -75,6 +77,7 @@ def strip_phrase(text: str) -> str:
     if not text.isascii():
         text = "".join(unicodedata.normalize("NFKC", c) if "\uff01" <= c <= "\uff5e" else c for c in text)
         text = text.replace("−", "-")
+    text = text.replace("\\&", "&")
     text = _WRAPPER.sub(r"\1", _WRAPPER.sub(r" \1 ", text)) if "\\" in text else text
     return _DECORATION.sub(" ", text).strip(" .,;:。，、!")
 

@@ -69,7 +69,8 @@ ENGLISH = Language(
     r"|(?:(?:is|are|was|were)(?:n't| not)|cannot be|can't be|could not be|does not|doesn't|do not|don't) (?:the |be "
     r"|an? |seem"
     r" |also )*(?:correct|right|best|true|answer|option|choice|fit|match|apply|work|make sense)",
-    not_=r"not|never|neither|nor|cannot be|rather than|instead of|rule out|rules out|eliminate|exclude|unlike|except",
+    not_=r"not|never|neither|nor|cannot be|rather than|instead of|rule out|rules out|eliminate|exclude|unlike|except"
+    r"|check|examine|evaluate|look at",
     hedges=r"most likely|most probably|likely|probably|perhaps|possibly|definitely|clearly|indeed|therefore|thus"
     r"|hence|simply"
     r"|just|actually|still|closest to|surely|certainly|obviously|either",
@@ -122,7 +123,7 @@ FRENCH = Language(
     stems=("réponse", "reponse", "solution finale", "résultat final"),
     answer=r"réponse|reponse|solution finale|résultat final",
     is_=r"est(?: donc)?|serait|doit être|sera|vaut",
-    fillers=r"à|au|de|du|en|pour|que",
+    fillers=r"à|au|de|du|en|pour|que|correcte|finale|exacte|juste",
     option=r"réponse|option|choix|lettre|proposition",
     choose=r"choisis|choisir|choisissons|opte pour|sélectionne",
     right=r"est (?:la )?(?:correcte?|juste|exacte?|bonne|vraie?)",
@@ -216,8 +217,8 @@ JAPANESE = Language(
 )  # fmt: skip
 
 SPANISH = Language(
-    stems=("respuesta", "resposta", "risposta"),
-    answer=r"respuesta|resposta|risposta",
+    stems=("respuesta", "resposta", "risposta", "opción", "opcion", "opção", "alternativa", "resultado"),
+    answer=r"respuesta|resposta|risposta|(?:opci[oó]n|opção|alternativa) corr\w+|resultado",
     is_=r"es|sería|é|è|debe ser|será",
     fillers=r"a|de|en|para|final|correcta|correta|corretta",
     option=r"respuesta|opción|opcion|letra|alternativa|opção|risposta|opzione",

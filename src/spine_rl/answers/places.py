@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spine_rl.answers.markers import LANGUAGES, PLACEHOLDER, join
+from spine_rl.answers.refusals import refuses
 from spine_rl.answers.turns import read_final_turn, strip_courtesies
 
 MAX_SCANNED = 20_000  # characters at the end of a response; an answer stands last
@@ -49,10 +50,11 @@ _MARKER = re.compile(
 _LINE_MARKER = re.compile(r"^[*_#>\s]{0,6}(?:A|答)\s?[*_]{0,2}\s?[:：](?!.*\n\s*\(?B\s?[:：.)])", re.MULTILINE)
 _ASCII_STEMS = tuple(stem for language in LANGUAGES for stem in language.stems if stem.isascii())
 _STEMS = re.compile("|".join(stem for language in LANGUAGES for stem in language.stems), re.IGNORECASE)
+MAX_BEFORE = 60  # characters before a marker, where it may be declined
 MAX_STEMS = 30  # looked at from the end
 _LETTERS = tuple("(（ABCDEFGHIJ")
 _ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s*[(（]?[B-J][.)）:：、][^\n]*$")
-_SENTENCE_END = re.compile(r"[.!](?=\s|$)|。|！|\n")
+_SENTENCE_END = re.compile(r"(?<!\\)[.!](?=\s|$)|。|！|．(?!\d)|\n")
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})([^$]{1,1000}?)"
@@ -162,7 +164,9 @@ def _find_marked(text: str) -> Iterator[Place]:
         if marker is None or marker.end() >= last:
             continue  # "Answer: the answer is 5" is one marker's
         last = marker.start()
-        if sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER]):
+        if refuses(text[max(0, marker.start() - MAX_BEFORE) : marker.start()]):
+            yield Place("marked", text[max(0, marker.start() - MAX_BEFORE) : marker.end()].rpartition("\n")[2])
+        elif sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER]):
             yield Place("marked", sentence)
         num_found += 1
         if num_found == MAX_MARKERS:

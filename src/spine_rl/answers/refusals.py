@@ -5,8 +5,13 @@ import re
 from spine_rl.answers.markers import join
 
 _REFUSAL = re.compile(join("refusal"), re.IGNORECASE)
+_REFUSES_AFTER = re.compile(
+    rf"(?:{join('refusal')})(?:\s?(?:the|a|what|which|whether|correct|right|final|exact|出|哪个|正确|la|die|das)(?!\w))*\s?$",
+    re.IGNORECASE,
+)
+_CUES = ("not ", "n't ", "unable", "mpossible", "no way", "difficult", "hard to", "kann ", "ne p", "no se ")
 _UNKNOWN = re.compile(
-    r"\W*(?:\\text\w*\s*\{)?\s*(?:unknown|unclear|indeterminate|inconclusive|不确定|未知)\W*", re.IGNORECASE
+    r"\W*(?:\\text\w*\s*\{)?\s*(?:unknown|n/a|unclear|indeterminate|inconclusive|不确定|未知)\W*", re.IGNORECASE
 )
 _VALUE = re.compile(r"\d|\\[a-z]|\b[A-J]\b")
 
@@ -22,3 +27,10 @@ def is_refusal(text: str, *, after_value: bool = True) -> bool:
     if found is None:
         return bool(_UNKNOWN.fullmatch(text))
     return after_value or not _VALUE.search(text[: found.start()])
+
+
+def refuses(before: str) -> bool:
+    """Whether what stands before a marker declines it: "we cannot determine the answer", "无法确定选D"."""
+    if before.isascii() and not any(cue in before for cue in _CUES):  # for speed
+        return False
+    return bool(_REFUSES_AFTER.search(before))

@@ -106,7 +106,7 @@ def _read_expression(phrase: str) -> str | None:
     phrase = phrase.strip()
     if whole := _STARTS_WITH_WHOLE.match(phrase):
         return whole.group()
-    prose = _PROSE.search(phrase)
+    prose = _PROSE.search(_TEXT.sub(lambda unit: "0" * len(unit.group()), phrase))
     value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;。")
     if value.count("}") > value.count("{"):
         value = value.rstrip('}" ')  # of JSON around it

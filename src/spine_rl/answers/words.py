@@ -19,6 +19,7 @@ _NO_ANSWER = re.compile(
     r"(?i:(?:\bnot|n't|\bneither|\bnever|\bnor)\s+(?:an?\s+|just\s+)?(?:simple\s+)?(?:yes|no|maybe)\b)"
     r"|(?<=[\w,] )no\s+(?!(?:because|since|as|for|it|there|this|the|they|he|she|and|or)\b)[a-z]"
 )
+_ASKED = re.compile(r"\byes\s*(?:/|,|or)\s*no(?:\s*(?:/|,|or|, or)\s*maybe)?\b", re.IGNORECASE)  # "yes or no?"
 _NO_DOUBT = re.compile(r"no\s+(?:doubt|one|matter)\b", re.IGNORECASE)
 _OTHER_LANGUAGES = {  # only where a phrase starts with it: "non" and "ja" are parts of other words
     answer: re.compile(
@@ -50,7 +51,7 @@ def read_yes_no(place: Place, _: Sequence[str] = ()) -> str | None:
     """Yes, no or maybe: the word a phrase starts with, else the only one of them in it."""
     if place.kind in ("first", "whole"):
         return None
-    phrase = _DECORATION.sub("", place.text).strip()
+    phrase = _ASKED.sub("", _DECORATION.sub("", place.text)).strip()
     for answer, pattern in _OTHER_LANGUAGES.items():
         if pattern.match(phrase):
             return answer
