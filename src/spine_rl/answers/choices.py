@@ -34,11 +34,9 @@ _DENIED = re.compile(
 
 def read_choice(place: Place, options: Sequence[str] = ()) -> str | None:
     """The letter that a place names; `NO_ANSWER` where it names several, or what is no option; None where none."""
-    letters = LETTERS[: len(options)] if options else LETTERS
-    letter = _read(place, options)
-    if letter and letter not in letters:  # of options A, B, D, F, G the last is E, or G
-        return letters[options.index(letter)] if letter in options else NO_ANSWER
-    return letter
+    allowed = {*LETTERS[: len(options)], *options} if options else set(LETTERS)  # options may be letters themselves
+    letter = _read(place, options, allowed)
+    return NO_ANSWER if letter and letter not in allowed else letter
 
 
 def choice_key(answer: str, options: Sequence[str] = ()) -> str | None:
@@ -46,7 +44,7 @@ def choice_key(answer: str, options: Sequence[str] = ()) -> str | None:
     return read_choice(Place("boxed", answer), options) or None
 
 
-def _read(place: Place, options: Sequence[str]) -> str | None:
+def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None:
     if place.kind == "whole":
         return read_said_anywhere(place.text)
     phrase = strip_phrase(place.text)
