@@ -85,6 +85,9 @@ def test_advantages_and_logs_are_of_the_rules_rewards(tmp_path, monkeypatch, pre
     logged = trainer._metrics["train"]
     assert logged["reward"] == pytest.approx([rewards.mean().item()])
     assert logged["rewards/majority_vote/std"] == pytest.approx([rewards.std().item()])
+    assert [*trainer._logs["rewards"]["majority_vote"]] == pytest.approx(rewards.tolist())
+    without_spread = (groups.std(1) < 1e-8).float().mean().item()
+    assert logged["frac_reward_zero_std"] == pytest.approx([without_spread])
     assert logged["vote/reward"] == pytest.approx([rewards.mean().item()], abs=1e-6)
     assert len(logged["vote/majority_ratio"]) == 1
 

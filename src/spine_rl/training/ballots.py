@@ -67,14 +67,26 @@ class VotingTrainer(SamplingTrainer):
                 replace(response, statistics=each) for response, each in zip(self._responses, statistics, strict=True)
             ]
             self._hold_election()
+        self._correct_logged_rewards()
+
+    def _correct_logged_rewards(self) -> None:
+        """What TRL has logged of rewards is put right: figures, and the column of its table of completions."""
         assert self._election is not None
-        rewards, logged = self._election.rewards, self._metrics["train"]
-        for names, value in (
-            (("reward", f"rewards/{self.reward_func_names[0]}/mean"), rewards.mean()),
-            (("reward_std", f"rewards/{self.reward_func_names[0]}/std"), rewards.std()),
-        ):
-            for name in names:
-                logged[name][-1] = value.item()
+        rewards, name = self._election.rewards, self.reward_func_names[0]
+        spreads = [max(ballot.rewards) - min(ballot.rewards) for ballot in self._election.ballots]
+        figures = {
+            "reward": rewards.mean(),
+            "reward_std": rewards.std(),
+            f"rewards/{name}/mean": rewards.mean(),
+            f"rewards/{name}/std": rewards.std(),
+            "frac_reward_zero_std": sum(spread < 1e-8 for spread in spreads) / len(spreads),
+        }
+        for key, value in figures.items():
+            self._metrics["train"][key][-1] = float(value)
+        column = self._logs["rewards"][name]
+        for _ in range(len(rewards)):
+            column.pop()
+        column.extend(rewards.tolist())
 
     def _hold_election(self) -> list[float | None]:
         """Of the responses last drawn; logged, and this process's rewards returned."""
