@@ -1,6 +1,7 @@
 """Label rules: each by hand, and what holds for all of them."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from spine_rl.errors import ConfigError
 from spine_rl.training.election import Response, hold_election, skip_problems
 from spine_rl.voting import (
     LABEL_RULES,
+    STATISTICS,
     Poll,
     VoteRule,
     choose_skipped,
@@ -113,12 +115,12 @@ def make_poll(rows, **given):
 
 @pytest.mark.parametrize("name", LABEL_RULES)
 @settings(max_examples=60, deadline=None)
-@given(rows=RESPONSES, random=st.randoms(use_true_random=False), leave_one_out=st.booleans())
-def test_order_changes_nothing_and_no_answer_never_wins(name, rows, random, leave_one_out):
+@given(rows=RESPONSES, shuffler=st.randoms(use_true_random=False), leave_one_out=st.booleans())
+def test_order_changes_nothing_and_no_answer_never_wins(name, rows, shuffler, leave_one_out):
     rule = LABEL_RULES[name]
     given_rule = VoteRule(leave_one_out=leave_one_out and rule.leaves_one_out)
     order = list(range(len(rows)))
-    random.shuffle(order)
+    shuffler.shuffle(order)
     ballot = rule.reward(make_poll(rows, rule=given_rule, gold_key="1"))
     shuffled = rule.reward(make_poll([rows[i] for i in order], rule=given_rule, gold_key="1"))
     assert shuffled.pseudo_label == ballot.pseudo_label
@@ -155,6 +157,30 @@ def test_statistics_reach_a_rule_by_response_wherever_it_stands():
     responses = [Response(id_, key, 3, False, statistics={"mean_entropies": entropy}) for id_, key, entropy in rows]
     rewards = hold_election(responses, label_rule=LABEL_RULES["entropy"]).rewards
     assert rewards.tolist() == pytest.approx([-0.2, -0.3, -0.1, -0.4])
+
+
+@pytest.mark.parametrize("name", LABEL_RULES)
+def test_two_processes_that_share_problems_reward_as_one(name, monkeypatch):
+    rng = random.Random(0)
+    everyone = [
+        Response(
+            rng.choice("pqr"),
+            rng.choice(["1", "2", None]),
+            3,
+            False,
+            tokens=tuple(rng.choices(range(4), k=3)),
+            statistics={statistic: rng.random() for statistic in STATISTICS},
+        )
+        for _ in range(24)
+    ]
+    given_too = {"label_rule": LABEL_RULES[name], "gold_keys": dict.fromkeys("pqr", "1"), "draw": "0/0"}
+    whole = hold_election(everyone, **given_too).rewards
+    assert name == "none" or whole.std() > 0
+    monkeypatch.setattr("spine_rl.training.election.gather_object", lambda _: everyone)
+    for rank in range(2):
+        own = everyone[12 * rank : 12 * rank + 12]
+        election = hold_election(own, process_index=rank, num_processes=2, **given_too)
+        assert election.rewards[election.local].tolist() == whole[12 * rank : 12 * rank + 12].tolist()
 
 
 def test_gold_reaches_the_rule_that_is_named_for_it_and_no_other():

@@ -4,7 +4,8 @@
 - `mean_entropies`: a forward pass over the generation batch without gradient, each prompt once per problem.
 - `self_certainties`: a plain forward pass, each prompt once per response.
 
-A pass without gradient is about a third of an update on all tokens.
+An update runs the same forward pass, and a backward pass after it. Rounding makes means differ by about 5e-7 nats
+between micro-batches; where responses differ by little more, the advantage's standard deviation enlarges it.
 """
 
 from collections.abc import Sequence
