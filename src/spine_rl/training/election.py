@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -99,6 +100,9 @@ def hold_election(
 
 def _make_poll(responses: Sequence[Response], rule: VoteRule, needs: Sequence[str], draw: str) -> Poll:
     """Of one problem's responses."""
+    statistics: dict[str, Any] = {
+        name: [response.statistics[name] for response in responses] for name in STATISTICS if name in needs
+    }
     return Poll(
         problem_id=responses[0].problem_id,
         keys=[response.key for response in responses],
@@ -107,7 +111,7 @@ def _make_poll(responses: Sequence[Response], rule: VoteRule, needs: Sequence[st
         lengths=[response.length for response in responses],
         tokens=[response.tokens for response in responses] if "tokens" in needs else (),
         draw=draw,
-        **{name: [response.statistics[name] for response in responses] for name in STATISTICS if name in needs},
+        **statistics,
     )
 
 

@@ -46,7 +46,7 @@ class HubTrainer(GRPOTrainer):
             return
         message = f"Training in progress, step {self.state.global_step}"
         left_out = (*_OF_THIS_MACHINE, *_OF_A_CHECKPOINT)
-        jobs = [self._upload(checkpoint_folder, message, left_out, run_as_future=True)]
+        jobs: Any = [self._upload(checkpoint_folder, message, left_out, run_as_future=True)]
         if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             all_of_them = args.hub_strategy == HubStrategy.ALL_CHECKPOINTS
             name = Path(checkpoint_folder).name if all_of_them else "last-checkpoint"

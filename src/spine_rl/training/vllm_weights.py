@@ -42,7 +42,8 @@ def completing_engine(trainer: Any, dataset: Dataset | IterableDataset) -> Itera
     @functools.wraps(start)
     def start_completed(**options: Any) -> Any:
         if not torch.accelerator.is_available():
-            import_module("vllm.model_executor.layers.utils").dispatch_cpu_unquantized_gemm = _multiply_plainly
+            layers: Any = import_module("vllm.model_executor.layers.utils")
+            layers.dispatch_cpu_unquantized_gemm = _multiply_plainly
         if options.get("max_model_len") is None:
             options["max_model_len"] = _count_needed(trainer, dataset)
         return start(**list_engine_options(), **_choose_dtype(trainer), **options)

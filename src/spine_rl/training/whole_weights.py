@@ -41,7 +41,8 @@ def get_local(weight: Tensor) -> Tensor:
 def read_whole(weight: Tensor) -> Tensor:
     """The whole weight, which is not to be changed; on every process."""
     if isinstance(weight, DTensor):
-        return weight.detach().to(weight.device_mesh.device_type).full_tensor()  # an offloaded one moves to be gathered
+        here: Any = weight.detach().to(weight.device_mesh.device_type)  # an offloaded one moves to be gathered
+        return here.full_tensor()
     if hasattr(weight, "ds_id"):
         with import_module("deepspeed").zero.GatheredParameters([weight]):
             return weight.detach().clone()

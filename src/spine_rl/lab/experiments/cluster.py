@@ -4,6 +4,7 @@ A job has a process of its own, with one core, and one GPU where the cluster has
 it, as a cluster need not share a disk. Problems and models that a file names by path must be found on every machine.
 """
 
+import logging
 import os
 import tempfile
 from collections import Counter, deque
@@ -91,7 +92,7 @@ def _connect(on: str) -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address=None if on == "ray" else on, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=None if on == "ray" else on, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
