@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import save_qwen2
 from paths import DATA
 from spine_rl.cli.arguments import read_arguments
+from spine_rl.engine import precision
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
 from spine_rl.presets import CONTROLS, PRESETS
@@ -114,6 +115,27 @@ def test_resume_goes_on_and_ends_like_an_unbroken_run(spine, model_folder, probl
     assert_one_line(status, error, "resuming with another learning_rate (0.001 before, 1.0 now)")
     for name, parameter in load_file(whole / "model.safetensors").items():
         torch.testing.assert_close(load_file(broken / "model.safetensors")[name], parameter)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("faster", [False, True])
+def test_a_resumed_run_keeps_the_precision_that_was_measured_at_its_start(
+    spine, model_folder, problems_file, tmp_path, monkeypatch, faster
+):
+    def measure(says_faster):
+        monkeypatch.setattr(precision, "_measure_gain", lambda *_: 2.0 if says_faster else 1.0)
+
+    monkeypatch.setattr(precision, "SMALLEST_WIDTH", 1)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    steps = ("--max_steps=3", "--save_steps=1", "--lr_scheduler_type=constant")
+    measure(faster)
+    assert train(spine, model_folder, problems_file, whole, *steps)[0] == 0
+    assert train(spine, model_folder, problems_file, broken, *steps, "--max_steps=1")[0] == 0
+    measure(not faster)
+    assert train(spine, model_folder, problems_file, broken, *steps, "--resume")[0] == 0
+    resolved = json.loads((broken / "spine_config.json").read_text())["resolved"]["training"]
+    assert (resolved["bf16"], resolved["generation_dtype"]) == (faster, "bfloat16" if faster else "model")
+    assert (broken / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["json", "csv", "parquet"])

@@ -142,5 +142,11 @@ def test_16_bits_are_taken_on_a_cpu_where_they_were_measured_to_be_faster(tmp_pa
     assert args.bf16 is faster
     assert args.mixed_precision == ("bf16" if faster else "no")
     asked = SpineConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
+    asked.take_measured({"bf16": True})
     asked.choose_precision(2048)
     assert not asked.bf16
+    resumed = SpineConfig(output_dir=str(tmp_path), use_cpu=True)
+    resumed.take_measured({"bf16": not faster, "generation_dtype": "bfloat16"})
+    resumed.choose_precision(2048)  # which would say the contrary
+    assert resumed.bf16 is not faster
+    assert resumed.generation_dtype == "bfloat16"

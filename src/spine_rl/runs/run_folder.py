@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,13 @@ class Start:
         checkpoint: What is gone on from; None begins at the first step.
         is_finished: All is done and whole; there is nothing to do.
         notes: What the user should know of it, a line each.
+        resolved: What the run that is gone on with resolved its fields of training to.
     """
 
     checkpoint: Path | None = None
     is_finished: bool = False
     notes: tuple[str, ...] = ()
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_start(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> Start:
@@ -104,7 +106,13 @@ def find_start(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[st
     if choice.path is None and finished is not None:
         raise RunFolderError(f"{folder}: finished, and without a checkpoint to go on from; give another output_dir")
     where = "the first step, no checkpoint was written yet" if choice.path is None else str(choice.path)
-    return Start(choice.path, notes=(*notes, f"going on from {where}"))
+    return Start(choice.path, notes=(*notes, f"going on from {where}"), resolved=_read_resolved(content))
+
+
+def _read_resolved(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    resolved = content.get("resolved")
+    training = resolved.get("training") if isinstance(resolved, Mapping) else None
+    return training if isinstance(training, Mapping) else {}
 
 
 def open_folder(folder: Path, start: Start, *, overwrite: bool) -> None:

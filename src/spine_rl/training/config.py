@@ -1,8 +1,9 @@
 """`SpineConfig`: TRL's `GRPOConfig` plus SPINE's fields, less what SPINE's loss would silently ignore."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from trl import GRPOConfig
@@ -86,6 +87,19 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             return
         if is_faster_in_16_bits(torch.device("cpu"), hidden_size):
             self.bf16, self.mixed_precision = True, "bf16"
+
+    def take_measured(self, resolved: Mapping[str, Any]) -> None:
+        """Takes what an earlier process of this run measured, where it is left open: measured anew it might differ.
+
+        Args:
+            resolved: The run's fields as they were resolved.
+        """
+        if self._precision_is_open and isinstance(resolved.get("bf16"), bool):
+            self._precision_is_open = False
+            if resolved["bf16"]:
+                self.bf16, self.mixed_precision = True, "bf16"
+        if self.generation_dtype == "auto" and resolved.get("generation_dtype") in ("model", "bfloat16"):
+            self.generation_dtype = resolved["generation_dtype"]
 
     @property
     def objective(self) -> Objective:

@@ -84,6 +84,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         max_new_tokens=arguments.training.max_completion_length,
     )
     inputs = describe_inputs(problem_set, model)
+    arguments.training.take_measured(start.resolved)
     trainer = _build_trainer(arguments, problem_set, model, processing_class, dataset)
     if trainer.args.sample_steps > 0:
         samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)

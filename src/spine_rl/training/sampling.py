@@ -31,6 +31,7 @@ class SamplingTrainer(ScoringTrainer):
         self.generator: Generator | None = None
         if args.prompt_sharing != "off" and not other_engine and not self.is_sharded and not is_split(self.model):
             self.generator = add_shared_generation(unwrap_model(self.model), args.generation_dtype)
+            args.generation_dtype = "bfloat16" if self.generator.copies else "model"  # what was measured is recorded
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return super()._get_dataloader(ReadOnce(dataset) if isinstance(dataset, Dataset) else dataset, *args, **kwargs)
