@@ -7,15 +7,14 @@ it, as a cluster need not share a disk. Problems and models that a file names by
 import logging
 import os
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from spine_rl.engine.progress import tell
 from spine_rl.errors import ConfigError
-from spine_rl.lab.experiments.workers import LOOK, MOST_TRIES, THREADS, Failure, Job, Outcome, work
+from spine_rl.lab.experiments.workers import LOOK, MOST_TRIES, THREADS, Failure, Job, Outcome, run_side_by_side, work
 
 Task = tuple[Job, Any]  # and what Ray promises for it
 
@@ -59,26 +58,18 @@ def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path
     run = ray.remote(num_cpus=1, num_gpus=min(1, num_gpus), max_retries=0, max_calls=1)(_run).options(
         runtime_env={"env_vars": THREADS}
     )
-    at_once = num_workers or num_gpus or max(1, num_cores)
-    coming, again, running, losses = iter(jobs), deque[Job](), dict[Any, Job](), Counter[str]()
+    running, losses = dict[Any, Job](), Counter[str]()
     steps = Queue(actor_options={"num_cpus": 0})
     try:
-        while True:
-            while len(running) < at_once and (job := again.popleft() if again else next(coming, None)):
-                running[run.remote(job, steps, os.getcwd())] = job
-                tell(job.name, 0, job.steps, "steps")
-            if not running:
-                break
-            done, _ = ray.wait([*running], num_returns=1, timeout=LOOK)
-            while not steps.empty():
-                tell(*steps.get())
-            for promise in done:
-                job = running.pop(promise)
-                outcome = _get_outcome(job, promise, logs / f"{job.name}.log", losses)
-                if isinstance(outcome, Failure) and outcome.is_tried_again:
-                    again.append(job)
-                tell(job.name, job.steps, job.steps)
-                yield job, outcome
+        yield from run_side_by_side(
+            jobs,
+            num_workers or num_gpus or max(1, num_cores),
+            running,
+            steps,
+            begin=lambda job: run.remote(job, steps, os.getcwd()),
+            wait_for_some=lambda promises: ray.wait([*promises], num_returns=1, timeout=LOOK)[0],
+            conclude=lambda job, promise: _get_outcome(job, promise, logs / f"{job.name}.log", losses),
+        )
     finally:
         for promise in running:
             ray.cancel(promise, force=True)

@@ -64,29 +64,22 @@ def run_local(jobs: Iterable[Job], num_workers: int, logs: Path) -> Generator[tu
         num_workers: Processes.
         logs: Folder for what failed jobs printed.
     """
-    coming, again, running, losses = iter(jobs), deque[Job](), {}, Counter[str]()
+    losses = Counter[str]()
     context = get_context("spawn")  # a fork of a process with threads may hang
     manager = SyncManager(ctx=context)
     manager.start(signal.signal, (signal.SIGINT, signal.SIG_IGN))  # the parent's to handle
     pool = ProcessPool(num_workers, initializer=_limit_threads, context=context)
     try:
         steps = manager.Queue()
-        while True:
-            while len(running) < num_workers and (job := again.popleft() if again else next(coming, None)):
-                running[pool.schedule(work, (job, logs / f"{job.name}.log", steps))] = job
-                tell(job.name, 0, job.steps, "steps")
-            if not running:
-                break
-            done, _ = wait(running, LOOK, FIRST_COMPLETED)
-            while not steps.empty():
-                tell(*steps.get())
-            for job, future in [(running.pop(future), future) for future in done]:
-                losses[job.name] += isinstance(future.exception(), ProcessExpired)
-                outcome = _get_outcome(job, future, logs / f"{job.name}.log", losses[job.name])
-                if isinstance(outcome, Failure) and outcome.is_tried_again:
-                    again.append(job)
-                tell(job.name, job.steps, job.steps)
-                yield job, outcome
+        yield from run_side_by_side(
+            jobs,
+            num_workers,
+            {},
+            steps,
+            begin=lambda job: pool.schedule(work, (job, logs / f"{job.name}.log", steps)),
+            wait_for_some=lambda running: wait(running, LOOK, FIRST_COMPLETED).done,
+            conclude=lambda job, future: _get_outcome(job, future, logs / f"{job.name}.log", losses),
+        )
         pool.close()
     finally:
         pool.stop()
@@ -94,13 +87,53 @@ def run_local(jobs: Iterable[Job], num_workers: int, logs: Path) -> Generator[tu
         manager.shutdown()
 
 
-def _get_outcome(job: Job, future: Any, log: Path, num_losses: int) -> Outcome:
+def run_side_by_side(
+    jobs: Iterable[Job],
+    at_once: int,
+    running: dict[Any, Job],
+    steps: Any,
+    *,
+    begin: Callable[[Job], Any],
+    wait_for_some: Callable[[Iterable[Any]], Iterable[Any]],
+    conclude: Callable[[Job, Any], Outcome],
+) -> Generator[tuple[Job, Outcome]]:
+    """Keeps an engine busy, jobs in their order, lost ones again; tells how far each is.
+
+    Args:
+        jobs: The next one is taken when there is room.
+        at_once: How many there is room for.
+        running: Filled with what the engine promises for each job that has begun; the caller's, to cancel them.
+        steps: Queue of what jobs tell of their steps.
+        begin: Begins a job; gives the promise.
+        wait_for_some: Waits a little; gives the promises that are kept by then.
+        conclude: Gives a job's outcome.
+    """
+    coming, again = iter(jobs), deque[Job]()
+    while True:
+        while len(running) < at_once and (job := again.popleft() if again else next(coming, None)):
+            running[begin(job)] = job
+            tell(job.name, 0, job.steps, "steps")
+        if not running:
+            return
+        done = [(promise, running.pop(promise)) for promise in wait_for_some(running)]
+        while not steps.empty():
+            tell(*steps.get())
+        for promise, job in done:
+            outcome = conclude(job, promise)
+            if isinstance(outcome, Failure) and outcome.is_tried_again:
+                again.append(job)
+            tell(job.name, job.steps, job.steps)
+            yield job, outcome
+
+
+def _get_outcome(job: Job, future: Any, log: Path, losses: Counter[str]) -> Outcome:
     error = future.exception()
     if isinstance(error, ProcessExpired):
+        losses[job.name] += 1
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         reason = f"its process ended with exit status {error.exitcode}"
-        return Failure(job, reason, log, is_tried_again=num_losses < MOST_TRIES)
+        return Failure(job, reason, log, is_tried_again=losses[job.name] < MOST_TRIES)
     result = f"{type(error).__name__}: {error}" if error is not None else future.result()
     return Failure(job, result, log) if isinstance(result, str) else result
 
