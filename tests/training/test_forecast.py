@@ -14,7 +14,7 @@ def test_time_grows_with_steps_and_responses_and_the_model_is_left_as_it_was(tmp
     trainer = make_trainer(tmp_path, build_qwen2(), max_steps=10, max_completion_length=100)
     trainer.model.train()
     said = forecast(trainer)
-    rows = module._count_rows(trainer.args)
+    rows = trainer.args.responses_per_step
     prompts = rows / trainer.args.num_generations * _mean_prompt_length(trainer)
     seconds = 0.064 * (prompts + 100 * rows + 3 * (prompts + rows * 100))
     minutes, rest = divmod(round(seconds), 60)

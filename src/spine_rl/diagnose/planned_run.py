@@ -1,6 +1,5 @@
 """The run that preflight is asked about: its configuration, as one process would have it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,18 +33,15 @@ class PlannedRun:
     def plan_steps(self, num_problems: int, prompt_suffix: str) -> StepPlan:
         """What a step does, and how many there are for so many problems."""
         args = self.args
-        assert args.steps_per_generation is not None
         assert args.generation_batch_size is not None
-        steps = max(1, args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps)
         votes = args.num_votes or args.num_generations
-        generations = math.ceil(args.num_train_epochs * (num_problems // args.problems_per_step))
         return StepPlan(
             num_generations=args.num_generations,
             responses_sampled=args.generation_batch_size * votes // args.num_generations,
-            responses_trained=args.per_device_train_batch_size * args.gradient_accumulation_steps,
-            steps_per_generation=steps,
+            responses_trained=args.responses_per_step,
+            steps_per_generation=args.steps_per_rollout,
             num_processes=self.num_processes,
-            num_steps=args.max_steps if args.max_steps > 0 else steps * generations,
+            num_steps=args.count_steps(num_problems),
             max_completion_length=args.max_completion_length or 0,
             prompt_suffix=prompt_suffix,
         )

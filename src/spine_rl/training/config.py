@@ -1,5 +1,6 @@
 """`SpineConfig`: TRL's `GRPOConfig` plus SPINE's fields, less what SPINE's loss would silently ignore."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -127,6 +128,23 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         """Problems of one generation batch, over all processes."""
         assert self.generation_batch_size is not None
         return self.generation_batch_size // self.num_generations
+
+    @property
+    def responses_per_step(self) -> int:
+        """Responses of one process that an optimiser step trains on."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """Optimiser steps that a generation serves, as the problems of one are trained on by it; at least 1."""
+        assert self.steps_per_generation is not None
+        return max(1, self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps)
+
+    def count_steps(self, num_problems: int) -> int:
+        """Optimiser steps of a run over so many problems; 0 where there are too few for one generation."""
+        if self.max_steps > 0:
+            return self.max_steps
+        return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_step))
 
     @property
     def vote_rule(self) -> VoteRule:

@@ -1,6 +1,5 @@
 """Before the first step: what a step, the run and its memory come to at most."""
 
-import math
 import time
 from typing import Any
 
@@ -29,10 +28,8 @@ def forecast(trainer: Any) -> str:
     if trainer.accelerator.num_processes > 1 or trainer.args.use_vllm:
         return memory
     seconds = _estimate_step(trainer, sum(lengths) / len(lengths))
-    args, problems = trainer.args, len(trainer.train_dataset)
-    epoch = math.ceil(problems * args.num_generations / _count_rows(args))
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch)
-    limit = args.max_completion_length
+    steps = trainer.args.count_steps(len(trainer.train_dataset))
+    limit = trainer.args.max_completion_length
     return (
         f"estimated time: at most {format_seconds(seconds)} a step and {format_seconds(steps * seconds)} for {steps} "
         f"steps, if every response takes {limit} tokens; {memory}"
@@ -51,19 +48,14 @@ def _list_parts(content: Any) -> list[dict[str, Any]]:
     return [{"text": content}] if isinstance(content, str) else content
 
 
-def _count_rows(args: Any) -> int:
-    """Responses of an optimiser step."""
-    return args.per_device_train_batch_size * args.gradient_accumulation_steps
-
-
 def _estimate_step(trainer: Any, prompt_tokens: float) -> float:
     args = trainer.args
     many, one = _time_forward(trainer, _TOKENS) / _TOKENS, _time_forward(trainer, 1)
-    rows, limit = _count_rows(args), args.max_completion_length
-    prompts = rows / args.num_generations * prompt_tokens
-    voting = rows * (args.num_votes or args.num_generations) / args.num_generations
-    generating = prompts * many + limit * max(one, voting * many)
-    return generating / args.num_iterations + 3 * (prompts + rows * limit) * many
+    rows, limit, drawn = args.responses_per_step, args.max_completion_length, args.problems_per_step
+    voting = drawn * (args.num_votes or args.num_generations)
+    generating = drawn * prompt_tokens * many + limit * max(one, voting * many)
+    updating = 3 * (rows / args.num_generations * prompt_tokens + rows * limit) * many
+    return generating / args.steps_per_rollout + updating
 
 
 def _time_forward(trainer: Any, num_tokens: int) -> float:

@@ -53,9 +53,7 @@ class LoggingTrainer(CheckpointingTrainer):
         args = self.args
         if not isinstance(self.train_dataset, Dataset):
             return None
-        assert args.steps_per_generation is not None
-        steps_a_generation = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps
-        return max(1, len(self.train_dataset) // args.problems_per_step) * max(1, steps_a_generation)
+        return max(1, len(self.train_dataset) // args.problems_per_step) * args.steps_per_rollout
 
     @property
     def _first_labels(self) -> FirstLabels:
