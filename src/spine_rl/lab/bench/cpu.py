@@ -2,27 +2,22 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from spine_rl.lab.bench import cases
 from spine_rl.lab.bench.cases import Outcome
-from spine_rl.lab.bench.run import FULL, list_lab_cases, run_cases
-from spine_rl.lab.bench.shapes import SIZES, BatchShape, ModelShape
+from spine_rl.lab.bench.run import FULL, list_decoding_options, list_lab_cases, list_large_cases, run_cases
+from spine_rl.lab.bench.shapes import SIZES, ModelShape
+
+_FEW = replace(FULL, rounds=3, step_rounds=1, whole_steps=1, generation={"rounds": 2, "warmups": 0, "new_tokens": 100})
 
 
 def list_cpu_cases(model: ModelShape) -> list[Callable[[], Outcome]]:
-    """The lab's whole steps, then a real model's decoding, update, memory and whole step."""
-    update = BatchShape(1, 8, prompt_length=100, response_length=200, equal_lengths=False)
-    step = BatchShape(8, 8, prompt_length=100, response_length=200)
-    name = "update, 1 x 8, 100/200, unequal lengths"
-    return [
-        *list_lab_cases(FULL),
-        partial(cases.compare_decoding, model, goal=3.0, rounds=2, warmups=0, new_tokens=136),
-        partial(cases.compare_update, name, model, update, goal=2.5, rounds=3, sides=("trl", "spine")),
-        partial(cases.check_step_memory, model, step, most_gib=11.0),
-        partial(cases.compare_whole_step, model, step, goal=3.0, rounds=1, steps=1),
-    ]
+    """The lab's whole steps, then a real model's whole step, memory, update and decoding."""
+    decoding = partial(cases.compare_decoding, model, **list_decoding_options(model, _FEW))
+    return [*list_lab_cases(FULL), *list_large_cases(model, _FEW), decoding]
 
 
 def main(size: str, out: str) -> None:
