@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spine_rl.cli.groups import CompletionsFile, JsonOutput, answer_type, group
+from spine_rl.engine.say import say
 from spine_rl.errors import ConfigError
 from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
@@ -45,8 +46,7 @@ def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput 
     if grades.explain is not None:
         if grades.out is not None or output.json is not None:
             raise ConfigError("--explain prints how one completion is read; leave out --out and --json")
-        for line in explain_grade(file, load_gold(*source), grades.explain):
-            Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(*explain_grade(file, load_gold(*source), grades.explain))
         return
     outputs = [Output(grades.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
     check_may_write(outputs, overwrite=output.overwrite, reads=[file, grades.gold])

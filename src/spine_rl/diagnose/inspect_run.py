@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.round import RolloutOptions, draw
 from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
+from spine_rl.engine.say import say
 from spine_rl.pages import write_page
 from spine_rl.runs.kinds import PAGE
 from spine_rl.runs.may_write import Output, check_may_write
@@ -30,8 +29,7 @@ def run_inspect(
     check_may_write([Output(out, PAGE)], overwrite=overwrite, reads=[options.model, options.data])
     engine, rollouts = draw(options)
     write_page(out, build_page(rollouts, engine.tokenizer, forks))  # nothing is lost if the validation stops
-    console = Console()
-    console.print(f"{len(rollouts.problems)} problems: {out}", markup=False, highlight=False, soft_wrap=True)
+    say(f"{len(rollouts.problems)} problems: {out}")
     if validation is not None:
         outcome = validate_forks(
             engine,
@@ -42,8 +40,7 @@ def run_inspect(
             answer_type=options.answer_type,
         )
         write_page(out, build_page(rollouts, engine.tokenizer, forks, outcome))
-        for line in describe(outcome):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(*describe(outcome))
 
 
 def describe(outcome: ForkValidation) -> list[str]:

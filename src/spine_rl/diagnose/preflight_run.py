@@ -13,6 +13,7 @@ from spine_rl.diagnose.round import RolloutOptions, draw
 from spine_rl.engine.estimate import MemoryEstimate
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.models import get_hidden_size
+from spine_rl.engine.say import say
 from spine_rl.problems import load_problems
 from spine_rl.runs.kinds import json_kind
 from spine_rl.runs.may_write import Output, check_may_write
@@ -47,8 +48,7 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
     title = f"{len(rollouts.problems)} problems, {options.num_generations} responses each"
     console.print(_make_table(title, signal, time))
     console.print(_make_memory_table(memory))
-    for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]:
-        console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+    say(*(f"- {line}" for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]))
     if json_out is not None:
         sizes = {name: {"most": most, "least": least} for name, (most, least) in memory.list_parts().items()}
         figures = {"signal": signal, "cost": {**time, "memory_gib": sizes}, "advice": advice}

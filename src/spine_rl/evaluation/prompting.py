@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
+from spine_rl.engine.say import say
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
 from spine_rl.runs.run_file import RUN_FILE, read_resolved
@@ -83,7 +82,7 @@ def ask(given: Mapping[str, Any], *models: str, **defaults: Any) -> Prompting:
     if settled.taken:
         taken = ", ".join(f"{name} {value!r}" for name, value in settled.taken.items())
         line = f"asked as in the run {settled.run}, where no option says otherwise: {taken}"
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
     return settled.prompting
 
 

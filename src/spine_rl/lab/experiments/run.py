@@ -15,6 +15,7 @@ from rich.text import Text
 
 from spine_rl.engine.progress import tell
 from spine_rl.engine.quiet import loading_libraries
+from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError
 from spine_rl.lab.experiments.cluster import check_place, run_on_ray
 from spine_rl.lab.experiments.spec import find_file, list_ready, load_experiment
@@ -87,7 +88,7 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
             raise RunFolderError(f"{folder} holds no finished cell of {plan.name}; nothing to report")
         plan.write(records, len(plan.cells), folder, _describe_command(options, folder))
         pack_records(folder)
-    _print(f"{folder / RESULTS_FILE}: {len(records)} of {len(plan.cells)} cells")
+    say(f"{folder / RESULTS_FILE}: {len(records)} of {len(plan.cells)} cells")
     return failures
 
 
@@ -106,16 +107,16 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
     with closing(_run_jobs(jobs, options, folder / LOGS_FOLDER)) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, Failure) and outcome.is_tried_again:
-                _print(f"lost: {job.name}: {outcome.reason}; it is run again")
+                say(f"lost: {job.name}: {outcome.reason}; it is run again")
                 continue
             num_done += 1
             tell("all", num_done, len(chosen), "cells")
             if isinstance(outcome, Failure):
                 failures.append(outcome)
-                _print(f"failed: {job.name}: {outcome.reason} (see {outcome.log})")
+                say(f"failed: {job.name}: {outcome.reason} (see {outcome.log})")
             else:
                 write_record(folder, job.name, outcome)
-                _print(f"{num_done}/{len(chosen)} cells done: {job.name}")
+                say(f"{num_done}/{len(chosen)} cells done: {job.name}")
     return failures
 
 
@@ -123,10 +124,6 @@ def _run_jobs(jobs: Sequence[Job], options: ExperimentOptions, logs: Path) -> Ge
     if options.on == "local":
         return run_local(jobs, options.jobs or 1, logs)
     return run_on_ray(options.on, jobs, options.jobs, logs)
-
-
-def _print(text: str) -> None:
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _describe_command(options: ExperimentOptions, folder: Path) -> str:
