@@ -1,7 +1,7 @@
 """Matrices of a 16-bit copy in the order that a CPU's kernels read them in, brought into it once a generation.
 
-oneDNN multiplies blocks; of a plain matrix it makes them anew in every product, which for the few rows of a decoding
-step is a quarter of the time. The operators are those that torch's own compiler takes for frozen weights.
+oneDNN multiplies blocks; of a plain matrix it makes them anew in every product, a good part of the time where there are
+the few rows of a decoding step. The operators are those that torch's own compiler takes for frozen weights.
 """
 
 import functools
