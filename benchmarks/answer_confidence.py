@@ -52,8 +52,7 @@ def run(out: Path) -> None:
 
 def solve(task: Any, rate: float, seed: int) -> list[dict[str, Any]]:
     """One `spine solve` by its command's function, and whether each answer is right."""
-    from spine_rl.cli.solve import run_solve
-    from spine_rl.cli.train_command import SolveOptions
+    from spine_rl.cli import train_command
 
     problem_set = task.make_problems("adapt", 64, seed=seed)
     with tempfile.TemporaryDirectory() as name:
@@ -68,10 +67,10 @@ def solve(task: Any, rate: float, seed: int) -> list[dict[str, Any]]:
             "gradient_accumulation_steps: 2\nnum_train_epochs: 3\nlr_scheduler_type: constant\nreport_to: none\n"
             f"use_cpu: true\nsave_strategy: 'no'\nmax_completion_length: {task.max_new_tokens}\n"
         )
-        options = SolveOptions(
+        options = train_command.SolveOptions(
             model=str(task.base), out=folder / "answers.jsonl", run=folder / "run.yaml", num_generations=8, seed=seed
         )
-        run_solve(str(folder / "problems.jsonl"), options, overwrite=False)
+        train_command.solve(str(folder / "problems.jsonl"), options=options)
         solved = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
     kept = ("id", "share_before", "share_after", "agree")
     gold = {

@@ -103,6 +103,9 @@ def collect(given: Given, *groups: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in given.names}
 
 
+_MOST_A_STEP = 16  # problems of a step of spine solve, where no --run says
+
+
 @group("Answers")
 @dataclass(frozen=True, kw_only=True)
 class SolveOptions:
@@ -130,9 +133,32 @@ def solve(
     check_model(options.model)
     check_problems(data)
     with loading_libraries():
-        from spine_rl.cli.solve import run_solve
+        from spine_rl.cli.arguments import read_arguments
+        from spine_rl.solve.run import Request, run_solve
 
-    run_solve(data, options, overwrite=output.overwrite)
+    request = Request(
+        data, options.model, options.out, options.num_generations, options.seed, overwrite=output.overwrite
+    )
+    run_solve(request, lambda num, folder: read_arguments(list_solve_tokens(data, options, num, folder)))
+
+
+def list_solve_tokens(data: str, options: SolveOptions, num_problems: int, folder: Path) -> list[str]:
+    """As of `spine train`; what --run says of the training wins over what suits most problems."""
+    tokens = [f"--data={data}", f"--model={options.model}", f"--output_dir={folder}"]
+    if options.run is not None:
+        return ["--config", str(options.run), *tokens]
+    usual = {
+        "num_generations": options.num_generations,
+        "per_device_train_batch_size": options.num_generations,
+        "gradient_accumulation_steps": min(num_problems, _MOST_A_STEP),
+        "num_train_epochs": 10,
+        "max_completion_length": options.max_completion_length,
+        "seed": options.seed,
+        "report_to": "none",
+    }
+    if options.prompt_suffix is not None:
+        tokens.append(f"--prompt_suffix={options.prompt_suffix}")
+    return [*tokens, *(f"--{name}={value}" for name, value in usual.items())]
 
 
 def add_commands(app: App) -> None:

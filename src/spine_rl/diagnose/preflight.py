@@ -11,7 +11,7 @@ import torch
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.engine.estimate import MemoryEstimate
-from spine_rl.voting import summarize_ballots
+from spine_rl.voting import Ballot, summarize_ballots
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,27 @@ def measure_signal(rollouts: Rollouts, forks: ForkRule) -> dict[str, float]:
 
     `zero_advantage` is the share of problems whose responses are all rewarded alike, so that a step learns nothing.
     """
-    ballots, responses = rollouts.ballots, rollouts.all_responses
+    responses = rollouts.all_responses
     lengths = [len(response.token_ids) for response in responses]
     scores = [scores for scores in rollouts.all_scores if len(scores.entropies)]
     entropies = torch.cat([score.entropies for score in scores])
     picked = torch.cat([forks.select(score) for score in scores])
+    return {
+        **measure_votes(rollouts.ballots, lengths, [response.truncated for response in responses]),
+        "entropy": entropies.mean().item(),
+        "fork_entropy": entropies[picked].mean().item(),
+        "fork_share": picked.float().mean().item(),
+    }
+
+
+def measure_votes(ballots: Sequence[Ballot], lengths: Sequence[int], truncated: Sequence[bool]) -> dict[str, float]:
+    """What `measure_signal` says of votes and lengths, for which nothing has to be scored.
+
+    Args:
+        ballots: A problem each.
+        lengths: Of every response, in tokens.
+        truncated: Whether each ran into the limit.
+    """
     low, middle, high = np.percentile(lengths, (10, 50, 90)).tolist()
     return {
         **summarize_ballots(ballots),
@@ -57,10 +73,7 @@ def measure_signal(rollouts: Rollouts, forks: ForkRule) -> dict[str, float]:
         "length_p10": low,
         "length_p50": middle,
         "length_p90": high,
-        "truncated": fmean(response.truncated for response in responses),
-        "entropy": entropies.mean().item(),
-        "fork_entropy": entropies[picked].mean().item(),
-        "fork_share": picked.float().mean().item(),
+        "truncated": fmean(truncated),
     }
 
 

@@ -6,14 +6,14 @@ kept weights' responses give the first labels more often than the unadapted mode
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, quantiles
 from typing import Any
 
 from spine_rl.answers import resolve_answer_type, response_key
+from spine_rl.diagnose.preflight import measure_votes
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.confidence import estimate_confidence
-from spine_rl.voting import Ballot, hold_vote, summarize_ballots
+from spine_rl.voting import Ballot, hold_vote
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,13 @@ def _solve(problem: Problem, rounds: Sequence[Sequence[ResponseRow]], helped: bo
     )
 
 
-def measure_votes(
+def measure_round(
     problems: Sequence[Problem], responses: Sequence[Sequence[ResponseRow]], *, answer_type: str = "auto"
 ) -> dict[str, float]:
-    """Label-free statistics of a round, as `spine_rl.diagnose.preflight` advises on; without those of tokens."""
+    """A round's votes and lengths, as preflight measures them."""
     ballots = [_hold_vote(problem, rows, answer_type) for problem, rows in zip(problems, responses, strict=True)]
     rows = [row for each in responses for row in each]
-    return {
-        **summarize_ballots(ballots),
-        "zero_advantage": fmean(len(set(ballot.rewards)) == 1 for ballot in ballots),
-        "length_p90": quantiles([row.num_tokens for row in rows], n=10)[-1],
-        "truncated": fmean(row.truncated for row in rows),
-    }
+    return measure_votes(ballots, [row.num_tokens for row in rows], [row.truncated for row in rows])
 
 
 def _hold_vote(problem: Problem, rows: Sequence[ResponseRow], answer_type: str) -> Ballot:

@@ -1,25 +1,26 @@
 """A run: load, adapt, save."""
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
-from spine_rl.errors import SpineError, Stopped
+from spine_rl.engine.say import say
+from spine_rl.errors import RunFolderError, Stopped
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.run_file import read_run
 from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training.arguments import Arguments
 from spine_rl.training.forecast import forecast
@@ -43,6 +44,23 @@ def run_train(arguments: Arguments) -> None:
             _adapt(arguments, folder, start)
 
 
+def train_or_go_on(arguments: Arguments, folder: Path, *, overwrite: bool) -> None:
+    """Trains, or goes on from the last checkpoint, or leaves a finished run of the same configuration as it is.
+
+    Args:
+        arguments: Of a run in this folder.
+        folder: The run's, within that of another command.
+        overwrite: An earlier run is replaced.
+
+    Raises:
+        RunFolderError: A finished run there is of another configuration, or `run_train` refuses the folder.
+    """
+    content = None if overwrite else read_run(folder)
+    if content is not None and "sampling" in content and content["given"] != arguments.given:
+        raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
+    run_train(replace(arguments, run=replace(arguments.run, overwrite=overwrite, resume=content is not None)))
+
+
 def _open(arguments: Arguments, folder: Path, until_end: ExitStack) -> Start:
     run, reads = arguments.run, [arguments.model.model_name_or_path or "", arguments.run.data]
     check_may_write([Output(folder, RUN, "output_dir", goes_on=True)], overwrite=run.overwrite, reads=reads)
@@ -60,7 +78,7 @@ def _decided_by_one(decide: Callable[[], Start]) -> Start:
     if state.is_main_process:
         try:
             box[0] = decide()
-        except (SpineError, OSError) as error:
+        except Exception as error:  # whatever it is, the others must not wait for an answer
             box[0] = error
     if state.num_processes > 1:
         broadcast_object_list(box)
@@ -92,7 +110,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         trainer.add_callback(samples)
     show_live(trainer, LiveView())
     if trainer.is_world_process_zero():
-        _say(forecast(trainer))
+        say(forecast(trainer))
     try:
         number = run_recorded(
             trainer,
@@ -110,10 +128,10 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         stop.kept = _describe_kept(folder)
         raise
     if trainer.is_world_process_zero():
-        _say(f"adapted model, metrics and configuration are in {folder}")
+        say(f"adapted model, metrics and configuration are in {folder}")
         kept = trainer.guard.kept
         if kept is not None and kept.step != kept.last_step:
-            _say(f"kept are the weights after step {kept.step} of {kept.last_step}: {kept.reason}")
+            say(f"kept are the weights after step {kept.step} of {kept.last_step}: {kept.reason}")
     failure = trainer.finite_steps.failure
     if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
         trainer.accelerator.wait_for_everyone()
@@ -121,10 +139,6 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
     if failure is not None:
         print(f"spine: training ended early: {failure}; the last good weights are in {folder}", file=sys.stderr)
         sys.exit(1)
-
-
-def _say(text: str) -> None:
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _name_data(arguments: Arguments) -> str:
@@ -191,7 +205,7 @@ def _build_trainer(
 
 def _resolved(arguments: Arguments) -> dict[str, Any]:
     return {
-        "run": dataclasses.asdict(arguments.run),
+        "run": asdict(arguments.run),
         "training": arguments.training.to_dict(),
-        "model": dataclasses.asdict(arguments.model),
+        "model": asdict(arguments.model),
     }

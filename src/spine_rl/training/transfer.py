@@ -9,15 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.errors import ConfigError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 from spine_rl.evaluation.report_table import print_report
 from spine_rl.evaluation.transfer_table import HEADER, build_rows, render_markdown, summarize_report
-from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.arguments import Arguments
-from spine_rl.training.run import run_train
+from spine_rl.training.run import train_or_go_on
 
 ADAPTED_FOLDER, JSON_FILE, MARKDOWN_FILE = "adapted", "transfer.json", "transfer.md"
 
@@ -44,7 +43,7 @@ def run_transfer(
         RunFolderError: The folder has a run of another configuration.
     """
     folders = _name_folders(eval_data)
-    _train(arguments, out / ADAPTED_FOLDER, overwrite)
+    train_or_go_on(arguments, out / ADAPTED_FOLDER, overwrite=overwrite)
     reports = {}
     for name, data in folders.items():
         reports[name] = run_evaluation(replace(plan_evaluation(data), out=out / name))
@@ -75,13 +74,3 @@ def _name_folders(eval_data: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--eval-data {data}: the name {name!r} is taken; rename the file")
         folders[name] = data
     return folders
-
-
-def _train(arguments: Arguments, folder: Path, overwrite: bool) -> None:
-    """Trains, or goes on from the last checkpoint, or leaves a finished run of the same configuration as it is."""
-    content = None if overwrite else read_run(folder)
-    if content is not None and "sampling" in content:
-        if content["given"] != arguments.given:
-            raise RunFolderError(f"{folder} is a run of another configuration; give another --out, or --overwrite")
-        return
-    run_train(replace(arguments, run=replace(arguments.run, overwrite=overwrite, resume=content is not None)))

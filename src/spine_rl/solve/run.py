@@ -1,0 +1,124 @@
+"""From questions without labels to an answer a question: vote, adapt, vote again."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spine_rl.diagnose.preflight import StepPlan, advise
+from spine_rl.engine.samplers import Decoding
+from spine_rl.engine.say import say
+from spine_rl.evaluation.responses import ResponseRow
+from spine_rl.evaluation.run import EvaluationPlan, record_responses
+from spine_rl.pages import write_page
+from spine_rl.pages.report import build_report
+from spine_rl.pages.report_runs import load_run
+from spine_rl.problems import Problem, PromptStyle, load_problems
+from spine_rl.runs.kinds import PAGE, rows_kind
+from spine_rl.runs.may_write import Output, check_may_write
+from spine_rl.runs.run_file import read_run
+from spine_rl.runs.whole_file import write_whole
+from spine_rl.solve.answers import Solved, describe_adaptation, measure_round, solve_problems
+from spine_rl.training.arguments import Arguments
+from spine_rl.training.run import train_or_go_on
+
+_ROWS = rows_kind("answers of spine solve", "id", "answer", "share_before", "share_after")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        data: The problems.
+        model: That answers them, a folder or a hub id.
+        out: File for the answers; the work lies beside it, in a folder of its name.
+        num_generations: Responses a problem that vote, before and after.
+        seed: Of these.
+        overwrite: What an earlier command left there is replaced.
+    """
+
+    data: str
+    model: str
+    out: Path
+    num_generations: int
+    seed: int
+    overwrite: bool = False
+
+    @property
+    def work(self) -> Path:
+        """Where responses and the adapted model are kept, to go on with."""
+        return self.out.with_suffix(".run")
+
+
+def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> None:
+    """Votes, adapts with the guard, votes again, and writes an answer a problem; goes on where it was stopped.
+
+    Args:
+        request: What is asked.
+        plan_run: How so many problems are adapted to, in a folder; asked once they are read.
+
+    Raises:
+        RunFolderError: The answers exist already, or the work folder is of another configuration.
+    """
+    page, adapted = request.out.with_name("report.html"), request.work / "adapted"
+    outputs = [Output(request.out, _ROWS, "--out"), Output(page, PAGE)]
+    check_may_write(outputs, overwrite=request.overwrite, reads=[request.data, request.model])
+    problems = load_problems(request.data, gold_column=None).problems
+    arguments = plan_run(len(problems), adapted)
+    before = _sample(request.model, arguments, problems, request, "before")
+    say(*_advise(before, problems, arguments))
+    train_or_go_on(arguments, adapted, overwrite=request.overwrite)
+    after = _sample(str(adapted), arguments, problems, request, "after")
+    content = read_run(adapted) or {}
+    helped, sentence = describe_adaptation(content.get("finished", {}).get("kept", {}))
+    kind = arguments.training.answer_type
+    solved = solve_problems(problems, before, after, helped=helped, answer_type=kind)
+    rows = "".join(json.dumps(dataclasses.asdict(each)) + "\n" for each in solved)
+    write_whole(request.out, rows, replace=request.overwrite)
+    write_page(page, build_report([load_run(adapted)], "SPINE solve"))
+    say(sentence, _summarize(solved), f"{request.out} has an answer a problem, {page} how the run went")
+
+
+def _sample(
+    model: str, arguments: Arguments, problems: Sequence[Problem], request: Request, name: str
+) -> list[list[ResponseRow]]:
+    training, run = arguments.training, arguments.run
+    assert training.max_completion_length is not None
+    plan = EvaluationPlan(
+        run.data,
+        problems,
+        PromptStyle(run.system_prompt, run.prompt_suffix),
+        Decoding(training.max_completion_length, training.temperature, 1.0, 64, request.seed),
+        request.num_generations,
+        dtype=arguments.model.dtype or "auto",
+    )
+    return record_responses(model, plan, request.work / name, overwrite=request.overwrite, again=True).samples
+
+
+def _advise(first: Sequence[Sequence[ResponseRow]], problems: Sequence[Problem], arguments: Arguments) -> list[str]:
+    """What `spine preflight` would say of the first round."""
+    training = arguments.training
+    assert training.max_completion_length is not None
+    votes = measure_round(problems, first, answer_type=training.answer_type)
+    plan = StepPlan(
+        num_generations=training.num_generations,
+        max_completion_length=training.max_completion_length,
+        prompt_suffix=arguments.run.prompt_suffix,
+    )
+    summary = (
+        f"first vote: majority share {votes['majority_ratio']:.2f}; {votes['abstained']:.0%} of the responses without "
+        f"a readable answer, {votes['truncated']:.0%} cut off"
+    )
+    return [summary, *advise(votes, plan)]
+
+
+def _summarize(solved: Sequence[Solved]) -> str:
+    answered = sum(each.answer is not None for each in solved)
+    same = sum(each.agree for each in solved)
+    expected = sum(each.confidence or 0 for each in solved)
+    return (
+        f"{answered} of {len(solved)} problems have an answer; the votes before and after agree on {same}; by the "
+        f"confidences about {expected:.0f} are right"
+    )
