@@ -233,6 +233,7 @@ READ = [  # (type, options, right answer or None, responses)
         [
             "A: C",
             "A: (C)",
+            "c)",
             "**A:** C",
             "Answer (one letter): C",
             "Answer [A-D]: C",
@@ -332,6 +333,14 @@ READ = [  # (type, options, right answer or None, responses)
         None,
         ["\\boxed{13}", "The answer is 3.", "\\boxed{\\pi}", "\\boxed{6\\pi}", "The answer is 21 cm.", "A: 7"],
     ),
+    (
+        "choice",
+        ["12", "\\frac{1}{2}", "$3\\pi$", "20 cm"],
+        "A",
+        ["The answer is twelve.", "The answer is Twelve", "Answer: 12"],
+    ),
+    ("math", [], None, ["Answer: [your answer]", "Answer: $ANSWER", "Final answer: <value>", "The answer is: ___"]),
+    ("text", [], None, ["Answer: [your answer]", "Answer: <text>"]),
     (
         "choice",
         ["12", "\\frac{1}{2}", "$3\\pi$", "20 cm"],

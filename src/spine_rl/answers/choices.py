@@ -17,6 +17,7 @@ from spine_rl.answers.letters import (
     strip_phrase,
 )
 from spine_rl.answers.mathematics import math_key, number_type_key
+from spine_rl.answers.number_words import read_number_words
 from spine_rl.answers.places import NO_ANSWER, Place
 from spine_rl.answers.refusals import is_refusal
 from spine_rl.answers.values import read_value
@@ -78,6 +79,8 @@ def _letter_of_text(phrase: str, options: Sequence[str]) -> str | None:
     if not options or not phrase or len(phrase) > MAX_OPTION:
         return None
     found = _letter_of(strip_phrase(phrase), options, lambda text: normalize_words(strip_phrase(text)))
+    if not found and (spelled := read_number_words(strip_phrase(phrase).lower())) is not None:
+        return _letter_of(str(spelled), options, _number)
     if found or not _VALUE.search(phrase):
         return found
     return _letter_of(phrase, options, _number) or _letter_of(phrase, options, math_key)

@@ -83,10 +83,11 @@ def strip_phrase(text: str) -> str:
 
 
 def is_letter_line(phrase: str) -> bool:
-    """Whether nothing but a letter stands there: `C`, `(c)`, `C.`"""
+    """Whether nothing but a letter stands there: `C`, `(c)`, `c)`, `C.`"""
     if _LINE.fullmatch(phrase) or (len(phrase) == 1 and phrase.upper() in LETTERS):
         return True
-    return len(phrase) == 3 and phrase[0] in "([（" and phrase[1].upper() in LETTERS and phrase[2] in ")]）"
+    inner = phrase[1:] if phrase[:1] in ("(", "[", "（") else phrase
+    return len(inner) == 2 and inner[0].upper() in LETTERS and inner[1] in ")]）"
 
 
 def read_leading_letter(phrase: str, *, is_line: bool) -> str | None:

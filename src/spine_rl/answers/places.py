@@ -32,6 +32,7 @@ _PLACEHOLDER = re.compile(
     rf"(?:\\(?:text\w*|math\w*|textbf|ldots|dots|cdots|square|Box|underline|_|quad|hspace)|\W|_)*(?:{PLACEHOLDER})?\W*",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"<([A-Za-z][\w\s-]*)>")
 _SIGN = re.compile(
     r"∅|∞|√|\\(?!text|math|ldots|dots|cdots|square|Box|underline|_|quad|hspace)[A-Za-z]+|[<>=%±]|\{\s*\\?\}"
 )
@@ -98,14 +99,22 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         yield Place("first", first)
     if complete and "\\boxed" not in text:
         line = _final_line(strip_courtesies(text))
-        if line and not (line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])):
+        if line and not _is_unfilled(line) and not (line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])):
             yield Place("final", line)
     yield Place("whole", text)
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a box was left to be filled in: `?`, `...`, `answer`, `\\text{your answer}`."""
-    return len(text) <= 60 and not text[:1].isdigit() and bool(_PLACEHOLDER.fullmatch(text)) and not _SIGN.search(text)
+    """Whether an answer was left to be filled in: `?`, `...`, `answer`, `\\text{your answer}`."""
+    if len(text) > 60 or text[:1].isdigit():
+        return False
+    text = _TAG.sub(r"\1", text)
+    return bool(_PLACEHOLDER.fullmatch(text)) and not _SIGN.search(text)
+
+
+def _is_unfilled(line: str) -> bool:
+    """Whether a line ends before its answer: `Answer: [your answer]`."""
+    return ":" in line and is_placeholder(line.rpartition(":")[2].strip())
 
 
 def _last_boxes(text: str) -> tuple[str | None, bool]:
@@ -167,7 +176,8 @@ def _find_marked(text: str) -> Iterator[Place]:
         if refuses(text[max(0, marker.start() - MAX_BEFORE) : marker.start()]):
             yield Place("marked", text[max(0, marker.start() - MAX_BEFORE) : marker.end()].rpartition("\n")[2])
         elif sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER]):
-            yield Place("marked", sentence)
+            if not is_placeholder(sentence):
+                yield Place("marked", sentence)
         num_found += 1
         if num_found == MAX_MARKERS:
             return
