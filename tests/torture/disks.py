@@ -3,10 +3,7 @@
 A disk is a tmpfs of its own, which takes root; it is given more room after the first failure.
 """
 
-import multiprocessing
-import os
 import shutil
-import signal
 import subprocess
 
 from torture import children, runs
@@ -35,7 +32,7 @@ def torture(work, count, seed=0):
     for name, make in (("train", _train), ("eval", _eval), ("experiment", _experiment)):
         with Disk(work / f"disk-{name}", ROOM) as disk:
             whole = disk.folder / "out"
-            status, printed = children.run(make(data, whole, work), work / "log", work, prepare=_fork_workers)
+            status, printed = children.run(make(data, whole, work), work / "log", work)
             if status != 0:  # what the other commands did still counts
                 wrong.append(f"{name} with room enough: status {status}; {printed[-400:]}")
                 continue
@@ -53,7 +50,7 @@ def torture(work, count, seed=0):
 def _fill(name, make, data, disk, work, end, counts):
     """What went wrong, or None."""
     out = disk.folder / "out"
-    status, printed = children.run(make(data, out, work), work / "log", work, prepare=_fork_workers)
+    status, printed = children.run(make(data, out, work), work / "log", work)
     counts["filled"] += status != 0
     if "Traceback" in printed:
         return f"a traceback: {printed[-400:]}"
@@ -65,7 +62,7 @@ def _fill(name, make, data, disk, work, end, counts):
     again = make(data, out, work)
     if name == "train" and (out / "spine_config.json").exists():
         again.append("--resume")
-    status, printed = children.run(again, work / "log", work, prepare=_fork_workers)
+    status, printed = children.run(again, work / "log", work)
     if status:
         return f"with room, status {status}: {printed[-400:]}"
     if _read_end(name, out) != end:
@@ -114,13 +111,6 @@ def _eval(data, out, work):
 
 def _experiment(data, out, work):
     return ["experiment", work / "two.yaml", f"--out={out}"]
-
-
-def _fork_workers():
-    """Workers are forked, too: the test is of disks, and they import for half a minute otherwise."""
-    fork = multiprocessing.get_context("fork")
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    multiprocessing.get_context = lambda method=None: fork
 
 
 def _read_end(name, out):

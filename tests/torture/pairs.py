@@ -4,7 +4,7 @@ import json
 import shutil
 
 from torture import children, runs
-from torture.disks import EXPERIMENT, _fork_workers
+from torture.disks import EXPERIMENT
 
 
 def torture(work, count, seed=0):
@@ -13,19 +13,21 @@ def torture(work, count, seed=0):
     (work / "two.yaml").write_text(EXPERIMENT)
     rows = [{"id": f"p{i % 8}", "completion": f"so it is {i}"} for i in range(400)]
     (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = runs.command(data, work / "run", steps=2)
+    assert children.run(run, work / "log", work)[0] == 0, (work / "log").read_text()
     cases = list(_list_cases(work, data))
     counts = {"pairs": 0, "one refused": 0, "one after the other": 0}
     wrong = []
     for number in range(count):
         name, command, out, read = cases[number % len(cases)]
-        pair = [children.start(command, work / f"log-{each}", work, _fork_workers) for each in (1, 2)]
+        pair = [children.start(command, work / f"log-{each}", work) for each in (1, 2)]
         statuses = [child.wait() for child in pair]
         printed = [child.printed for child in pair]
         counts["pairs"] += 1
         refused = statuses.count(2)
         whole = read(out) if 0 in statuses else None
         shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
-        status, alone = children.run(command, work / "log", work, prepare=_fork_workers)
+        status, alone = children.run(command, work / "log", work)
         assert status == 0, alone
         if any("Traceback" in text for text in printed) or statuses.count(0) + refused < 2 or 0 not in statuses:
             wrong.append(f"{name}: {statuses}; {printed[0][-200:]}; {printed[1][-200:]}")
@@ -49,6 +51,11 @@ def _list_cases(work, data):
     looks = [f"--model={runs.BASE}", f"--data={data}", "--num-generations=2", "--max-completion-length=8"]
     yield "inspect", ["inspect", *looks, f"--out={out}"], out, _read_kind
     yield "preflight", ["preflight", *looks, f"--json={out}"], out, _read_kind
+    yield "report", ["report", work / "run", f"--out={out}"], out, _read_kind
+    yield "data", ["data", "show", data, f"--html={out}"], out, _read_kind
+    (work / "solve.yaml").write_text("max_steps: 2\n")
+    solve = ["solve", data, f"--model={runs.BASE}", "--max-completion-length=8", f"--run={work / 'solve.yaml'}"]
+    yield "solve", [*solve, f"--out={out / 'answers.jsonl'}"], out, _read_rows
 
 
 def _read_rows(out):
