@@ -15,9 +15,9 @@ _FEW = replace(FULL, rounds=3, step_rounds=1, whole_steps=1, generation={"rounds
 
 
 def list_cpu_cases(model: ModelShape) -> list[Callable[[], Outcome]]:
-    """The lab's whole steps, then a real model's whole step, memory, update and decoding."""
+    """A real model's whole step, memory, update and decoding, then the lab's whole steps."""
     decoding = partial(cases.compare_decoding, model, **list_decoding_options(model, _FEW))
-    return [*list_lab_cases(FULL), *list_large_cases(model, _FEW), decoding]
+    return [*list_large_cases(model, _FEW), decoding, *list_lab_cases(FULL)]
 
 
 def main(size: str, out: str) -> None:

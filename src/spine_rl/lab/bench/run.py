@@ -59,7 +59,7 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
 
 
 def run_cases(list_of_cases: Sequence[Callable[[], Outcome]], out: Path, record: dict[str, Any]) -> bool:
-    """Runs cases, those after one that fails too; the table comes last. Whether all of them ran.
+    """Runs cases, those after one that fails too, and writes what there is after each. Whether all of them ran.
 
     Args:
         list_of_cases: Not yet run.
@@ -74,7 +74,7 @@ def run_cases(list_of_cases: Sequence[Callable[[], Outcome]], out: Path, record:
             outcomes.append(_run(run_case, console))
         except Exception:
             console.print_exception(max_frames=4)
-    _write(out / OUTCOMES_FILE, record | _describe(outcomes))
+        _write(out / OUTCOMES_FILE, record | _describe(outcomes), replace=True)
     console.print(build_table(outcomes, f"SPINE {__version__} beside TRL {version('trl')}"))
     return len(outcomes) == len(list_of_cases)
 
@@ -227,7 +227,7 @@ def _claim(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
+def _write(path: Path, record: dict[str, Any], *, replace: bool = False) -> None:
     text = json.dumps(record | {"machine": describe_machine()}, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, text, replace=False)
+    write_whole(path, text, replace=replace)
     print(f"{path} is written")
