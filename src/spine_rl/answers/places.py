@@ -99,7 +99,8 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         yield Place("first", first)
     if complete and "\\boxed" not in text:
         line = _final_line(strip_courtesies(text))
-        if line and not _is_unfilled(line) and not (line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])):
+        lists_options = line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])
+        if line and not lists_options and not _is_unfilled(line):
             yield Place("final", line)
     yield Place("whole", text)
 
@@ -175,9 +176,8 @@ def _find_marked(text: str) -> Iterator[Place]:
         last = marker.start()
         if refuses(text[max(0, marker.start() - MAX_BEFORE) : marker.start()]):
             yield Place("marked", text[max(0, marker.start() - MAX_BEFORE) : marker.end()].rpartition("\n")[2])
-        elif sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER]):
-            if not is_placeholder(sentence):
-                yield Place("marked", sentence)
+        elif not is_placeholder(sentence := _sentence(text[marker.end() : marker.end() + 2 * MAX_ANSWER])):
+            yield Place("marked", sentence)
         num_found += 1
         if num_found == MAX_MARKERS:
             return
