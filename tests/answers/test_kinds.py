@@ -202,6 +202,8 @@ READ = [  # (type, options, right answer or None, responses)
             "There isn't enough information to choose.",
             "I do not know the answer.",
             "题目缺少条件，无法选择。",
+            "无法确定选D还是选A。",
+            "题目信息不足，无法判断选项B或选项C。",
             "Impossible de déterminer la réponse.",
             "Die Antwort kann nicht bestimmt werden.",
             "Невозможно определить ответ.",

@@ -6,7 +6,8 @@ from spine_rl.answers.markers import join
 
 _REFUSAL = re.compile(join("refusal"), re.IGNORECASE)
 _REFUSES_AFTER = re.compile(
-    rf"(?:{join('refusal')})(?:\s?(?:the|a|what|which|whether|correct|right|final|exact|出|哪个|正确|la|die|das)(?!\w))*\s?$",
+    rf"(?:{join('refusal')})(?:\s?(?:the|a|what|which|whether|correct|right|final|exact|出|哪个|正确|la|die|das)(?!\w)"
+    r"|\s?选?项?\s?[(（]?[A-J][)）]?\s?(?:还是|或者?|、))*\s?$",  # 无法确定选D还是
     re.IGNORECASE,
 )
 _CUES = ("not ", "n't ", "unable", "mpossible", "no way", "difficult", "hard to", "kann ", "ne p", "no se ")
