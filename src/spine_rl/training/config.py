@@ -71,6 +71,7 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         self._precision_is_open = self.bf16 is None and not self.fp16 and on_cpu
         if self._precision_is_open:
             self.bf16 = False  # TRL would turn it on; until it is known how wide the model is, see `choose_precision`
+        self.dataloader_pin_memory = self.dataloader_pin_memory and not on_cpu  # torch would warn at every run
         _refuse_unused_options(self)
         _check_fields(self)
         if getattr(self, "activation_checkpointing", False) is None:  # the new name of transformers 5.2x, which warns
