@@ -4,7 +4,7 @@ import json
 import shutil
 
 from torture import children, runs
-from torture.disks import EXPERIMENT
+from torture.disks import EXPERIMENT, read_curves
 
 
 def torture(work, count, seed=0):
@@ -45,7 +45,7 @@ def _list_cases(work, data):
     eval_ = ["eval", f"--model={runs.BASE}", f"--data={data}", f"--out={out}", "--num-generations=2"]
     yield "train", runs.command(data, out, steps=2), out, runs.read_end
     yield "eval", [*eval_, "--max-completion-length=16"], out, _read_rows
-    yield "experiment", ["experiment", work / "two.yaml", f"--out={out}"], out, _read_cells
+    yield "experiment", ["experiment", work / "two.yaml", f"--out={out}"], out, read_curves
     yield "vote", ["vote", work / "rows.jsonl", f"--out={out}"], out, _read_file
     yield "grade", ["grade", work / "rows.jsonl", f"--gold={data}", f"--out={out}"], out, _read_file
     looks = [f"--model={runs.BASE}", f"--data={data}", "--num-generations=2", "--max-completion-length=8"]
@@ -60,10 +60,6 @@ def _list_cases(work, data):
 
 def _read_rows(out):
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.jsonl"))}
-
-
-def _read_cells(out):
-    return sorted(path.name for path in (out / "cells").iterdir())
 
 
 def _read_file(out):

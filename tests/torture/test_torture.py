@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from paths import ROOT
+from torture import disks
 
 _RUN = """
 import importlib, json, sys
@@ -46,6 +47,14 @@ def test_damaged_checkpoints_are_never_taken(tmp_path):
     counts = torture("damage", tmp_path, 4)
     assert counts["fell back and ended identical"] == 3
     assert counts["one line"] == 1
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing(tmp_path):
+    if not disks.can_mount(tmp_path):
+        pytest.skip("takes the right to mount a tmpfs")
+    counts = torture("disks", tmp_path, 1)
+    assert all(each["recovered"] == 1 for each in counts.values())
 
 
 @pytest.mark.slow
