@@ -32,7 +32,7 @@ class VllmSampler:
             self.tokenizer = AutoTokenizer.from_pretrained(model)
             config = AutoConfig.from_pretrained(model)
             self._ends = list_end_tokens(_read_generation_config(model), self.tokenizer)
-            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **list_engine_options())
+            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **list_engine_options(), **_list_own())
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
         self.processor = None  # text only so far
@@ -69,6 +69,13 @@ def list_engine_options() -> dict[str, Any]:
     """
     options: dict[str, Any] = {"generation_config": "vllm"}
     return options if torch.accelerator.is_available() else {**options, "enforce_eager": True}
+
+
+def _list_own() -> dict[str, Any]:
+    """On a CPU prompts run whole: after a part of one vLLM turns back the random numbers of a row that has a seed, and
+    torch's generators cannot there ("CPU Generator does not use offset").
+    """
+    return {} if torch.accelerator.is_available() else {"enable_chunked_prefill": False}
 
 
 def _read_generation_config(model: str) -> GenerationConfig:
