@@ -372,7 +372,8 @@ def test_a_lost_workers_job_is_run_again(tmp_path):
     jobs = [make_job("lost", light_jobs.die_once, folder=tmp_path), make_job("other", light_jobs.report_process)]
     ended = [(job.name, outcome) for job, outcome in run_local(jobs, 1, tmp_path / "logs")]
     assert [name for name, _ in ended] == ["lost", "lost", "other"]
-    assert (ended[0][1].reason, ended[0][1].is_tried_again) == ("its process ended with exit status -9", True)
+    reason = "its process ended with exit status -9, as where memory runs out: fewer --jobs need less"
+    assert (ended[0][1].reason, ended[0][1].is_tried_again) == (reason, True)
     assert ended[1][1]["pid"] == ended[2][1]["pid"]  # a new process, kept for what follows
 
 

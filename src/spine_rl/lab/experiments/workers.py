@@ -132,7 +132,8 @@ def _get_outcome(job: Job, future: Any, log: Path, losses: Counter[str]) -> Outc
         losses[job.name] += 1
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
-        reason = f"its process ended with exit status {error.exitcode}"
+        killed = ", as where memory runs out: fewer --jobs need less" if error.exitcode == -signal.SIGKILL else ""
+        reason = f"its process ended with exit status {error.exitcode}{killed}"
         return Failure(job, reason, log, is_tried_again=losses[job.name] < MOST_TRIES)
     result = f"{type(error).__name__}: {error}" if error is not None else future.result()
     return Failure(job, result, log) if isinstance(result, str) else result
