@@ -55,7 +55,7 @@ def _fill(name, make, data, disk, work, end, counts):
     counts["filled"] += status != 0
     if "Traceback" in printed:
         return f"a traceback: {printed[-400:]}"
-    if status not in (0, 1 if name == "experiment" else 2):
+    if status not in (0, 2):
         return f"status {status}: {printed[-300:]}"
     if status and str(disk.folder) not in printed:
         return f"no path: {printed[-300:]}"
