@@ -1,10 +1,13 @@
 """Answers from the votes before and after an adaptation."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from models import save_qwen2
+from spine_rl.cli.train_command import SolveOptions, list_solve_tokens
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.answers import describe_adaptation, solve_problems
@@ -46,6 +49,15 @@ def test_adaptation_counts_where_kept_weights_were_better_than_the_start():
     assert not describe_adaptation({**kept, "step": 0})[0]
     assert not describe_adaptation({**kept, "share": None})[0]
     assert not describe_adaptation({})[0]
+
+
+def test_what_is_said_wins_over_the_runs_file():
+    options = SolveOptions(model="m", out=Path("o.jsonl"), run=Path("r.yaml"), max_completion_length=8)
+    assert list_solve_tokens("p.jsonl", options, 4, Path("f")) == [
+        "--config", "r.yaml", "--max_completion_length=8", "--data=p.jsonl", "--model=m", "--output_dir=f",
+    ]  # fmt: skip
+    usual = list_solve_tokens("p.jsonl", replace(options, run=None, max_completion_length=None), 4, Path("f"))
+    assert {"--max_completion_length=512", "--num_generations=8"} <= set(usual)
 
 
 @pytest.mark.slow

@@ -115,7 +115,9 @@ class SolveOptions:
     out: Path = option(help="File for the answers, .jsonl; an interrupted command goes on where it was.")
     run: Path | None = option(None, "YAML file of spine train, for how the model is adapted.")
     num_generations: int = option(8, "Responses per problem that vote, before and after.", at_least=2)
-    max_completion_length: int = option(512, "Tokens of the longest response.", at_least=1)
+    max_completion_length: int | None = option(
+        None, "Tokens of the longest response (default: what --run says, else 512).", at_least=1
+    )
     prompt_suffix: str | None = option(None, "Text that is put after every problem.")
     seed: int = seed()
 
@@ -143,22 +145,22 @@ def solve(
 
 
 def list_solve_tokens(data: str, options: SolveOptions, num_problems: int, folder: Path) -> list[str]:
-    """As of `spine train`; what --run says of the training wins over what suits most problems."""
-    tokens = [f"--data={data}", f"--model={options.model}", f"--output_dir={folder}"]
-    if options.run is not None:
-        return ["--config", str(options.run), *tokens]
+    """As of `spine train`; what is said here wins over --run, and that over what suits most problems."""
+    said = {"prompt_suffix": options.prompt_suffix, "max_completion_length": options.max_completion_length}
     usual = {
         "num_generations": options.num_generations,
         "per_device_train_batch_size": options.num_generations,
         "gradient_accumulation_steps": min(num_problems, _MOST_A_STEP),
         "num_train_epochs": 10,
-        "max_completion_length": options.max_completion_length,
+        "max_completion_length": 512,
         "seed": options.seed,
         "report_to": "none",
     }
-    if options.prompt_suffix is not None:
-        tokens.append(f"--prompt_suffix={options.prompt_suffix}")
-    return [*tokens, *(f"--{name}={value}" for name, value in usual.items())]
+    values = {} if options.run is not None else usual
+    values |= {name: value for name, value in said.items() if value is not None}
+    values |= {"data": data, "model": options.model, "output_dir": folder}
+    config = [] if options.run is None else ["--config", str(options.run)]
+    return [*config, *(f"--{name}={value}" for name, value in values.items())]
 
 
 def add_commands(app: App) -> None:
