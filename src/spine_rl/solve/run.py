@@ -15,6 +15,7 @@ from spine_rl.pages import write_page
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_runs import load_run
 from spine_rl.problems import Problem, PromptStyle, load_problems
+from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.kinds import PAGE, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
@@ -60,17 +61,18 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
         plan_run: How so many problems are adapted to, in a folder; asked once they are read.
 
     Raises:
-        RunFolderError: The answers exist already, or the work folder is of another configuration.
+        RunFolderError: The answers exist already, or the work folder is of another configuration, or in use.
     """
     page, adapted = request.out.with_name("report.html"), request.work / "adapted"
     outputs = [Output(request.out, _ROWS, "--out"), Output(page, PAGE)]
     check_may_write(outputs, overwrite=request.overwrite, reads=[request.data, request.model])
     problems = load_problems(request.data, gold_column=None).problems
-    arguments = plan_run(len(problems), adapted)
-    before = _sample(request.model, arguments, problems, request, "before")
-    say(*_advise(before, problems, arguments))
-    train_or_go_on(arguments, adapted, overwrite=request.overwrite)
-    after = _sample(str(adapted), arguments, problems, request, "after")
+    with owning(request.work):
+        arguments = plan_run(len(problems), adapted)
+        before = _sample(request.model, arguments, problems, request, "before")
+        say(*_advise(before, problems, arguments))
+        train_or_go_on(arguments, adapted, overwrite=request.overwrite)
+        after = _sample(str(adapted), arguments, problems, request, "after")
     content = read_run(adapted) or {}
     helped, sentence = describe_adaptation(content.get("finished", {}).get("kept", {}))
     kind = arguments.training.answer_type
