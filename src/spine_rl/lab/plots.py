@@ -1,6 +1,7 @@
 """Every picture of the lab, as PNG and SVG: curves, arms, varied fields, lengths, entropies, the map, costs."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from spine_rl.pages.charts import COLOURS
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "spine", "font.size": 8, "axes.titlesize": 9}
 _SHARES = ("pass@1", "greedy_pass@1", "majority_ratio")
 _GREY = "#9aa3ad"
+_MOST_A_ROW = 6  # arms of a map: more are wrapped
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> str:
@@ -179,21 +181,23 @@ def draw_entropies(results: Results) -> Figure:
 
 
 def draw_map(results: Results) -> Figure:
-    """Pass@1 less its start over learning rate and steps, mean over seeds: a row a task, a panel an arm."""
+    """Pass@1 less its start over learning rate and steps, mean over seeds: a panel an arm, few in a row a task."""
     maps = {task: list_map(results, task) for task in results.tasks}
     arms = list(dict.fromkeys(arm for by_arm in maps.values() for arm in by_arm))
     curves = results.get_curves(results.experiment.evaluate_on[0], "pass@1")
     gains: Any = curves.sub(curves.iloc[:, 0], axis=0).groupby("group", sort=False).mean()
     rates = sorted({rate for by_arm in maps.values() for by_rate in by_arm.values() for rate in by_rate})
-    figure, axes = make_grid(len(maps), len(arms))
-    for row, (task, by_arm) in zip(axes, maps.items(), strict=True):
-        for panel, arm in zip(row, arms, strict=True):
-            by_rate, nothing = by_arm.get(arm, {}), gains.iloc[0] * np.nan
-            cells = np.array([gains.loc[by_rate[rate]] if rate in by_rate else nothing for rate in rates])[:, 1:]
-            mesh = panel.pcolormesh(list(gains.columns), range(len(rates) + 1), cells, cmap="RdBu", vmin=-0.5, vmax=0.5)
-            title = plain(", ".join([*_describe_task(results, task), arm]))
-            panel.set(title=title, xlabel="step", ylabel="learning rate")
-            panel.set_yticks([index + 0.5 for index in range(len(rates))], [f"{rate:g}" for rate in rates])
+    shape = (len(maps), len(arms)) if len(arms) <= _MOST_A_ROW else _shape(len(maps) * len(arms))
+    figure, axes = make_grid(*shape)
+    for panel, ((task, by_arm), arm) in zip(axes.flat, product(maps.items(), arms), strict=False):
+        by_rate, nothing = by_arm.get(arm, {}), gains.iloc[0] * np.nan
+        cells = np.array([gains.loc[by_rate[rate]] if rate in by_rate else nothing for rate in rates])[:, 1:]
+        mesh = panel.pcolormesh(list(gains.columns), range(len(rates) + 1), cells, cmap="RdBu", vmin=-0.5, vmax=0.5)
+        title = plain(", ".join([*_describe_task(results, task), arm]))
+        panel.set(title=title, xlabel="step", ylabel="learning rate")
+        panel.set_yticks([index + 0.5 for index in range(len(rates))], [f"{rate:g}" for rate in rates])
+    for panel in axes.flat:
+        panel.set_visible(panel.has_data())
     figure.colorbar(mesh, ax=axes.ravel().tolist(), label="Pass@1 less its start")
     return figure
 
