@@ -79,10 +79,12 @@ def _letter_of_text(phrase: str, options: Sequence[str]) -> str | None:
     if not options or not phrase or len(phrase) > MAX_OPTION:
         return None
     found = _letter_of(strip_phrase(phrase), options, lambda text: normalize_words(strip_phrase(text)))
-    if not found and (spelled := read_number_words(strip_phrase(phrase).lower())) is not None:
-        return _letter_of(str(spelled), options, _number)
-    if found or not _VALUE.search(phrase):
+    if found:
         return found
+    if (spelled := read_number_words(strip_phrase(phrase).lower())) is not None:
+        return _letter_of(str(spelled), options, _number)
+    if not _VALUE.search(phrase):
+        return None
     return _letter_of(phrase, options, _number) or _letter_of(phrase, options, math_key)
 
 

@@ -34,7 +34,7 @@ _LISTED = re.compile(r"\s*(?:[,，、/]\s*)(?:[(\[（]?[A-J][)\]）]?)\s*(?:$|[,
 _RUN = re.compile(r"[(\[（]?(?=[A-J]{2,6}[)\]）]?(?:$|[\s.,;:。，；]))A?B?C?D?E?F?G?H?I?J?[)\]）]?")
 _SO = re.compile(r"(?:so|then|thus|hence|therefore|因此|所以|故|donc|also|итак|따라서)\s*[,，:]?\s*", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?!because|since|as|is\b)[a-z']")
-_LINE = re.compile(r"[(\[（]?\s?[A-J]\s?[)\]）]?\s?[.:：。]?")
+_LINE = re.compile(r"[(\[（]?\s?[A-J]\s?[)\]）]?\s?[.:：。]?|[a-j]|[(\[（]?[a-j][)\]）]")
 LETTERED_LINE = re.compile(r"(?:[(\[（]([A-J])[)\]）]|([A-J])[.):：、](?=\s|$))")
 _DENIED = re.compile(
     rf"(?:{words('not_')})(?:\s(?:be|an?|the|it))*\s*(?:{words('option')})?\s*[(\[（]?(?-i:[A-J])[)\]）]?(?![\w'’])"
@@ -84,10 +84,7 @@ def strip_phrase(text: str) -> str:
 
 def is_letter_line(phrase: str) -> bool:
     """Whether nothing but a letter stands there: `C`, `(c)`, `c)`, `C.`"""
-    if _LINE.fullmatch(phrase) or (len(phrase) == 1 and phrase.upper() in LETTERS):
-        return True
-    inner = phrase[1:] if phrase[:1] in ("(", "[", "（") else phrase
-    return len(inner) == 2 and inner[0].upper() in LETTERS and inner[1] in ")]）"
+    return bool(_LINE.fullmatch(phrase))
 
 
 def read_leading_letter(phrase: str, *, is_line: bool) -> str | None:
