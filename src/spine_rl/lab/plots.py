@@ -181,7 +181,7 @@ def draw_entropies(results: Results) -> Figure:
 
 
 def draw_map(results: Results) -> Figure:
-    """Pass@1 less its start over learning rate and steps, mean over seeds: a panel an arm, few in a row a task."""
+    """Pass@1 less its start over learning rate and steps, mean over seeds: a panel an arm, a row a task if not many."""
     maps = {task: list_map(results, task) for task in results.tasks}
     arms = list(dict.fromkeys(arm for by_arm in maps.values() for arm in by_arm))
     curves = results.get_curves(results.experiment.evaluate_on[0], "pass@1")
@@ -196,8 +196,7 @@ def draw_map(results: Results) -> Figure:
         title = plain(", ".join([*_describe_task(results, task), arm]))
         panel.set(title=title, xlabel="step", ylabel="learning rate")
         panel.set_yticks([index + 0.5 for index in range(len(rates))], [f"{rate:g}" for rate in rates])
-    for panel in axes.flat:
-        panel.set_visible(panel.has_data())
+    _hide_empty(axes)
     figure.colorbar(mesh, ax=axes.ravel().tolist(), label="Pass@1 less its start")
     return figure
 
@@ -270,13 +269,18 @@ def make_grid(rows: int, columns: int, *, width: float = 2.9, height: float = 2.
     return figure, axes
 
 
+def _hide_empty(axes: Any) -> None:
+    for panel in axes.flat:
+        panel.set_visible(panel.has_data())
+
+
 def add_legend(figure: Figure, axes: Any) -> None:
     """One for the figure, with every label once; panels that show nothing are taken away."""
     entries: dict[str, Any] = {}
     for panel in axes.flat:
         handles, labels = panel.get_legend_handles_labels()
         entries = {**dict(zip(labels, handles, strict=True)), **entries}
-        panel.set_visible(panel.has_data())
+    _hide_empty(axes)
     longest = max((len(label) for label in entries), default=1)
     columns = max(1, int(figure.get_figwidth() * 12 / (longest + 6)))
     with matplotlib.rc_context(_STYLE):

@@ -69,12 +69,12 @@ def run_cases(list_of_cases: Sequence[Callable[[], Outcome]], out: Path, record:
     _claim(out / OUTCOMES_FILE)
     console = Console(width=120)
     outcomes: list[Outcome] = []
-    for run_case in list_of_cases:
+    for number, run_case in enumerate(list_of_cases):
         try:
             outcomes.append(_run(run_case, console))
         except Exception:
             console.print_exception(max_frames=4)
-        _write(out / OUTCOMES_FILE, record | _describe(outcomes), replace=True)
+        _write(out / OUTCOMES_FILE, record | _describe(outcomes), replace=number > 0)  # none but its own
     console.print(build_table(outcomes, f"SPINE {__version__} beside TRL {version('trl')}"))
     return len(outcomes) == len(list_of_cases)
 
