@@ -6,7 +6,6 @@ A disk is a tmpfs of its own, which takes root; it is given more room after the 
 import shutil
 import subprocess
 
-from spine_rl.lab.experiments.store import read_records
 from torture import children, runs
 
 EXPERIMENT = """
@@ -119,10 +118,5 @@ def _read_end(name, out):
     if name == "train":
         return runs.read_end(out)
     if name == "eval":
-        return {path.name: path.read_bytes() for path in sorted(out.glob("*.jsonl"))}
-    return read_curves(out)
-
-
-def read_curves(out):
-    """Every evaluation of an experiment's cells, by name."""
-    return {name: record["curve"] for name, record in read_records(out).items()}
+        return runs.read_rows(out)
+    return runs.read_curves(out)

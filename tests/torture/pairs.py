@@ -4,7 +4,7 @@ import json
 import shutil
 
 from torture import children, runs
-from torture.disks import EXPERIMENT, read_curves
+from torture.disks import EXPERIMENT
 
 
 def torture(work, count, seed=0):
@@ -44,8 +44,8 @@ def _list_cases(work, data):
     out = work / "out"
     eval_ = ["eval", f"--model={runs.BASE}", f"--data={data}", f"--out={out}", "--num-generations=2"]
     yield "train", runs.command(data, out, steps=2), out, runs.read_end
-    yield "eval", [*eval_, "--max-completion-length=16"], out, _read_rows
-    yield "experiment", ["experiment", work / "two.yaml", f"--out={out}"], out, read_curves
+    yield "eval", [*eval_, "--max-completion-length=16"], out, runs.read_rows
+    yield "experiment", ["experiment", work / "two.yaml", f"--out={out}"], out, runs.read_curves
     yield "vote", ["vote", work / "rows.jsonl", f"--out={out}"], out, _read_file
     yield "grade", ["grade", work / "rows.jsonl", f"--gold={data}", f"--out={out}"], out, _read_file
     looks = [f"--model={runs.BASE}", f"--data={data}", "--num-generations=2", "--max-completion-length=8"]
@@ -55,11 +55,7 @@ def _list_cases(work, data):
     yield "data", ["data", "show", data, f"--html={out}"], out, _read_kind
     (work / "solve.yaml").write_text("max_steps: 2\n")
     solve = ["solve", data, f"--model={runs.BASE}", "--max-completion-length=8", f"--run={work / 'solve.yaml'}"]
-    yield "solve", [*solve, f"--out={out / 'answers.jsonl'}"], out, _read_rows
-
-
-def _read_rows(out):
-    return {path.name: path.read_bytes() for path in sorted(out.glob("*.jsonl"))}
+    yield "solve", [*solve, f"--out={out / 'answers.jsonl'}"], out, runs.read_rows
 
 
 def _read_file(out):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from paths import ROOT
+from spine_rl.lab.experiments.store import read_records
 
 BASE = ROOT / "src" / "spine_rl" / "lab" / "bases" / "arithmetic"
 NUM_PROBLEMS = 8
@@ -42,6 +43,16 @@ def read_end(folder):
         "samples": _read_rows(folder / "samples.jsonl"),
         "finished": json.loads((folder / "spine_config.json").read_text()).get("finished"),
     }
+
+
+def read_rows(folder):
+    """Files of responses or answers, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.jsonl"))}
+
+
+def read_curves(folder):
+    """Every evaluation of an experiment's cells, by name."""
+    return {name: record["curve"] for name, record in read_records(folder).items()}
 
 
 def find_difference(end, other):
