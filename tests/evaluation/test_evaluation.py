@@ -295,8 +295,9 @@ class FakeVllm(types.ModuleType):
         def __init__(self, **options):
             self.__dict__.update(options)
 
-    def LLM(self, model, dtype, generation_config, enforce_eager=False):  # noqa: N802
+    def LLM(self, model, dtype, generation_config, enforce_eager=False, enable_chunked_prefill=True):  # noqa: N802
         assert generation_config == "vllm"
+        assert torch.accelerator.is_available() or not enable_chunked_prefill  # seeds need whole prompts on a CPU
         self.engine = load_sampler("transformers", model, dtype)
         return self
 
