@@ -79,6 +79,7 @@ def run(case: str, steps: int) -> None:
         learning_rate=1e-5,
         report_to=case if case in TRACKERS else "none",
         use_vllm=case == "vllm",
+        vllm_gpu_memory_utilization=0.1,  # of a tiny model; on a CPU, of the machine's memory
         save_steps=50,
         use_cpu=case not in SHARDED,
         bf16=False,
