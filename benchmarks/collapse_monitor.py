@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from spine_rl.evaluation.formats import render_table
 from spine_rl.lab.experiments.cells import format_name
-from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
 from spine_rl.lab.experiments.store import identify, read_records
 

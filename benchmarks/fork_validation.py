@@ -20,8 +20,8 @@ import matplotlib.pyplot as plt
 from spine_rl.diagnose.rollouts import draw_rollouts
 from spine_rl.diagnose.validate_forks import ForkValidation, validate_forks
 from spine_rl.engine.samplers import Decoding, TransformersSampler
+from spine_rl.evaluation.formats import render_table
 from spine_rl.lab.bench.run import describe_machine
-from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.experiments.page import read_findings
 from spine_rl.lab.tasks import get_task
 from spine_rl.problems import PromptStyle

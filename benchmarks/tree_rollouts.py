@@ -21,10 +21,10 @@ from typing import Any
 from spine_rl.diagnose.rollouts import read_key
 from spine_rl.diagnose.token_scores import score_tokens
 from spine_rl.engine.samplers import Decoding, SampledResponse, TransformersSampler
+from spine_rl.evaluation.formats import render_table
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
 from spine_rl.evaluation.statistics import bootstrap_means
 from spine_rl.lab.bench.run import describe_machine
-from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.experiments.page import read_findings
 from spine_rl.lab.tasks import get_task
 from spine_rl.problems import PromptStyle

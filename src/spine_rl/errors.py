@@ -59,3 +59,9 @@ def suggest_nearest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return "known: " + ", ".join(known) if len(known) <= 20 else "nothing known has a similar name"
+
+
+def shorten(error: BaseException, most: int = 300) -> str:
+    """An error's message as a part of one line, cut after `most` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]}…"

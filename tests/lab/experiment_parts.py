@@ -2,7 +2,8 @@
 
 from spine_rl.lab.experiments.cells import list_cells
 from spine_rl.lab.experiments.frame import Results
-from spine_rl.lab.experiments.spec import Experiment, load_experiment
+from spine_rl.lab.experiments.spec import Experiment
+from spine_rl.lab.experiments.spec_file import build_spec
 from spine_rl.options import read_yaml
 
 FILE = """
@@ -48,7 +49,7 @@ def make_record(cell, values=(0.2, 0.4), every=2, steps=None):
 
 def load(path, *, quick=False):
     """The experiment in a file."""
-    return load_experiment(read_yaml(path), quick=quick)
+    return build_spec(read_yaml(path), Experiment, quick=quick)
 
 
 def make_experiment(**parts):

@@ -19,7 +19,8 @@ from spine_rl.errors import ConfigError, DataError, RunFolderError
 from spine_rl.lab.experiments import fingerprint, plan
 from spine_rl.lab.experiments import run as engine
 from spine_rl.lab.experiments.cells import filter_cells, list_cells
-from spine_rl.lab.experiments.run import ExperimentOptions, make_plan, run_experiment
+from spine_rl.lab.experiments.options import ExperimentOptions
+from spine_rl.lab.experiments.run import make_plan, run_experiment
 from spine_rl.lab.experiments.spec import list_ready
 from spine_rl.lab.experiments.store import find_cell_path, load_records, pack_records, read_records, write_record
 from spine_rl.lab.experiments.workers import MOST_TRIES, Failure, Job, run_local
@@ -232,12 +233,12 @@ def pretend(monkeypatch):
 
 
 def test_cells_are_run_once_and_the_rest_later(write, pretend, tmp_path, capsys):
-    run_experiment(ExperimentOptions(str(write()), tmp_path / "out", only=["seed=0"]))
+    run_experiment(str(write()), ExperimentOptions(tmp_path / "out", only=["seed=0"]))
     assert pretend.ran == ["arithmetic-ttrl-seed=0", "arithmetic-spine-seed=0"]
     assert "2 of 4 cells are finished" in (tmp_path / "out" / "results.md").read_text()
     before = read_records(tmp_path / "out")
     for _ in range(2):
-        run_experiment(ExperimentOptions(str(write()), tmp_path / "out"))
+        run_experiment(str(write()), ExperimentOptions(tmp_path / "out"))
         assert pretend.ran[2:] == ["arithmetic-ttrl-seed=1", "arithmetic-spine-seed=1"]
     after = read_records(tmp_path / "out")
     assert {name: after[name] for name in before} == before
@@ -246,11 +247,11 @@ def test_cells_are_run_once_and_the_rest_later(write, pretend, tmp_path, capsys)
 
 
 def test_cells_that_another_experiment_finished_are_not_run_again(write, pretend, tmp_path, spine):
-    run_experiment(ExperimentOptions(str(write()), tmp_path / "first", only=["arm=ttrl"]))
+    run_experiment(str(write()), ExperimentOptions(tmp_path / "first", only=["arm=ttrl"]))
     other = tmp_path / "other.yaml"
     other.write_text(write().read_text().replace("ttrl", "plain"))
     other.write_text(other.read_text().replace("preset: plain", "preset: ttrl"))
-    run_experiment(ExperimentOptions(str(other), tmp_path / "second", only=["seed=0"], reuse=[tmp_path / "first"]))
+    run_experiment(str(other), ExperimentOptions(tmp_path / "second", only=["seed=0"], reuse=[tmp_path / "first"]))
     assert pretend.ran[2:] == ["arithmetic-spine-seed=0"]
     record = read_records(tmp_path / "second")["arithmetic-plain-seed=0"]
     assert (record["arm"], record["seed"], record["run_as"]) == ("plain", 0, "first: arithmetic-ttrl-seed=0")
@@ -326,21 +327,21 @@ def test_cells_are_packed_whole_and_the_same_cells_give_the_same_bytes(write, tm
 
 
 def test_cells_of_other_settings_are_not_mixed_in(write, pretend, tmp_path):
-    options = ExperimentOptions(str(write()), tmp_path / "out", only=["arm=ttrl"])
-    run_experiment(options)
+    file, options = str(write()), ExperimentOptions(tmp_path / "out", only=["arm=ttrl"])
+    run_experiment(file, options)
     write(steps="6")
     with pytest.raises(RunFolderError, match=r"another steps \(4 then, 6 now\); give another --out, or remove it"):
-        run_experiment(options)
+        run_experiment(file, options)
     write(fields="{learning_rate: 1e-3}")
     with pytest.raises(RunFolderError, match=r"another learning_rate \(0.0001 then, 0.001 now\)"):
-        run_experiment(options)
+        run_experiment(file, options)
     assert len(pretend.ran) == 2
     write()
     path = find_cell_path(tmp_path / "out", pretend.ran[0])
     path.parent.mkdir()
     path.write_text(json.dumps(read_records(tmp_path / "out")[pretend.ran[0]])[:50])
     with pytest.raises(DataError, match="cannot be read"):
-        run_experiment(options)
+        run_experiment(file, options)
 
 
 def make_job(title, function, **arguments):

@@ -10,10 +10,11 @@ from experiment_parts import make_experiment, make_record, make_results
 
 from paths import ROOT
 from spine_rl.errors import ConfigError
+from spine_rl.evaluation.formats import render_table
+from spine_rl.evaluation.statistics import estimate
 from spine_rl.lab.experiments.adaptation import to_columns, to_rows
 from spine_rl.lab.experiments.cells import Cell
-from spine_rl.lab.experiments.frame import estimate
-from spine_rl.lab.experiments.markdown import quote, render_table
+from spine_rl.lab.experiments.markdown import quote
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
 from spine_rl.lab.experiments.page import write_results
 from spine_rl.lab.experiments.run import make_plan

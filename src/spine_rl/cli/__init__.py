@@ -1,1 +1,1 @@
-"""The command `spine`: demo, train, eval."""
+"""The command `spine`: options in, results or one line about a mistake out."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from spine_rl.cli.groups import MODEL, FewProblems, JsonOutput, Overwrite, Prompts, Round, dtype, group
-from spine_rl.cli.parse import Given, RunFields, takes_run_fields
+from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.cli.train_command import collect, list_run_fields
 from spine_rl.engine.estimate import SHARDINGS
 from spine_rl.engine.quiet import loading_libraries
@@ -56,19 +56,17 @@ def _settle(
 
     given = {**prompts.given, "max_completion_length": sampling.max_completion_length}
     question = ask(given, subject.model, max_completion_length=512)
+    forks = settle_forks(
+        subject.model, preset=subject.preset, selector=subject.fork_selector, fraction=subject.fork_fraction
+    )
+    length, temperature = question.max_completion_length, sampling.temperature
+    decoding = Decoding(length, temperature, batch_size=sampling.batch_size, seed=sampling.seed)
     return RolloutOptions(
         model=subject.model,
         data=problems.data,
-        forks=settle_forks(
-            subject.model, preset=subject.preset, selector=subject.fork_selector, fraction=subject.fork_fraction
-        ),
+        forks=forks,
         num_generations=sampling.num_generations,
-        decoding=Decoding(
-            question.max_completion_length,
-            temperature=sampling.temperature,
-            batch_size=sampling.batch_size,
-            seed=sampling.seed,
-        ),
+        decoding=decoding,
         style=question.style,
         answer_type=sampling.answer_type,
         columns={**problems.columns, "max_image_pixels": question.max_image_pixels},
@@ -93,7 +91,7 @@ class PreflightOptions:
     dtype: str = dtype("float32")
 
 
-@takes_run_fields(RunFields(list_run_fields, kept=True))
+@takes_run_fields(list_run_fields, kept=True)
 def preflight(
     *,
     subject: RolloutModel,
@@ -141,7 +139,7 @@ class InspectOptions:
     validate_repeats: int = option(8, "Continuations of each resampled token.", at_least=1)
 
 
-@takes_run_fields(RunFields(list_run_fields, kept=False))
+@takes_run_fields(list_run_fields, kept=False)
 def inspect(
     *,
     subject: RolloutModel,
@@ -162,9 +160,3 @@ def inspect(
     rollouts = _settle(subject, problems, prompts, sampling, dtype=page.dtype)
     validation = (page.validate_tokens, page.validate_repeats) if page.validate_forks else None
     run_inspect(rollouts, page.out, validation=validation, overwrite=output.overwrite)
-
-
-def add_commands(app: App) -> None:
-    """Those of this file."""
-    app.command(preflight)
-    app.command(inspect)

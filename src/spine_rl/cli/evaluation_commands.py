@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclopts import App
-
 from spine_rl.cli.groups import (
     MODEL,
     EvaluationSampling,
@@ -75,11 +73,8 @@ def evaluate(
         num_samples=sampling.num_generations,
         answer_type=evaluation.answer_type,
         style=question.style,
-        columns={
-            **problems.columns,
-            "gold_column": evaluation.gold_column,
-            "max_image_pixels": question.max_image_pixels,
-        },
+        columns=problems.columns
+        | {"gold_column": evaluation.gold_column, "max_image_pixels": question.max_image_pixels},
         engine=sampling.engine,
         dtype=evaluation.dtype,
         baseline=evaluation.baseline,
@@ -109,10 +104,7 @@ class TransferOptions:
 
 
 def transfer(
-    *,
-    transfer: TransferOptions,
-    sampling: EvaluationSampling = EvaluationSampling(),
-    output: Overwrite = Overwrite(),
+    *, transfer: TransferOptions, sampling: EvaluationSampling = EvaluationSampling(), output: Overwrite = Overwrite()
 ) -> None:
     """Adapts on one data set and evaluates on others, before and after."""
     with loading_libraries():
@@ -145,9 +137,3 @@ def transfer(
         )
 
     run_transfer(arguments, transfer.eval_data, transfer.out, plan_evaluation, overwrite=output.overwrite)
-
-
-def add_commands(app: App) -> None:
-    """Those of this file."""
-    app.command(evaluate, name="eval")
-    app.command(transfer)

@@ -1,7 +1,6 @@
 """`spine grade`: completions of any system against gold answers."""
 
-import json
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from spine_rl.errors import ConfigError
 from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
-from spine_rl.runs.whole_file import open_whole, write_whole
+from spine_rl.runs.whole_file import open_whole
 
 _ROWS = rows_kind("rows of spine grade", "id", "sample", "extracted", "correct")
 _SUMMARY = json_kind("metrics of spine grade", "problems", "completions", "pass@1")
@@ -51,10 +50,7 @@ def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput 
     outputs = [Output(grades.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
     check_may_write(outputs, overwrite=output.overwrite, reads=[file, grades.gold])
     grader = Grader(load_gold(*source))
-    with ExitStack() as stack:
-        rows = None
-        if grades.out is not None:
-            rows = stack.enter_context(open_whole(grades.out, replace=output.overwrite))
+    with open_whole(grades.out, replace=output.overwrite) if grades.out else nullcontext() as rows:
         for completion in read_completions(file):
             row = grader.grade(completion)
             if rows is not None:
@@ -64,5 +60,4 @@ def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput 
     for name, value in summary.items():
         table.add_row(name, str(value) if isinstance(value, int) else f"{value:.4f}")
     Console().print(table)
-    if output.json is not None:
-        write_whole(output.json, json.dumps(summary, indent=2) + "\n", replace=output.overwrite)
+    output.write_json(summary)

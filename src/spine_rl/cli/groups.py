@@ -4,6 +4,7 @@ Where a command's own default differs, its group is a variant of the one here.
 """
 
 from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from cyclopts import Group, Parameter
 from spine_rl.answers import ANSWER_TYPES
 from spine_rl.options import option
 from spine_rl.options.declare import MAX_SEED
+from spine_rl.runs.whole_file import write_whole
 
 ANSWER_TYPE = "Way in which answers are read and compared where a problem does not say (docs/answers.md)."
 ENGINES = ("transformers", "continuous", "vllm")
@@ -71,6 +73,11 @@ class JsonOutput(Overwrite):
     """Options of a command whose figures can be had as JSON."""
 
     json: Path | None = option(None, "File for the figures as JSON.")
+
+    def write_json(self, figures: dict[str, Any]) -> None:
+        """Writes the file, if one was asked for."""
+        if self.json is not None:
+            write_whole(self.json, dumps(figures, indent=2) + "\n", replace=self.overwrite)
 
 
 @group("Problems")

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from spine_rl.cli.groups import Config, Overwrite, group, seed
 from spine_rl.engine.quiet import loading_libraries
+from spine_rl.lab.experiments.options import ExperimentOptions
 from spine_rl.options import option
 
 
@@ -35,12 +36,7 @@ def demo(*, options: DemoOptions = DemoOptions(), output: Overwrite = Overwrite(
     task = get_task(options.task)
     steps, rate = DEFAULTS.get(task.name, DEFAULTS["arithmetic"])
     settings = DemoSettings(
-        task=task,
-        out=options.out,
-        seed=options.seed,
-        steps=options.max_steps or steps,
-        methods=tuple(methods),
-        learning_rate=options.learning_rate or rate,
+        task, options.out, options.seed, options.max_steps or steps, tuple(methods), options.learning_rate or rate
     )
     run_demo(settings, overwrite=output.overwrite)
 
@@ -70,57 +66,17 @@ def bench(*, options: BenchOptions = BenchOptions(), config: Config = Config()) 
         run_bench(options.out, size=options.size, prompts=options.prompts, quick=options.quick)
 
 
-@group("Experiment")
-@dataclass(frozen=True, kw_only=True)
-class ExperimentCommand:
-    """Options of `spine experiment`."""
-
-    out: Path | None = option(None, "Folder for cells and results (default: runs/experiments/NAME).")
-    quick: bool = option(False, "Run the file's quick form, 5 minutes at most.")
-    jobs: int | None = option(
-        None,
-        "Cells at once, each in a process with one thread (default: 1; on a cluster one a GPU, or a core without any).",
-        at_least=1,
-    )
-    on: str = option(
-        "local", "Machines that cells run on: local, ray for the Ray cluster that is begun here, or ray://HOST:PORT."
-    )
-    only: list[str] = option(factory=list, help="Cells to run alone, such as arm=spine,seed=0; give it again for more.")
-    only_report: bool = option(False, "Run nothing: write the results anew from the finished cells.")
-    reuse: list[Path] = option(
-        factory=list,
-        help="Folder of another experiment, whose cells of the same settings and seed are not run again; give it "
-        "again for more.",
-    )
-
-
 def experiment(
     file: Annotated[str, Parameter(help="A .yaml file, the name of a ready one, or list.")],
     /,
     *,
-    options: ExperimentCommand = ExperimentCommand(),
+    options: Annotated[ExperimentOptions, group("Experiment")] = ExperimentOptions(),
     config: Config = Config(),
 ) -> int:
     """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
-    from spine_rl.lab.experiments.run import ExperimentOptions, print_ready, run_experiment  # loads torch when needed
+    from spine_rl.lab.experiments.run import print_ready, run_experiment  # loads torch when needed
 
     if file == "list":
         print_ready()
         return 0
-    settings = ExperimentOptions(
-        file,
-        options.out,
-        quick=options.quick,
-        jobs=options.jobs,
-        on=options.on,
-        only=options.only,
-        only_report=options.only_report,
-        reuse=options.reuse,
-    )
-    return 1 if run_experiment(settings) else 0
-
-
-def add_commands(app: App) -> None:
-    """Those of this file."""
-    for command in (demo, bench, experiment):
-        app.command(command)
+    return 1 if run_experiment(file, options) else 0

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from spine_rl.errors import ConfigError, SpineError, Stopped
+from spine_rl.errors import ConfigError, SpineError, Stopped, shorten
 
 _GO_ON = ("eval", "transfer", "experiment", "solve")  # with the same command
 
@@ -76,12 +76,6 @@ def describe_os_error(error: OSError) -> str:
     return reason if name is None else f"{name}: {reason}"
 
 
-def shorten(error: BaseException, most: int = 300) -> str:
-    """An error's message as a part of one line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
 def _describe_defect(error: Exception) -> str:
     kept = _keep_traceback(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
@@ -136,8 +130,3 @@ def _raising_stopped() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def is_output_closed() -> bool:
-    """Whether the process was started without standard output, so that what is printed is lost."""
-    return sys.__stdout__ is None

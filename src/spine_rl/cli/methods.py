@@ -5,8 +5,8 @@ from spine_rl.presets import ABOUT, get_preset
 _HEADS = ("preset", "label rule", "tokens", "band", "what it is", "source")
 
 
-def list_methods() -> None:
-    """Prints the table."""
+def methods() -> None:
+    """Lists the presets of `spine train`: label rule, tokens, band, what each is, and its source."""
     rows = [_HEADS, *(_describe(name) for name in ABOUT)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

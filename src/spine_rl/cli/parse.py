@@ -8,22 +8,16 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from attrs import evolve
 from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.argument import Argument, ArgumentCollection
-from cyclopts.exceptions import (
-    CoercionError,
-    MissingArgumentError,
-    UnknownCommandError,
-    UnknownOptionError,
-    UnusedCliTokensError,
-)
+from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 from cyclopts.help import ColumnSpec, DefaultFormatter, NameRenderer
 from cyclopts.help.specs import get_default_parameter_columns
 
-from spine_rl.errors import ConfigError, suggest_nearest
+from spine_rl.errors import ConfigError, shorten, suggest_nearest
 from spine_rl.options import check_options, read_yaml
 
 _NAME_WIDTH = 36  # of 80 columns
@@ -45,14 +39,8 @@ class Given:
     where: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class RunFields:
-    """That a command takes the options of a run too, which it may not declare.
-
-    Attributes:
-        list_names: Their names.
-        kept: Whether they are handed on (`spine train`), or skipped in a run's file and unknown on the command line.
-    """
+class RunFields(NamedTuple):
+    """As `takes_run_fields` says."""
 
     list_names: Callable[[], set[str]]
     kept: bool
@@ -81,11 +69,16 @@ def _show_default(value: Any) -> str | None:
     return None if value is None or value is False or value == [] else str(value)
 
 
-def takes_run_fields(fields: RunFields) -> Callable[[Callable], Callable]:
-    """Marks a command."""
+def takes_run_fields(list_names: Callable[[], set[str]], *, kept: bool) -> Callable[[Callable], Callable]:
+    """Marks a command that takes the options of a run too, which it need not declare.
+
+    Args:
+        list_names: Gives their names.
+        kept: Whether they are handed on (`spine train`), or skipped in a run's file and unknown on the command line.
+    """
 
     def mark(command: Callable) -> Callable:
-        command.run_fields = fields  # pyright: ignore[reportFunctionMemberAccess]
+        command.run_fields = RunFields(list_names, kept)  # pyright: ignore[reportFunctionMemberAccess]
         return command
 
     return mark
@@ -238,7 +231,5 @@ def _explain(error: CycloptsError) -> str:
             return f"{name} is missing; give --{name}, or a line in the --config file"
         case MissingArgumentError(keyword=keyword):
             return f"{keyword} needs a value"
-        case UnusedCliTokensError(unused_tokens=[token, *_]):
-            return f"unexpected {token!r}; an option begins with --"
     error.verbose = False
-    return " ".join(str(error).split())
+    return shorten(error)

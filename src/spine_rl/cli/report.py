@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from spine_rl.cli.groups import Overwrite, group
 from spine_rl.options import option
@@ -41,4 +40,4 @@ def report(
     if page.plots is not None:
         save_plots(loaded, page.plots)
     places = f"{page.out}" if page.plots is None else f"{page.out} and {page.plots}"
-    Console().print(f"report of {len(loaded)} run(s): {places}", markup=False, highlight=False)
+    print(f"report of {len(loaded)} run(s): {places}")

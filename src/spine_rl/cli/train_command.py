@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group, seed
-from spine_rl.cli.parse import Given, RunFields, takes_run_fields
+from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
 from spine_rl.training.options import MethodOptions, TrainingOptions
@@ -68,7 +68,7 @@ def list_run_fields() -> set[str]:
     return declared | {"model_name_or_path", "out"} | list_trl_fields()
 
 
-@takes_run_fields(RunFields(list_run_fields, kept=True))
+@takes_run_fields(list_run_fields, kept=True)
 def train(
     *,
     model: ModelOptions,
@@ -161,9 +161,3 @@ def list_solve_tokens(data: str, options: SolveOptions, num_problems: int, folde
     values |= {"data": data, "model": options.model, "output_dir": folder}
     config = [] if options.run is None else ["--config", str(options.run)]
     return [*config, *(f"--{name}={value}" for name, value in values.items())]
-
-
-def add_commands(app: App) -> None:
-    """Those of this file."""
-    app.command(train)
-    app.command(solve)

@@ -1,18 +1,16 @@
 """`spine vote`: pseudo-labels for completions of any system."""
 
-import json
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from spine_rl.cli.groups import CompletionsFile, JsonOutput, answer_type, group
-from spine_rl.cli.last_resort import is_output_closed
 from spine_rl.errors import ConfigError
 from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
-from spine_rl.runs.whole_file import open_whole, write_whole
+from spine_rl.runs.whole_file import open_whole
 
 _ROWS = rows_kind("rows of spine vote", "id", "pseudo_label", "votes")
 _SUMMARY = json_kind("a summary of spine vote", "problems", "completions", "labelled")
@@ -45,18 +43,15 @@ def vote(file: CompletionsFile, /, *, votes: VoteOptions = VoteOptions(), output
 
     outputs = [Output(votes.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
     check_may_write(outputs, overwrite=output.overwrite, reads=[file])
-    if votes.out is None and is_output_closed():
+    if votes.out is None and sys.__stdout__ is None:  # the process was started without it
         raise ConfigError("standard output is closed, and the labels would be lost; give --out FILE")
     rule = VoteRule(votes.vote_min_share, votes.vote_min_margin)
     rows = count_votes(read_completions(file), votes.answer_type, rule, weighted=votes.weighted)
-    with ExitStack() as stack:
-        lines = (
-            sys.stdout if votes.out is None else stack.enter_context(open_whole(votes.out, replace=output.overwrite))
-        )
+    file_or_screen = open_whole(votes.out, replace=output.overwrite) if votes.out else nullcontext(sys.stdout)
+    with file_or_screen as lines:
         lines.writelines(map(dump, rows))
     summary = summarize_votes(rows)
-    if output.json is not None:
-        write_whole(output.json, json.dumps(summary, indent=2) + "\n", replace=output.overwrite)
+    output.write_json(summary)
     print(
         f"{summary['labelled']} of {summary['problems']} problems labelled from {summary['completions']} completions; "
         f"mean share {summary['share']:.3f}, margin {summary['margin']:.3f}, abstained {summary['abstained']:.3f}",

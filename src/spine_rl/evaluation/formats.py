@@ -1,6 +1,6 @@
-"""How an evaluation's figures are written: an accuracy, a difference, their intervals."""
+"""How figures are written: an accuracy, a difference, their intervals; a table in Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -30,3 +30,9 @@ def format_interval(interval: tuple[float, float] | None, sign: str = "") -> str
 def format_p(comparison: Mapping[str, Any]) -> str:
     """`0.012`."""
     return "–" if comparison["p"] is None else f"{comparison['p']:.2g}"
+
+
+def render_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of text in Markdown; `|` in a cell is escaped."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,10 +1,12 @@
-"""How sure a mean over problems is: bootstrap intervals, and paired comparisons on the same problems.
+"""How sure a mean is: over problems, by bootstrap intervals and paired comparisons; over seeds, by Student's interval.
 
-The problems are the sample; the model's responses to them are taken as they are. Intervals are percentile bootstraps:
-on few problems they are somewhat narrow, and where every problem has the same value they have no width.
+Over problems, these are the sample; the model's responses to them are taken as they are. Intervals are percentile
+bootstraps: on few problems they are somewhat narrow, and where every problem has the same value they have no width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -66,3 +68,32 @@ def _test_signs(differences: np.ndarray, seed: int) -> float:
         rng=np.random.default_rng(seed),
     )
     return float(test.pvalue)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with the half-width of Student's 95 % interval, None where there is but one seed.
+
+    A difference is shown with its sign.
+    """
+
+    mean: float
+    half: float | None
+    num_seeds: int
+    is_difference: bool = False
+
+    def describe(self, *, digits: int = 3) -> str:
+        """`0.512 ± 0.043`."""
+        mean = f"{self.mean:{'+' if self.is_difference else ''}.{digits}f}"
+        return mean if self.half is None else f"{mean} ± {self.half:.{digits}f}"
+
+    def to_json(self) -> dict[str, Any]:
+        half = None if self.half is None else round(self.half, 5)
+        return {"mean": round(self.mean, 5), "half_width": half, "seeds": self.num_seeds}
+
+
+def estimate(values: Iterable[float], *, is_difference: bool = False) -> Estimate:
+    """Of values that are independent, one a seed."""
+    given = [*values]
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(given) - 1) * stats.sem(given)) if len(given) > 1 else None
+    return Estimate(fmean(given), half, len(given), is_difference)  # rounded once, so that a tie shows as it is

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote
+from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote, render_table
 
 HEADER = ("data", "n", "base Pass@1", "base maj@N", "adapted Pass@1", "difference", "p")
 
@@ -50,8 +50,6 @@ def render_markdown(summary: Mapping[str, Any], rows: list[tuple[str, ...]]) -> 
         f"maj@N is the vote of N = {summary['samples_per_problem']} samples, as many a problem as the adaptation drew. "
         "Intervals: 95 %, by bootstrap over problems; p: paired sign-flip test.",
         "",
-        "| " + " | ".join(HEADER) + " |",
-        "| " + " | ".join("---" for _ in HEADER) + " |",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        render_table(HEADER, rows),
     ]
     return "\n".join(lines) + "\n"

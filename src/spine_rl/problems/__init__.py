@@ -13,8 +13,8 @@ from spine_rl.problems.prompts import (
     build_text_prompts,
     check_prompt_lengths,
     encode_prompts,
-    number_images,
     order_images,
+    show_prompt,
 )
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "check_prompt_lengths",
     "encode_prompts",
     "load_problems",
-    "number_images",
     "open_image",
     "order_images",
+    "show_prompt",
 ]

@@ -39,3 +39,18 @@ class ProblemSet:
     problems: list[Problem]
     gold_answers: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row a problem, with its gold answer, as a data file has them; needs gold answers, and unopened images."""
+        return [
+            {
+                "id": problem.id,
+                "prompt": problem.prompt,
+                **({"options": problem.options} if problem.options else {}),
+                **({"answer_type": problem.answer_type} if problem.answer_type else {}),
+                **({"images": [image.export() for image in problem.images]} if problem.images else {}),
+                **self.tags.get(problem.id, {}),
+                "answer": self.gold_answers[problem.id],
+            }
+            for problem in self.problems
+        ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.problems.chats import to_texts
+from spine_rl.problems.images import name_image
 from spine_rl.problems.placeholders import place_images, to_parts
 from spine_rl.problems.problem import Messages, Problem
 
@@ -66,10 +67,25 @@ def build_text_prompts(problems: Sequence[Problem], style: PromptStyle, *, chat:
 
 def order_images(problem: Problem) -> list[Any]:
     """A problem's pictures in the order of the image parts of its prompt."""
-    return [image for _, image in number_images(problem)]
+    return [image for _, image in _number_images(problem)]
 
 
-def number_images(problem: Problem) -> list[tuple[int, Any]]:
+def show_prompt(problem: Problem) -> str:
+    """The prompt as text, for a person: each picture's name where the picture stands, roles where there are several."""
+    if isinstance(problem.prompt, str) and not problem.images:
+        return problem.prompt
+    messages = [message for message in build_prompt(problem, PromptStyle(), chat=True) if isinstance(message, dict)]
+    names = (f"⟦image {number}: {name_image(image)}⟧" for number, image in _number_images(problem))
+    texts = []
+    for message in messages:
+        parts = message["content"] or ""
+        if not isinstance(parts, str):
+            parts = "".join(next(names) if part["type"] == "image" else part["text"] for part in parts)
+        texts.append(parts if len(messages) == 1 else f"{message['role']}: {parts}")
+    return "\n".join(texts)
+
+
+def _number_images(problem: Problem) -> list[tuple[int, Any]]:
     """`order_images`, each with its number among the problem's pictures, from 1."""
     if not problem.images:
         return []

@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -21,6 +22,12 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
     } | list_versions("torch", "transformers", "trl", "accelerate")
+
+
+def to_words(machine: Mapping[str, Any]) -> str:
+    """A description in one line."""
+    units = {"device": "", "cores": "cores ", "threads": "threads ", "python": "Python "}
+    return ", ".join(f"{units.get(name, f'{name} ')}{value}" for name, value in machine.items())
 
 
 def list_versions(*packages: str) -> dict[str, str]:

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from spine_rl.errors import ConfigError
 from spine_rl.lab.experiments.fields import get_value, resolve_fields
 from spine_rl.lab.experiments.fingerprint import fingerprint_task
@@ -116,30 +119,26 @@ def filter_cells(cells: Sequence[Cell], choices: Sequence[str]) -> list[Cell]:
     Raises:
         ConfigError: A choice is no such list, or no cell is what it names.
     """
-    labels = [cell.labels for cell in cells]
-    wanted = [_parse_choice(choice, labels) for choice in choices]
-    for text, choice in zip(choices, wanted, strict=True):
-        if not any(choice.items() <= each.items() for each in labels):
-            raise ConfigError(f"--only {text}: each of these is there, all of them together no cell; give fewer")
-    chosen = [not wanted or any(choice.items() <= each.items() for choice in wanted) for each in labels]
-    return list(itertools.compress(cells, chosen))
+    labels = pd.DataFrame([cell.labels for cell in cells])
+    matches = [_match(labels, choice) for choice in choices]
+    return [*itertools.compress(cells, np.any(matches, axis=0))] if matches else [*cells]
 
 
-def _parse_choice(choice: str, labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    known: dict[str, dict[str, None]] = {}
-    for name, value in (pair for each in labels for pair in each.items()):
-        known.setdefault(name, {})[value] = None
-    between = rf",\s*(?=(?:{'|'.join(map(re.escape, known))})=)"  # a value may have commas of its own
-    parsed: dict[str, str] = {}
+def _match(labels: pd.DataFrame, choice: str) -> pd.Series:
+    """Which of the cells a choice names."""
+    between = rf",\s*(?=(?:{'|'.join(map(re.escape, labels))})=)"  # a value may have commas of its own
+    matches = pd.Series(True, labels.index)
     for name, _, value in (part.partition("=") for part in re.split(between, choice)):
-        if name not in known:
-            raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(known)}; write arm=...,seed=...")
-        if value not in known[name]:
-            value = _write_as_label(value)
-        if value not in known[name]:
-            raise ConfigError(f"--only {choice}: {name} is one of {', '.join(known[name])}")
-        parsed[name] = value
-    return parsed
+        if name not in labels:
+            raise ConfigError(f"--only {choice}: {name!r} is none of {', '.join(labels)}; write arm=...,seed=...")
+        known = labels[name].dropna().unique()
+        label = value if value in known else _write_as_label(value)
+        if label not in known:
+            raise ConfigError(f"--only {choice}: {name} is one of {', '.join(known)}")
+        matches &= labels[name] == label
+    if not matches.any():
+        raise ConfigError(f"--only {choice}: each of these is there, all of them together no cell; give fewer")
+    return matches
 
 
 def _write_as_label(value: str) -> str:

@@ -7,16 +7,14 @@ it, as a cluster need not share a disk. Problems and models that a file names by
 import logging
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from spine_rl.errors import ConfigError
-from spine_rl.lab.experiments.workers import LOOK, MOST_TRIES, THREADS, Failure, Job, Outcome, run_side_by_side, work
-
-Task = tuple[Job, Any]  # and what Ray promises for it
+from spine_rl.errors import ConfigError, shorten
+from spine_rl.lab.experiments.workers import LOOK, THREADS, Failure, Job, Outcome, run_side_by_side, work
 
 
 def check_place(on: str) -> None:
@@ -29,10 +27,8 @@ def check_place(on: str) -> None:
         return
     if on != "ray" and not (on.startswith("ray://") and len(on) > len("ray://")):
         raise ConfigError(f"on={on!r}: must be local, ray, or ray://HOST:PORT")
-    try:
-        import ray  # noqa: F401  # pyright: ignore[reportMissingImports, reportUnusedImport]
-    except ImportError:
-        raise ConfigError(f"on={on!r}: Ray is not installed; pip install 'spine-rl[ray]'") from None
+    if find_spec("ray") is None:
+        raise ConfigError(f"on={on!r}: Ray is not installed; pip install 'spine-rl[ray]'")
 
 
 def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path) -> Generator[tuple[Job, Outcome]]:
@@ -58,7 +54,7 @@ def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path
     run = ray.remote(num_cpus=1, num_gpus=min(1, num_gpus), max_retries=0, max_calls=1)(_run).options(
         runtime_env={"env_vars": THREADS}
     )
-    running, losses = dict[Any, Job](), Counter[str]()
+    running = dict[Any, Job]()
     steps = Queue(actor_options={"num_cpus": 0})
     try:
         yield from run_side_by_side(
@@ -68,7 +64,7 @@ def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path
             steps,
             begin=lambda job: run.remote(job, steps, os.getcwd()),
             wait_for_some=lambda promises: ray.wait([*promises], num_returns=1, timeout=LOOK)[0],
-            conclude=lambda job, promise: _get_outcome(job, promise, logs / f"{job.name}.log", losses),
+            conclude=lambda job, promise: _get_outcome(job, promise, logs / f"{job.name}.log"),
         )
     finally:
         for promise in running:
@@ -85,30 +81,22 @@ def _connect(on: str) -> None:
     try:
         ray.init(address=None if on == "ray" else on, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"on={on!r}: no Ray cluster is reached there ({reason}); begin one: ray start --head"
+            f"on={on!r}: no Ray cluster is reached there ({shorten(error)}); begin one: ray start --head"
         ) from None
 
 
-def _get_outcome(job: Job, promise: Any, log: Path, losses: Counter[str]) -> Outcome:
+def _get_outcome(job: Job, promise: Any, log: Path) -> Outcome:
     import ray  # pyright: ignore[reportMissingImports]
-    from ray import exceptions  # pyright: ignore[reportMissingImports]
+    from ray import exceptions as of_ray  # pyright: ignore[reportMissingImports]
 
-    lost = (
-        exceptions.WorkerCrashedError,
-        exceptions.NodeDiedError,
-        exceptions.LocalRayletDiedError,
-        exceptions.ObjectLostError,
-        exceptions.OutOfMemoryError,
-    )
+    node_lost = (of_ray.NodeDiedError, of_ray.LocalRayletDiedError, of_ray.ObjectLostError)
     try:
         result, printed = ray.get(promise)
-    except lost as error:
-        losses[job.name] += 1
+    except (of_ray.WorkerCrashedError, of_ray.OutOfMemoryError, *node_lost) as error:
         reason = f"its worker was lost: {type(error).__name__}"
-        return Failure(job, reason, _write(log, str(error)), is_tried_again=losses[job.name] < MOST_TRIES)
-    except exceptions.RayError as error:  # before the job began, as where the package is not installed
+        return Failure(job, reason, _write(log, str(error)), is_tried_again=True)
+    except of_ray.RayError as error:  # before the job began, as where the package is not installed
         return Failure(job, str(error).strip().splitlines()[-1], _write(log, str(error)))
     return Failure(job, result, _write(log, printed)) if isinstance(result, str) else result
 

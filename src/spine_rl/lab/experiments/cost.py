@@ -1,14 +1,6 @@
 """What an update costs by arm, over model size, vocabulary and settings: a file of `kind: cost`, its cells, one cell.
 
-```yaml
-kind: cost
-title: What selection costs and saves
-arms: {ttrl: {preset: ttrl}, spine: {preset: spine}}     # the first is what the others are compared with
-model: {hidden: 256, layers: 6, vocabulary: 8192}        # a random model (spine_rl.lab.bench.shapes.ModelShape)
-batch: {prompts: 2, prompt_length: 200, response_length: 100}   # BatchShape
-vary: {vocabulary: [1024, 65536], fork_fraction: [0.05, 1.0]}   # of the model, the batch or SpineConfig; one at a time
-rounds: 5                                                # in which the arms take turns
-```
+docs/experiments.md has such a file.
 """
 
 from collections.abc import Mapping
@@ -21,19 +13,9 @@ from spine_rl.lab.bench.arms import measure_arms
 from spine_rl.lab.bench.shapes import BatchShape, ModelShape
 from spine_rl.lab.experiments.cells import Cell, format_name
 from spine_rl.lab.experiments.fields import resolve_fields
-from spine_rl.lab.experiments.spec_file import (
-    Arms,
-    Axes,
-    Count,
-    Prose,
-    Quick,
-    Spec,
-    Text,
-    build_spec,
-)
+from spine_rl.lab.experiments.spec_file import Arms, Axes, Count, Prose, Quick, Spec, Text
 from spine_rl.lab.experiments.store import Record
 from spine_rl.lab.experiments.workers import OnStep
-from spine_rl.options import YamlFile
 from spine_rl.runs.machine import describe_machine
 
 
@@ -50,15 +32,6 @@ class CostExperiment(Spec):
     vary: Axes = {}
     rounds: Count = 5
     quick: Quick = {}
-
-
-def load_cost(file: YamlFile, *, quick: bool = False) -> CostExperiment:
-    """The experiment that a file describes; with `quick` its quick form.
-
-    Raises:
-        ConfigError: A key or value that cannot be.
-    """
-    return build_spec(file, CostExperiment, quick=quick)
 
 
 def list_cost_cells(experiment: CostExperiment) -> list[Cell]:

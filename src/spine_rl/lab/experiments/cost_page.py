@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spine_rl.evaluation.formats import render_table
+from spine_rl.evaluation.statistics import Estimate, estimate
 from spine_rl.lab import plots
 from spine_rl.lab.experiments.cells import show
 from spine_rl.lab.experiments.cost import CostExperiment
-from spine_rl.lab.experiments.frame import Estimate, estimate
-from spine_rl.lab.experiments.markdown import render_table
 from spine_rl.lab.experiments.page import describe_machines, write_page
 from spine_rl.lab.experiments.store import Record
 

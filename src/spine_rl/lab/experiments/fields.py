@@ -1,6 +1,7 @@
 """Settings of a run in an experiment's file: fields of `SpineConfig`, checked before anything is run."""
 
 import dataclasses
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,11 @@ _DECIDED = {
     "keep_best": "the results say which step it would have kept",
     "sample_steps": "cells keep histograms, no samples",
     "report_to": "an experiment has its own tables",
+}
+_DEFAULTS = {
+    name: entry.default
+    for name, entry in SpineConfig.__dataclass_fields__.items()
+    if entry.default is not dataclasses.MISSING
 }
 
 
@@ -46,23 +52,13 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], where:
         raise ConfigError(f"{where}: on_collapse={given['on_collapse']!r}: cells run to their end; give warn or retry")
     fields = {name: value for name, value in {**defaults, **given}.items() if value is not None}
     try:
-        config = SpineConfig(
-            output_dir="unused", **{name: read_value(SpineConfig, name, value) for name, value in fields.items()}
-        )
+        values = {name: read_value(SpineConfig, name, value) for name, value in fields.items()}
+        config = SpineConfig(output_dir="unused", **values)
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
     return {name: to_json(getattr(config, name)) for name in given}
 
 
 def get_value(fields: Mapping[str, Any], name: str) -> Any:
-    """What a field is in a run of these fields: given, by its preset, or as it is where nobody sets it."""
-    if name in fields:
-        return fields[name]
-    preset = get_preset(fields.get("preset", _get_default("preset")))
-    return preset[name] if name in preset else _get_default(name)
-
-
-def _get_default(name: str) -> Any:
-    """None of an unknown field."""
-    entry = SpineConfig.__dataclass_fields__.get(name)
-    return None if entry is None or entry.default is dataclasses.MISSING else entry.default
+    """What a field is in a run of these fields: given, by its preset, or its default; None of an unknown field."""
+    return ChainMap({**fields}, get_preset(fields.get("preset", _DEFAULTS["preset"])), _DEFAULTS).get(name)

@@ -1,14 +1,13 @@
 """Finished cells as one table: a row a cell, evaluated step and problem set; every figure is computed from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
+from spine_rl.evaluation.statistics import Estimate, estimate
 from spine_rl.lab.experiments.cells import show
 from spine_rl.lab.experiments.fields import get_value
 from spine_rl.lab.experiments.spec import Experiment
@@ -17,44 +16,9 @@ from spine_rl.lab.experiments.store import Record
 Point = tuple[tuple[str, str], ...]  # (axis, value as shown) pairs
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds with the half-width of Student's 95 % interval, None where there is but one seed.
-
-    A difference is shown with its sign.
-    """
-
-    mean: float
-    half: float | None
-    num_seeds: int
-    is_difference: bool = False
-
-    def describe(self, *, digits: int = 3) -> str:
-        """`0.512 ± 0.043`."""
-        mean = f"{self.mean:{'+' if self.is_difference else ''}.{digits}f}"
-        return mean if self.half is None else f"{mean} ± {self.half:.{digits}f}"
-
-    def to_json(self) -> dict[str, Any]:
-        half = None if self.half is None else round(self.half, 5)
-        return {"mean": round(self.mean, 5), "half_width": half, "seeds": self.num_seeds}
-
-
-def estimate(values: Iterable[float], *, is_difference: bool = False) -> Estimate:
-    """Of values that are independent, one a seed."""
-    given = [*values]
-    half = float(stats.t.ppf(0.975, len(given) - 1) * stats.sem(given)) if len(given) > 1 else None
-    return Estimate(fmean(given), half, len(given), is_difference)  # rounded once, so that a tie shows as it is
-
-
 @dataclass(frozen=True, order=True)
 class Group:
-    """Cells that differ by their seed alone.
-
-    Attributes:
-        task: Its name.
-        arm: Its name.
-        point: Where on the axes, and what of `vary`.
-    """
+    """Cells that differ by their seed alone: names of task and arm, where on the axes, and what of `vary`."""
 
     task: str
     arm: str
@@ -83,7 +47,7 @@ class Results:
         """Cells by group and seed, in order of first appearance."""
         groups: dict[Group, dict[int, Record]] = {}
         for record in self.records:
-            groups.setdefault(_get_group(record), {})[record["seed"]] = record
+            groups.setdefault(get_group(record), {})[record["seed"]] = record
         return groups
 
     @cached_property
@@ -95,7 +59,7 @@ class Results:
         axes = dict.fromkeys(name for record in self.records for name in record["point"])
         rows = [
             {
-                "group": _get_group(record),
+                "group": get_group(record),
                 "task": record["task"],
                 "arm": record["arm"],
                 **{name: get_value(record["settings"]["fields"], name) for name in axes},
@@ -133,7 +97,8 @@ class Results:
         return self.get_curves(problem_set, metric).iloc[:, -1]
 
 
-def _get_group(record: Record) -> Group:
+def get_group(record: Record) -> Group:
+    """The one that a cell is of."""
     point = tuple((name, show(value)) for name, value in record["point"].items())
     return Group(record["task"], record["arm"], point)
 

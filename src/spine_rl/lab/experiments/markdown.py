@@ -1,12 +1,13 @@
 """A page's tables: shown as Markdown, kept as figures; what a model wrote is shown as text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from spine_rl.lab.experiments.frame import Estimate, estimate
+from spine_rl.evaluation.formats import render_table
+from spine_rl.evaluation.statistics import Estimate, estimate
 
 Row = Mapping[str, Estimate]  # by the column's head
 
@@ -30,7 +31,11 @@ class Table:
     def to_markdown(self) -> str:
         heads = [*self.labels, *self.rows[0][1], "seeds"]
         lines = [
-            [*labels, *(_show(head, each) for head, each in row.items()), str([*row.values()][-1].num_seeds)]
+            [
+                *labels,
+                *(_show(head, each) for head, each in row.items()),
+                str([*row.values()][-1].num_seeds),
+            ]
             for labels, row in self.rows
         ]
         return "\n\n".join(filter(None, [f"## {self.heading}", self.text, render_table(heads, lines)]))
@@ -50,12 +55,6 @@ def to_row(values: pd.DataFrame, *, is_difference: bool = False) -> Row:
 
 def _show(head: str, each: Estimate) -> str:
     return each.describe(digits=1 if head == "length" else 3)
-
-
-def render_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of text; `|` in a cell is escaped."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def quote(text: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from spine_rl.lab.experiments.adaptation import to_rows
 from spine_rl.lab.experiments.fields import get_value
+from spine_rl.lab.experiments.frame import get_group
 from spine_rl.lab.experiments.stability import COLLAPSE
 from spine_rl.lab.experiments.store import Record, identify
 from spine_rl.monitor import RESPONSES, Thresholds, choose_checkpoint, judge_run
@@ -40,7 +41,7 @@ def _judge(record: Record, thresholds: Thresholds) -> dict[str, Any]:
     index = steps.index(choose_checkpoint(verdicts, steps))
     start, kept, last, best = scores[0], scores[index], scores[-1], max(scores)
     return {
-        "cell": describe_cell(record),
+        "cell": f"{record['task']}, {get_group(record).label}, seed {record['seed']}",
         "alarm": next((verdict.step for verdict in verdicts if not verdict.healthy), None),
         "step": steps[index],
         "start": start,
@@ -51,12 +52,6 @@ def _judge(record: Record, thresholds: Thresholds) -> dict[str, Any]:
         "is_safe": kept >= start - BELOW_START - 1e-9,
         "is_near_best": kept >= best - BELOW_BEST - 1e-9,
     }
-
-
-def describe_cell(record: Record) -> str:
-    """In tables: task, arm, point and seed."""
-    point = [f"{name} {value}" for name, value in record["point"].items()]
-    return ", ".join([record["task"], record["arm"], *point, f"seed {record['seed']}"])
 
 
 def _list_steps(record: Record) -> list[dict[str, Any]]:
@@ -71,10 +66,9 @@ def _list_steps(record: Record) -> list[dict[str, Any]]:
 def count_judged(judged: pd.DataFrame) -> dict[str, int]:
     """Runs that collapsed, those of them with an alarm, sound ones, and those of them with one: false alarms."""
     alarmed, collapsed = judged.alarm.notna(), judged.collapsed
-    columns = {
-        "num_collapsed": collapsed,
-        "num_detected": alarmed & collapsed,
-        "num_sound": ~collapsed,
-        "num_false_alarms": alarmed & ~collapsed,
+    return {
+        "num_collapsed": int(collapsed.sum()),
+        "num_detected": int((alarmed & collapsed).sum()),
+        "num_sound": int((~collapsed).sum()),
+        "num_false_alarms": int((alarmed & ~collapsed).sum()),
     }
-    return {name: int(column.sum()) for name, column in columns.items()}

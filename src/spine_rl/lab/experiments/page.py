@@ -17,6 +17,7 @@ from spine_rl.lab.experiments.sections import Part, list_parts
 from spine_rl.lab.experiments.spec import Experiment
 from spine_rl.lab.experiments.store import Record
 from spine_rl.lab.experiments.tables import tabulate_after, tabulate_differences, tabulate_fall
+from spine_rl.runs.machine import to_words
 from spine_rl.runs.whole_file import write_whole
 
 RESULTS_FILE, CSV_FILE, JSON_FILE = "results.md", "results.csv", "results.json"
@@ -90,15 +91,9 @@ def list_machines(records: Iterable[Record]) -> list[dict[str, Any]]:
     return [machine for index, machine in enumerate(machines) if machine not in machines[:index]]
 
 
-_UNITS = {"device": "", "cores": "cores ", "threads": "threads ", "python": "Python "}
-
-
 def describe_machines(records: Iterable[Record]) -> str:
     """In words."""
-    return "; ".join(
-        ", ".join(f"{_UNITS.get(name, f'{name} ')}{value}" for name, value in machine.items())
-        for machine in list_machines(records)
-    )
+    return "; ".join(map(to_words, list_machines(records)))
 
 
 def _describe_setting(experiment: Experiment, records: Sequence[Record], num_cells: int, command: str) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from spine_rl.engine.quiet import quiet_libraries
 from spine_rl.lab.experiments.adaptation import run_cell
-from spine_rl.lab.experiments.cells import Cell, filter_cells, list_cells
-from spine_rl.lab.experiments.cost import list_cost_cells, load_cost, measure_cell
+from spine_rl.lab.experiments.cells import Cell, list_cells
+from spine_rl.lab.experiments.cost import CostExperiment, list_cost_cells, measure_cell
 from spine_rl.lab.experiments.cost_page import write_cost_results
 from spine_rl.lab.experiments.page import write_results
 from spine_rl.lab.experiments.spec import Experiment
+from spine_rl.lab.experiments.spec_file import build_spec
 from spine_rl.lab.experiments.store import Record
 from spine_rl.lab.experiments.workers import Job, OnStep
 from spine_rl.options import YamlFile
@@ -37,10 +38,6 @@ class Plan:
     work: Callable[[Cell, OnStep], Record]
     write: Callable[[Sequence[Record], int, Path, str], None]
 
-    def choose(self, only: Sequence[str]) -> list[Cell]:
-        """The cells that one of the choices names, or all, as `filter_cells`."""
-        return filter_cells(self.cells, only)
-
     def make_job(self, cell: Cell) -> Job:
         return Job(cell.name, functools.partial(_work, self.work, cell), self.steps)
 
@@ -63,7 +60,7 @@ def plan_cost(file: YamlFile, *, quick: bool) -> Plan:
     Raises:
         ConfigError: A key or value that cannot be.
     """
-    experiment = load_cost(file, quick=quick)
+    experiment = build_spec(file, CostExperiment, quick=quick)
     cells, write = list_cost_cells(experiment), functools.partial(write_cost_results, experiment)
     return Plan(experiment.name, experiment.title, 1, cells, measure_cell, write)
 

@@ -3,9 +3,8 @@
 A file is read and checked here, before torch and TRL are loaded for what it asks for (`plan`).
 """
 
-from collections.abc import Generator, Sequence
+import functools
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,11 @@ from spine_rl.engine.quiet import loading_libraries
 from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError
 from spine_rl.lab.experiments.cluster import check_place, run_on_ray
-from spine_rl.lab.experiments.spec import find_file, list_ready, load_experiment
+from spine_rl.lab.experiments.options import ExperimentOptions
+from spine_rl.lab.experiments.spec import Experiment, find_file, list_ready
+from spine_rl.lab.experiments.spec_file import build_spec
 from spine_rl.lab.experiments.store import load_records, pack_records, reuse_finished, write_record
-from spine_rl.lab.experiments.workers import Failure, Job, Outcome, run_local
+from spine_rl.lab.experiments.workers import Failure, run_local
 from spine_rl.options import read_yaml
 from spine_rl.runs.folder_lock import owning
 
@@ -30,31 +31,6 @@ if TYPE_CHECKING:
 RUNS_FOLDER, LOGS_FOLDER, RESULTS_FILE = Path("runs/experiments"), "logs", "results.md"
 
 
-@dataclass(frozen=True)
-class ExperimentOptions:
-    """What `spine experiment` was asked for.
-
-    Attributes:
-        source: A file, or a ready experiment's name.
-        out: Folder of cells and results; None for one named after the experiment.
-        quick: Its quick form.
-        jobs: Cells at once; None for one, or on a cluster for as many as it has room for.
-        on: The machines that cells run on: `local`, `ray`, `ray://HOST:PORT`.
-        only: Choices of cells, `arm=ttrl,seed=0`; none for all.
-        only_report: Run nothing.
-        reuse: Folders of other experiments, whose finished cells of the same settings and seed are taken.
-    """
-
-    source: str
-    out: Path | None = None
-    quick: bool = False
-    jobs: int | None = None
-    on: str = "local"
-    only: Sequence[str] = ()
-    only_report: bool = False
-    reuse: Sequence[Path] = ()
-
-
 def make_plan(path: Path, *, quick: bool = False) -> "Plan":
     """What a file of either kind asks for.
 
@@ -62,22 +38,26 @@ def make_plan(path: Path, *, quick: bool = False) -> "Plan":
         ConfigError: Something is wrong with it.
     """
     file = read_yaml(path)
-    experiment = None if "kind" in file.content else load_experiment(file, quick=quick)
+    experiment = None if "kind" in file.content else build_spec(file, Experiment, quick=quick)
     with loading_libraries():
         from spine_rl.lab.experiments import plan
 
     return plan.plan_cost(file, quick=quick) if experiment is None else plan.plan_experiment(experiment)
 
 
-def run_experiment(options: ExperimentOptions) -> list[Failure]:
+def run_experiment(source: str, options: ExperimentOptions = ExperimentOptions()) -> list[Failure]:
     """Runs what is missing and writes the results; returns the cells that failed.
+
+    Args:
+        source: A file, or a ready experiment's name.
+        options: As of the command.
 
     Raises:
         ConfigError: Something is wrong with the file, with a choice of cells, or with the machines.
         RunFolderError: The folder holds cells of other settings, or there is nothing to report.
     """
     check_place(options.on)
-    plan = make_plan(find_file(options.source), quick=options.quick)
+    plan = make_plan(find_file(source), quick=options.quick)
     folder = options.out or RUNS_FOLDER / (plan.name + ("-quick" if options.quick else ""))
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"--out {folder} is a file; give a folder")
@@ -86,7 +66,8 @@ def run_experiment(options: ExperimentOptions) -> list[Failure]:
         records = [*load_records(folder, plan.cells).values()]
         if not records:
             raise RunFolderError(f"{folder} holds no finished cell of {plan.name}; nothing to report")
-        plan.write(records, len(plan.cells), folder, _describe_command(options, folder))
+        command = f"spine experiment {source}{' --quick' if options.quick else ''} --out {folder}"
+        plan.write(records, len(plan.cells), folder, command)
         pack_records(folder)
     say(f"{folder / RESULTS_FILE}: {len(records)} of {len(plan.cells)} cells")
     return failures
@@ -97,14 +78,17 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
 
     What is in the folder must be of this experiment, before anything is added to it.
     """
-    chosen = plan.choose(options.only)
+    from spine_rl.lab.experiments.cells import filter_cells
+
+    chosen = filter_cells(plan.cells, options.only)
     finished = load_records(folder, plan.cells)
     reuse_finished([cell for cell in chosen if cell.name not in finished], folder, options.reuse)
     finished = load_records(folder, chosen)
     jobs = [plan.make_job(cell) for cell in chosen if cell.name not in finished]
     num_done, failures = len(finished), []
     tell("all", num_done, len(chosen), "cells")
-    with closing(_run_jobs(jobs, options, folder / LOGS_FOLDER)) as outcomes:
+    engine = run_local if options.on == "local" else functools.partial(run_on_ray, options.on)
+    with closing(engine(jobs, options.jobs, folder / LOGS_FOLDER)) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, Failure) and outcome.is_tried_again:
                 say(f"lost: {job.name}: {outcome.reason}; it is run again")
@@ -118,17 +102,6 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
                 write_record(folder, job.name, outcome)
                 say(f"{num_done}/{len(chosen)} cells done: {job.name}")
     return failures
-
-
-def _run_jobs(jobs: Sequence[Job], options: ExperimentOptions, logs: Path) -> Generator[tuple[Job, Outcome]]:
-    if options.on == "local":
-        return run_local(jobs, options.jobs or 1, logs)
-    return run_on_ray(options.on, jobs, options.jobs, logs)
-
-
-def _describe_command(options: ExperimentOptions, folder: Path) -> str:
-    """That makes these results."""
-    return f"spine experiment {options.source}{' --quick' if options.quick else ''} --out {folder}"
 
 
 def print_ready() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from spine_rl.evaluation.formats import render_table
 from spine_rl.lab import plots
 from spine_rl.lab.experiments import stability
 from spine_rl.lab.experiments.frame import Group, Results
-from spine_rl.lab.experiments.markdown import Table, quote, render_table
+from spine_rl.lab.experiments.markdown import Table, quote
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
 from spine_rl.lab.experiments.tables import tabulate_transfer
 from spine_rl.pages.report_panels import PHASES
@@ -24,29 +25,22 @@ Section = Callable[[Results, Path], list[Part]]
 
 def list_parts(results: Results, folder: Path) -> list[Part]:
     """Every part that is asked for; pictures are drawn into the folder."""
-    asked = [name for name in _SECTIONS if name in results.experiment.sections]
-    if results.experiment.vary:
-        asked.insert(sum(name not in _LAST for name in asked), "varied")
-    return [part for name in asked for part in _SECTIONS[name](results, folder)]
+    asked = {*results.experiment.sections, *(["varied"] if results.experiment.vary else [])}
+    return [part for name, section in _SECTIONS.items() if name in asked for part in section(results, folder)]
 
 
 def _draw(figure: Figure, folder: Path, name: str, title: str) -> str:
     return f"![{title}]({plots.save_figure(figure, folder, name)})"
 
 
-def _arms(results: Results, folder: Path) -> list[Part]:
-    return ["## Arms side by side", _draw(plots.draw_arms(results), folder, "arms", "Pass@1 after the last step")]
+def _picture(heading: str, draw: Callable[[Results], Figure], name: str, title: str) -> Section:
+    """A section of one picture."""
+    return lambda results, folder: [heading, _draw(draw(results), folder, name, title)]
 
 
 def _curves(results: Results, folder: Path) -> list[Part]:
-    if not plots.list_as_they_are(results):
-        return []
-    title = "Mean over seeds, the seeds' range shaded"
-    return ["## Curves", _draw(plots.draw_curves(results), folder, "curves", title)]
-
-
-def _varied(results: Results, folder: Path) -> list[Part]:
-    return ["## One field at a time", _draw(plots.draw_varied(results), folder, "varied", "Pass@1 by value")]
+    picture = _picture("## Curves", plots.draw_curves, "curves", "Mean over seeds, the seeds' range shaded")
+    return picture(results, folder) if plots.list_as_they_are(results) else []
 
 
 def _lengths(results: Results, folder: Path) -> list[Part]:
@@ -70,15 +64,12 @@ def find_percentile(counts: pd.Series, percent: float) -> int:
 
 
 def _entropies(results: Results, folder: Path) -> list[Part]:
-    parts: list[Part] = ["## Entropy of the tokens, and which are updated"]
-    parts.append(_draw(plots.draw_entropies(results), folder, "entropies", "Tokens by entropy"))
+    picture = _draw(plots.draw_entropies(results), folder, "entropies", "Tokens by entropy")
+    parts: list[Part] = ["## Entropy of the tokens, and which are updated", picture]
     for task in results.tasks:
         last = results.list_groups(task)[-1]
-        parts.append(
-            f"The most frequent tokens of the first step of {last.label} on {task}, all seeds added, by how often each "
-            "was updated."
-        )
-        parts.append(_token_table(results, last))
+        text = f"The most frequent tokens of the first step of {last.label} on {task}, all seeds added, by how often "
+        parts += [f"{text}each was updated.", _token_table(results, last)]
     return parts
 
 
@@ -116,10 +107,6 @@ def _map(results: Results, folder: Path) -> list[Part]:
     return [*tables, _draw(plots.draw_map(results), folder, "map", "Pass@1 less its start")] if tables else []
 
 
-def _transfer(results: Results, folder: Path) -> list[Part]:
-    return [tabulate_transfer(results)]
-
-
 def _monitor(results: Results, folder: Path) -> list[Part]:
     judged = judge_records(results.records)
     if judged.empty:
@@ -147,15 +134,14 @@ def _monitor(results: Results, folder: Path) -> list[Part]:
     return [title, text, render_table(heads, rows)]
 
 
-_LAST = ("transfer", "monitor")
 _SECTIONS: dict[str, Section] = {
     "map": _map,
-    "arms": _arms,
+    "arms": _picture("## Arms side by side", plots.draw_arms, "arms", "Pass@1 after the last step"),
     "curves": _curves,
     "lengths": _lengths,
     "entropies": _entropies,
     "phases": _phases,
-    "varied": _varied,
-    "transfer": _transfer,
+    "varied": _picture("## One field at a time", plots.draw_varied, "varied", "Pass@1 by value"),
+    "transfer": lambda results, folder: [tabulate_transfer(results)],
     "monitor": _monitor,
 }

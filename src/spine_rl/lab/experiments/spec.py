@@ -1,23 +1,6 @@
 """An experiment's file: YAML in, a checked `Experiment` out; whatever is wrong with it is said in one line.
 
-```yaml
-title: TTRL against SPINE
-question: Which of them is safe at which learning rate?
-tasks: [arithmetic]                # of the lab, or a mapping: name, model, data, eval_data, gold_column, ...
-seeds: [0, 1, 2]                   # each draws problems, their order and the samples
-steps: 60
-evaluate_every: 20
-evaluate_on: [adapt, held_out]     # or other tasks' names: their held-out problems
-fields: {beta: 0.0}                # of SpineConfig, for every cell
-arms:                              # named settings; a field that an arm sets itself is no axis for it
-  ttrl: {preset: ttrl}
-  spine: {preset: spine}
-axes: {learning_rate: [1e-4, 3e-4]}     # every arm with every value
-vary: {fork_fraction: [0.1, 0.4]}       # every arm as it is, and with one field changed at a time
-compare: [[spine, ttrl]]           # differences, paired by seed
-quick: {seeds: [0], steps: 5}      # what --quick replaces; arms may be a list of their names
-```
-
+docs/experiments.md has a file with every key, and `ready/` has the experiments that come with the package.
 This module imports neither torch nor TRL: a file that cannot be run is refused before they are loaded.
 """
 
@@ -28,18 +11,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from spine_rl.errors import ConfigError, suggest_nearest
-from spine_rl.lab.experiments.spec_file import (
-    Arms,
-    Axes,
-    Count,
-    Fields,
-    Prose,
-    Quick,
-    Spec,
-    Text,
-    build_spec,
-)
-from spine_rl.options import YamlFile
+from spine_rl.lab.experiments.spec_file import Arms, Axes, Count, Fields, Prose, Quick, Spec, Text
+from spine_rl.problems import PromptStyle
 
 READY = Path(__file__).parent / "ready"
 PROBLEM_SETS = ("adapt", "held_out")
@@ -85,6 +58,11 @@ class TaskRef(Spec):
         """What was given of one's own task, without the name; empty for a task of the lab."""
         return self.model_dump(exclude_unset=True, exclude={"name"})
 
+    @property
+    def style(self) -> PromptStyle:
+        """What is put around its problems."""
+        return PromptStyle(self.system_prompt, self.prompt_suffix)
+
 
 def _differ(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
@@ -104,7 +82,7 @@ _Sections = Annotated[tuple[Section, ...], Field(description=f"a list of {', '.j
 
 
 class Experiment(Spec):
-    """An experiment as its file describes it; the module's docstring explains the parts."""
+    """An experiment as its file describes it (docs/experiments.md)."""
 
     name: str
     title: Text
@@ -174,12 +152,3 @@ def find_file(source: str) -> Path:
         near = suggest_nearest(source, ready)
         raise ConfigError(f"experiment {source!r}: neither a .yaml file nor a ready one; {near}")
     return ready[source]
-
-
-def load_experiment(file: YamlFile, *, quick: bool = False) -> Experiment:
-    """The experiment that a file describes; with `quick` its quick form.
-
-    Raises:
-        ConfigError: Something in it is wrong: with the line, the key, its value and what it must be.
-    """
-    return build_spec(file, Experiment, quick=quick)

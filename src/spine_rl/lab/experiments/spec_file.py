@@ -101,16 +101,12 @@ def _find_part(model: type[Spec], place: Sequence[int | str]) -> Any:
     if field is None or len(place) == 1 or isinstance(place[-1], int):
         return None
     classes = (field.annotation, *get_args(field.annotation))
-    return next((each for each in classes if dataclasses.is_dataclass(each) or _is_spec(each)), None)
-
-
-def _is_spec(each: Any) -> bool:
-    return isinstance(each, type) and issubclass(each, Spec)
+    return next((each for each in classes if dataclasses.is_dataclass(each) or hasattr(each, "model_fields")), None)
 
 
 def _list_rules(part: Any) -> dict[str, str]:
     """Key → its rule, as a sentence's end; empty where it has none."""
-    if not _is_spec(part):
+    if dataclasses.is_dataclass(part):
         return {field.name: "" for field in dataclasses.fields(part)}
     fields = part.model_fields
     return {name: f"must be {field.description}" if field.description else "" for name, field in fields.items()}

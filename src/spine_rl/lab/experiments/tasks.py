@@ -10,9 +10,9 @@ from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.adapt import LAB_FIELDS, EvaluationSet, LoadedTask
 from spine_rl.lab.experiments.spec import PROBLEM_SETS, TaskRef
 from spine_rl.lab.tasks import TASKS, get_task
-from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.problems import ProblemSet, load_problems
 
-_COLUMNS = ("split", "prompt_column", "id_column", "limit", "max_image_pixels", "allow_image_urls")
+_COLUMNS = {"split", "prompt_column", "id_column", "limit", "max_image_pixels", "allow_image_urls"}
 
 
 def check_task(task: TaskRef, evaluate_on: Sequence[str], tasks: Sequence[TaskRef], where: str) -> None:
@@ -68,21 +68,17 @@ def load_task(
     sets = {}
     for name in evaluate_on:
         if name == "adapt":
-            sets[name] = EvaluationSet(problem_set, max_new_tokens, _get_style(task))
+            sets[name] = EvaluationSet(problem_set, max_new_tokens, task.style)
         else:
             other = task if name == "held_out" else others.get(name, TaskRef(name=name))
             limit = max_new_tokens if name == "held_out" or other.own else get_task(name).max_new_tokens
-            sets[name] = EvaluationSet(_load_set(other, "held_out", num_problems, seed), limit, _get_style(other))
-    return LoadedTask(model, processing_class, problem_set, sets, _get_style(task))
-
-
-def _get_style(task: TaskRef) -> PromptStyle:
-    return PromptStyle(task.system_prompt, task.prompt_suffix)
+            sets[name] = EvaluationSet(_load_set(other, "held_out", num_problems, seed), limit, other.style)
+    return LoadedTask(model, processing_class, problem_set, sets, task.style)
 
 
 def _load_set(task: TaskRef, split: Any, num_problems: int, seed: int) -> ProblemSet:
     if not task.own:
         return get_task(task.name).make_problems(split, num_problems, seed=seed)
     source = task.own["data" if split == "adapt" else "eval_data"]
-    columns = {name: task.own[name] for name in _COLUMNS if name in task.own}
+    columns = task.model_dump(include=_COLUMNS, exclude_unset=True)
     return load_problems(source, gold_column=task.gold_column, **columns)

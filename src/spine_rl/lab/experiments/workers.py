@@ -6,13 +6,11 @@ module is the first that a new process imports: it stays light, and limits threa
 
 import os
 import signal
-import sys
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.managers import SyncManager
 from pathlib import Path
@@ -21,6 +19,8 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from spine_rl.engine.progress import tell
+from spine_rl.engine.quiet import redirecting_output
+from spine_rl.errors import shorten
 
 OnStep = Callable[[int], None]
 MOST_TRIES = 3  # of a job whose process is lost: killed for memory, or by hand
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job ended without a record, in one line; what it printed is in `log`."""
+    """Why a job ended without a record, in one line; what it printed is in `log`; one that was lost may run again."""
 
     job: Job
     reason: str
@@ -56,15 +56,15 @@ class Failure:
 Outcome = Mapping[str, Any] | Failure
 
 
-def run_local(jobs: Iterable[Job], num_workers: int, logs: Path) -> Generator[tuple[Job, Outcome]]:
+def run_local(jobs: Iterable[Job], num_workers: int | None, logs: Path) -> Generator[tuple[Job, Outcome]]:
     """Runs jobs in their order, `num_workers` at once, and tells how far each is; ends every process when it is left.
 
     Args:
         jobs: The next one is taken when a worker is free.
-        num_workers: Processes.
+        num_workers: Processes; None for one.
         logs: Folder for what failed jobs printed.
     """
-    losses = Counter[str]()
+    num_workers = num_workers or 1
     context = get_context("spawn")  # a fork of a process with threads may hang
     manager = SyncManager(ctx=context)
     manager.start(signal.signal, (signal.SIGINT, signal.SIG_IGN))  # the parent's to handle
@@ -78,7 +78,7 @@ def run_local(jobs: Iterable[Job], num_workers: int, logs: Path) -> Generator[tu
             steps,
             begin=lambda job: pool.schedule(work, (job, logs / f"{job.name}.log", steps)),
             wait_for_some=lambda running: wait(running, LOOK, FIRST_COMPLETED).done,
-            conclude=lambda job, future: _get_outcome(job, future, logs / f"{job.name}.log", losses),
+            conclude=lambda job, future: _get_outcome(job, future, logs / f"{job.name}.log"),
         )
         pool.close()
     finally:
@@ -106,9 +106,9 @@ def run_side_by_side(
         steps: Queue of what jobs tell of their steps.
         begin: Begins a job; gives the promise.
         wait_for_some: Waits a little; gives the promises that are kept by then.
-        conclude: Gives a job's outcome.
+        conclude: Gives a job's outcome; a lost one is tried again, three times at most in all.
     """
-    coming, again = iter(jobs), deque[Job]()
+    coming, again, losses = iter(jobs), deque[Job](), Counter[str]()
     while True:
         while len(running) < at_once and (job := again.popleft() if again else next(coming, None)):
             running[begin(job)] = job
@@ -121,20 +121,21 @@ def run_side_by_side(
         for promise, job in done:
             outcome = conclude(job, promise)
             if isinstance(outcome, Failure) and outcome.is_tried_again:
-                again.append(job)
+                losses[job.name] += 1
+                outcome = replace(outcome, is_tried_again=losses[job.name] < MOST_TRIES)
+                again.extend([job] if outcome.is_tried_again else [])
             tell(job.name, job.steps, job.steps)
             yield job, outcome
 
 
-def _get_outcome(job: Job, future: Any, log: Path, losses: Counter[str]) -> Outcome:
+def _get_outcome(job: Job, future: Any, log: Path) -> Outcome:
     error = future.exception()
     if isinstance(error, ProcessExpired):
-        losses[job.name] += 1
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         killed = ", as where memory runs out: fewer --jobs need less" if error.exitcode == -signal.SIGKILL else ""
         reason = f"its process ended with exit status {error.exitcode}{killed}"
-        return Failure(job, reason, log, is_tried_again=losses[job.name] < MOST_TRIES)
+        return Failure(job, reason, log, is_tried_again=True)
     result = f"{type(error).__name__}: {error}" if error is not None else future.result()
     return Failure(job, result, log) if isinstance(result, str) else result
 
@@ -148,29 +149,11 @@ def _limit_threads() -> None:
 
 def work(job: Job, log: Path, steps: Any) -> Mapping[str, Any] | str:
     """The job's record, or in one line why there is none."""
-    with _redirect_output(log):
+    with redirecting_output(log):
         try:
             record = job.run(lambda step: steps.put((job.name, step, job.steps, "steps")))
         except Exception as error:  # whatever it is, the other cells go on, and this one is reported
             traceback.print_exc()
-            return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return f"{type(error).__name__}: {shorten(error)}"
     log.unlink(missing_ok=True)
     return record
-
-
-@contextmanager
-def _redirect_output(path: Path) -> Iterator[None]:
-    """What this process prints, libraries' native code included, goes to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = [os.dup(1), os.dup(2)]
-    with path.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for target, source in enumerate(kept, start=1):
-                os.dup2(source, target)
-                os.close(source)
