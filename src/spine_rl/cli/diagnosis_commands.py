@@ -27,7 +27,7 @@ class RolloutModel:
     model: str = option(help=MODEL)
     preset: str | None = option(
         None,
-        "Method whose forks are meant (default: that of the run whose folder is given, else spine).",
+        "Method whose forks are shown (default: that of the run whose folder is given, else spine).",
         choices=(*PRESETS, *CONTROLS),
     )
     fork_selector: str | None = option(
@@ -104,7 +104,7 @@ def preflight(
 ) -> None:
     """Before a run: consensus, lengths, entropy, estimated memory and time, and advice, from one round of responses.
 
-    A run's file may be given as --config, and any option of spine train: the estimates are of that run.
+    A run's file may be given as --config, and any option of spine train; the estimates are those of that run.
     """
     _check(subject, problems)
     with loading_libraries():
@@ -151,7 +151,7 @@ def inspect(
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes.
 
-    A run's file may be given as --config: what is not of this command is left to the run.
+    A run's file may be given as --config; its options that this command does not have are skipped.
     """
     _check(subject, problems)
     with loading_libraries():

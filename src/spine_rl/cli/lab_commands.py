@@ -18,7 +18,7 @@ class DemoOptions:
     """Options of `spine demo`."""
 
     task: str = option("arithmetic", "Task: arithmetic is text, vqa has pictures of shapes.")
-    out: Path = option(Path("runs/demo"), "Folder for summary, plot and report; it must not hold a demo yet.")
+    out: Path = option(Path("runs/demo"), "Folder for summary, pictures and report.")
     seed: int = seed()
     max_steps: int | None = option(None, "Adaptation steps of each method (default: the task's own).", at_least=1)
     methods: str = option("ttrl,spine", "Presets to compare, separated by commas.")
@@ -73,7 +73,7 @@ def experiment(
     options: Annotated[ExperimentOptions, group("Experiment")] = ExperimentOptions(),
     config: Config = Config(),
 ) -> int:
-    """Runs the cells of an experiment that are missing, and writes tables, pictures and a page."""
+    """Runs the missing cells of an experiment, and writes tables, pictures and a page."""
     from spine_rl.lab.experiments.run import print_ready, run_experiment  # loads torch when needed
 
     if file == "list":

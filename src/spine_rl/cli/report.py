@@ -26,7 +26,7 @@ def report(
     page: ReportOptions = ReportOptions(),
     output: Overwrite = Overwrite(),
 ) -> None:
-    """One self-contained HTML page about runs; those of equal configuration but the seed are one line with a band."""
+    """One self-contained HTML page about runs; runs that differ by their seed alone are one line with a band."""
     from spine_rl.pages import write_page
     from spine_rl.pages.report import build_report, list_plots, save_plots
     from spine_rl.pages.report_runs import load_run

@@ -1,5 +1,5 @@
-"""A close look: a round of responses and advice, a page of tokens, and whether forks decide answers.
+"""One round of responses before training: advice, a page of tokens, and whether forks decide answers.
 
-One idea a file, in the order of use: `rollouts` (a round of responses), `preflight` (advice), `token_scores`,
-`inspect_page` (the page of tokens), `validate_forks` (resampling from forks).
+In the order of use: `round` and `rollouts` (the responses), `preflight` (advice) and `planned_run` (the run it is for),
+`token_scores`, `fork_summary` and `inspect_page` (the page of tokens), `validate_forks` (resampling from forks).
 """

@@ -95,7 +95,7 @@ class MethodOptions:
     )
     problem_rule: str | None = option(
         None,
-        "Problems that are updated on: all, or with flip-guard seldom those whose label once changed.",
+        "Problems that a step updates on: all, or with flip-guard fewer of those whose label once changed.",
         choices=PROBLEM_RULES,
     )
     allow_gold_rewards: bool = option(
@@ -109,8 +109,8 @@ class MethodOptions:
     )
     generation_dtype: str = option(
         "auto",
-        "Weights that responses are drawn with: a bfloat16 copy, the model itself, or what is faster here; of vLLM's, "
-        "their type.",
+        "Weights that responses are drawn with: bfloat16 is a 16-bit copy, model the model itself, auto the faster of "
+        "both; with vLLM, the type of its weights.",
         choices=("auto", "model", "bfloat16"),
     )
     profile_phases: bool = option(
@@ -124,7 +124,7 @@ class MethodOptions:
     )
     keep_best: str = option(
         "label-free",
-        "Weights that the run ends with: those whose responses agree most with the first votes, or with none the last.",
+        "Weights that the run ends with: those whose responses agree most with the first votes; with none, the last.",
         choices=KEEP_BEST,
     )
     sample_steps: int = option(
@@ -169,7 +169,7 @@ class TrainingOptions:
     weight_decay: float = option(0.0, "Weight decay of AdamW.", at_least=0)
     adam_beta1: float = option(0.9, "Decay of Adam's mean of the gradient.", at_least=0, below=1)
     adam_beta2: float = option(0.999, "Decay of Adam's mean of the gradient's square.", at_least=0, below=1)
-    adam_epsilon: float = option(1e-8, "Number that Adam's divisor is kept above zero with.", above=0)
+    adam_epsilon: float = option(1e-8, "Number that is added to Adam's divisor.", above=0)
     seed: int = option(42, "Seed of sampling and of the order of problems.", at_least=0, at_most=MAX_SEED)
     data_seed: int | None = option(
         None, "Seed of the order of problems, where it differs from seed.", at_least=0, at_most=MAX_SEED
@@ -183,7 +183,7 @@ class TrainingOptions:
     use_vllm: bool = option(False, "Generate with vLLM, where it is installed.")
     vllm_importance_sampling_mode: str = option(
         "token_truncate",
-        "How the update corrects for what another engine, or other weights, drew: per token and cut at "
+        "How the update corrects for responses that another engine, or other weights, drew: per token and cut at "
         "vllm_importance_sampling_clip_max by default; sequence modes drop or shrink long responses.",
         choices=IMPORTANCE_MODES,
     )

@@ -1,7 +1,6 @@
 """Settings of a run in an experiment's file: fields of `SpineConfig`, checked before anything is run."""
 
 import dataclasses
-from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,4 +60,5 @@ def resolve_fields(given: Mapping[str, Any], defaults: Mapping[str, Any], where:
 
 def get_value(fields: Mapping[str, Any], name: str) -> Any:
     """What a field is in a run of these fields: given, by its preset, or its default; None of an unknown field."""
-    return ChainMap({**fields}, get_preset(fields.get("preset", _DEFAULTS["preset"])), _DEFAULTS).get(name)
+    preset = get_preset(fields.get("preset", _DEFAULTS["preset"]))
+    return {**_DEFAULTS, **preset, **fields}.get(name)

@@ -18,12 +18,13 @@ class ExperimentOptions:
         at_least=1,
     )
     on: str = option(
-        "local", "Machines that cells run on: local, ray for the Ray cluster that is begun here, or ray://HOST:PORT."
+        "local",
+        "Machines that cells run on: local, ray (the Ray cluster here, begun if there is none), ray://HOST:PORT.",
     )
     only: list[str] = option(factory=list, help="Cells to run alone, such as arm=spine,seed=0; give it again for more.")
     only_report: bool = option(False, "Run nothing: write the results anew from the finished cells.")
     reuse: list[Path] = option(
         factory=list,
-        help="Folder of another experiment, whose cells of the same settings and seed are not run again; give it "
+        help="Folder of another experiment, whose finished cells of the same settings and seed are taken; give it "
         "again for more.",
     )
