@@ -20,28 +20,28 @@ Row = Mapping[str, Any]  # a logged step, by the names of metrics.jsonl
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a signal counts; shares are differences to the start, the others ratios to it or absolute.
+    """When a signal counts as an alarm. Shares are compared by differences, other signals by ratios to the start.
 
     Attributes:
-        start_steps: Steps whose mean is the start, at most; an epoch's, where that is shorter and has responses enough.
-        window: Last steps whose median is compared with it, at most; an epoch's and two at least, where those have
-            responses enough.
-        responses: Enough of them.
-        longest_window: The share's, whose mean is over an epoch, at most: by then it has problems enough.
-        share_fall: Share of responses with their problem's first label, below its best so far.
-        share_errors: How many standard errors of a difference that fall must exceed, too: the best is one of many
+        start_steps: Steps whose mean is the start, at most; an epoch's, where that is shorter and has enough responses.
+        window: Last steps whose median is compared with the start, at most; an epoch's, but two at least, where those
+            have enough responses.
+        responses: Responses that are enough.
+        longest_window: Steps whose mean is the share of first labels, at most; an epoch's, where that is shorter.
+        share_fall: Fall of the share of first labels below its best so far.
+        share_errors: Standard errors of the difference that this fall must exceed, too: the best is one of many
             windows, so it is above its own mean by about two.
-        label_drift: Share of first labels, weighted by their margin, that the vote has left.
-        drift_fall: What of the share must be gone beside it, and more than one standard error: where first votes are
-            weak, another vote of the same model leaves many labels.
+        label_drift: Share of first labels, weighted by their margins, that the vote has left.
+        drift_fall: Fall of the share of first labels that must come with this drift, and exceed one standard error:
+            where first votes are weak, another vote of the same model leaves many labels.
         share_rise: Standard errors by which weights must have a higher share than the kept ones to be kept instead.
-        length_low: Response length, as a ratio to the start.
-        length_high: The same, upwards.
-        consensus_rise: Majority share.
-        consensus_length: Response length beside a risen consensus, as a ratio.
-        diversity: Distinct answers and fork entropy beside it, as ratios; both must be lower.
-        unreadable: Abstentions, and truncations.
-        kl: In nats a fork.
+        length_low: Response length below this ratio to the start.
+        length_high: Response length above this ratio to the start.
+        consensus_rise: Rise of the majority share, beside which the next two must hold.
+        consensus_length: Response length below this ratio to the start.
+        diversity: Distinct answers and fork entropy, both below this ratio to the start.
+        unreadable: Rise of the share of abstentions, or of truncated responses.
+        kl: KL divergence from the start, in nats per fork.
     """
 
     start_steps: int = 3

@@ -51,7 +51,7 @@ def load_problems(
             number from 0.
         gold_column: Column of the gold answer, for evaluation and diagnosis; None reads no answer. A benchmark knows
             its own columns: anything but None asks for its answers.
-        limit: Reads the first so many rows.
+        limit: Number of rows to read, the first ones; None for all.
         max_image_pixels: Larger pictures are scaled down.
         allow_image_urls: Whether pictures may be downloaded.
 

@@ -1,8 +1,8 @@
 """The vote: keys of a problem's responses in, pseudo-label and rewards out (TTRL, arXiv 2504.16084). Pure Python.
 
 - Abstentions (key None) never vote, never win and are rewarded 0.
-- Ties go to the answer with the smallest hash of (problem id, answer): a fixed rule that depends on no order and
-  favours no letter and no magnitude.
+- Ties go to the answer with the smallest hash of (problem id, answer), so that the winner depends neither on the order
+  of the responses nor on an answer's letter or size.
 - A problem abstains as a whole where its winner's share or margin is too small; then nothing is rewarded.
 """
 
@@ -20,8 +20,8 @@ class VoteRule:
     """How a problem's label follows from its votes.
 
     Attributes:
-        min_share: Least share of all responses asked that the winner needs, in [0, 1].
-        min_margin: Least lead over the second answer, as a share of all responses asked, in [0, 1].
+        min_share: Least share of all responses, abstaining ones too, that the winner needs, in [0, 1].
+        min_margin: Least lead over the second answer, as a share of all responses, in [0, 1].
         leave_one_out: Reward each response by the vote without its own.
     """
 
@@ -43,7 +43,7 @@ class Ballot:
         votes: Votes by answer, of trained and vote-only responses; sums of weights in a weighted vote.
         num_abstentions: Of all of them; in a weighted vote their weight.
         pseudo_label: The winner; None if everyone abstained, or the rule found its lead too small.
-        rewards: Of the trained responses, in their order, 0.0 or 1.0.
+        rewards: Of the trained responses, in their order; the vote itself gives 0.0 or 1.0, a label rule others.
     """
 
     problem_id: str

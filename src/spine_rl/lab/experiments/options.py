@@ -11,7 +11,7 @@ class ExperimentOptions:
     """Options of `spine experiment`, beside the experiment's name."""
 
     out: Path | None = option(None, "Folder for cells and results (default: runs/experiments/NAME).")
-    quick: bool = option(False, "Run the file's quick form, 5 minutes at most.")
+    quick: bool = option(False, "Run the file's quick form, which is smaller.")
     jobs: int | None = option(
         None,
         "Cells at once, each in a process with one thread (default: 1; on a cluster one a GPU, or a core without any).",
