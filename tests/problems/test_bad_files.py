@@ -1,5 +1,6 @@
 """Files that cannot be read as they are: one line with the place, or read all the same."""
 
+import gzip
 import json
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_large_cell_is_read(tmp_path):
         ("a.jsonl", '{"id": 1, "question": "?", "answer": NaN}', "answer must be text or a number, got nan"),
         ("a.jsonl", '{"id": 1, "question": "?", "answer": true}', "got true or false; write it as text"),
         ("a.json", '[\n{"id": 1,\n"question" "?"}]', "line 3: not valid JSON"),
+        (
+            "a.jsonl",
+            '{"id": 1, "question": "1?", "question": "2?", "answer": 1}',
+            "'question' stands twice in one object",
+        ),
+        ("a.json", '[{"id": 1, "question": "?", "answer": {"a": 1, "a": 2}}]', "'a' stands twice in one object"),
+        ("a.jsonl", '{"id": NaN, "question": "?", "answer": 1}', "id must be text or a number, got nan"),
+        ("a.jsonl", '{"id": 1e999, "question": "?", "answer": 1}', "id must be text or a number, got inf"),
+        ("a.csv", "id,question,answer\n,?,1\n", "id must be text or a number, got an empty one"),
+        ("a.jsonl", '{"id": 1, "question": "\\u200b\\ufeff", "answer": 1}', "empty prompt"),
+        ("a.jsonl", '{"id": 1, "question": [{"role": "user", "content": null}], "answer": 1}', "got null"),
+        ("a.csv", "id;question;answer\n1;?;1\n", "columns are parted by ';'"),
+        ("a.csv", "id\tquestion\tanswer\n1\t?\t1\n", r"columns are parted by '\t'"),
+        ("a.jsonl", "[1]", "line 1: expected an object with columns, got a list; give one a row"),
         ("a.parquet", "PAR1 and no more", "not a Parquet file that can be read"),
     ],
 )
@@ -71,3 +86,44 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name, text, message):
 def test_whole_characters_in_escapes_are_read(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "\\ud83d\\ude00", "question": "?", "answer": 1}')
     assert list(read(tmp_path / "a.jsonl").gold_answers) == ["😀"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"{}"), "gzip"),
+        (b"PK\x03\x04" + b"\0" * 40, "a spreadsheet or a ZIP archive"),
+        (b"PAR1" + b"\0" * 40, "Parquet"),
+        ("[]".encode("utf-32"), "UTF-32"),
+        ("[]".encode("utf-16-le"), "UTF-16"),
+        ("[]".encode("utf-16-be"), "UTF-16"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_file_of_another_kind_is_said_to_be_one(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.\w+: not UTF-8 text \(it looks like {kind}\)"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["1", None], "an option must be text or a number, got null"),
+        ([["1"], "2"], "an option must be text or a number, got a list"),
+        ({"B": "1", "C": "2"}, "options are named B, C; name them by the first letters"),
+        ({"A": "1", "a": "2"}, "options are named A, a"),
+        ({"1": "x", "2": "y"}, "options are named 1, 2"),
+        ([*map(str, range(11))], "11 options; letters A to J are read"),
+    ],
+)
+def test_options_whose_letters_would_be_others_are_refused(tmp_path, options, message):
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"options": options}))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.jsonl")
+    assert message in str(caught.value)
+
+
+def test_options_are_ordered_by_their_letters_and_null_is_none(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"options": {"b": 2, "a": True, "c": None}}))
+    assert read(tmp_path / "a.jsonl").problems[0].options == ("True", "2")

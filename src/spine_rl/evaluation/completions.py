@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from spine_rl.errors import DataError
-from spine_rl.problems.text_file import parse_json
+from spine_rl.problems.text_file import check_kind, parse_json
 from spine_rl.problems.values import read_answer_type, read_id, read_options
 
 
@@ -54,6 +54,8 @@ def read_completions(source: str) -> Iterator[Completion]:
         raise DataError(f"{source}: no such file; check the path, or give - for standard input")
     if path.is_dir():
         raise DataError(f"{source} is a folder; give a file of completions in it")
+    if path.is_file():  # what is a pipe is read once
+        check_kind(path)
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         yield from _read_lines(source, lines)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from spine_rl.errors import DataError
 from spine_rl.problems.problem import Messages
+from spine_rl.problems.text_file import describe_kind
 
 _PAYLOADS = ("image", "image_url", "path", "url", "base64")
 
@@ -25,7 +26,7 @@ def check_chat(where: str, prompt: Any, column: str) -> Messages:
     if not is_chat or not prompt:
         raise DataError(
             f"{where}: column {column!r} must be text or a list of chat messages with role and content, "
-            f"got {type(prompt).__name__}"
+            f"got {describe_kind(prompt)}"
         )
     return [{**message, "content": _check_content(where, message)} for message in prompt]
 
@@ -79,7 +80,7 @@ def _check_content(where: str, message: dict[str, Any]) -> Any:
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise DataError(
             f"{where}: a message's content must be text or a list of parts {{'type': 'text' or 'image', ...}}, got "
-            f"{type(content).__name__}"
+            f"{describe_kind(content)}"
         )
     parts = [{name: value for name, value in part.items() if value is not None} for part in content]
     for part in parts:

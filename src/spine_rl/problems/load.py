@@ -119,7 +119,7 @@ def _find_images(
 
 def _check_prompt(where: str, prompt: Any, column: str) -> str | Messages:
     if isinstance(prompt, str):
-        if not prompt.strip():
+        if not any(character.isprintable() and not character.isspace() for character in prompt):
             raise DataError(f"{where}: empty prompt in column {column!r}; remove the row or fill it")
         return prompt
     return check_chat(where, prompt, column)

@@ -1,15 +1,17 @@
 """Rows of a data file or a hub data set; what cannot be read is reported with its row."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
-from spine_rl.problems.text_file import parse_json, read_lines, read_text
+from spine_rl.problems.text_file import describe_kind, parse_json, read_lines, read_text
 
 Row = dict[str, Any]
+_OTHER_COMMA = re.compile(r"[;\t|]")
 csv.field_size_limit(2**31 - 1)  # a cell may hold a picture; more than this no platform takes
 
 
@@ -43,7 +45,7 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
     for where, row in rows:
         empty = False
         if not isinstance(row, dict):
-            raise DataError(f"{where}: expected an object with columns, got {type(row).__name__}")
+            raise DataError(f"{where}: expected an object with columns, got {describe_kind(row)}; give one a row")
         yield where, row
     if empty:
         raise DataError(f"{source}: no rows; give a file with at least one problem")
@@ -70,6 +72,8 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
         twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
         if twice:
             raise DataError(f"{path}, line 1: the column {twice[0]!r} stands twice; rename one")
+        if len(reader.fieldnames or ()) == 1 and (other := _OTHER_COMMA.search((reader.fieldnames or "")[0])):
+            raise DataError(f"{path}, line 1: columns are parted by {other.group()!r}; save it with commas")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():

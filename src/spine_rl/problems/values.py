@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 from spine_rl.answers import ANSWER_TYPES
+from spine_rl.answers.letters import LETTERS
 from spine_rl.errors import DataError, suggest_nearest
 from spine_rl.problems.read import Row
+from spine_rl.problems.text_file import describe_kind
 
 ID_COLUMNS = ("id", "problem_id", "unique_id", "pubid")
 
@@ -33,31 +35,52 @@ def find_id_column(row: Row) -> str | None:
 
 
 def read_id(where: str, row: Row, column: str) -> str:
-    """Raises DataError where it is neither text nor a number: rows of different problems would share it."""
+    """Raises DataError where it is no text and no number, or empty: rows of different problems would share it."""
     value = get_cell(where, row, column, "id_column")
-    if value is None or isinstance(value, bool | list | tuple | dict):
-        raise DataError(
-            f"{where}: {column} must be text or a number, got {_describe(value)}; give each problem its own"
-        )
+    if _says_nothing(value) or isinstance(value, bool) or not str(value).strip():
+        got = "an empty one" if isinstance(value, str) else describe_kind(value)
+        raise DataError(f"{where}: {column} must be text or a number, got {got}; give each problem its own")
     return str(value)
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a cell has no text of its own: as text, `null`, `NaN`, bytes and lists would be the words for them."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return value is None or isinstance(value, bytes | list | tuple | dict)
 
 
 def read_options(where: str, row: Row) -> tuple[str, ...]:
     """Texts of the options, in the order of their letters.
 
     Raises:
-        DataError: They are neither a list nor an object.
+        DataError: They are neither a list nor an object from the first letters, or more than there are letters, or one
+            is no text.
     """
     options = row.get("options")
     if isinstance(options, dict):
-        options = [text for _, text in sorted(options.items())]
+        options = _order_options(where, options)
     if options is None:
         return ()
     if not isinstance(options, list | tuple):
-        raise DataError(
-            f"{where}: options must be a list of texts, or an object from letters to texts, got {_describe(options)}"
-        )
+        got = describe_kind(options)
+        raise DataError(f"{where}: options must be a list of texts, or an object from letters to texts, got {got}")
+    if len(options) > len(LETTERS):
+        raise DataError(f"{where}: {len(options)} options; letters A to {LETTERS[-1]} are read, leave some out")
+    wrong = next((option for option in options if _says_nothing(option)), "")
+    if wrong != "":
+        raise DataError(f"{where}: an option must be text or a number, got {describe_kind(wrong)}; write it as text")
     return tuple(map(str, options))
+
+
+def _order_options(where: str, options: dict[Any, Any]) -> list[Any]:
+    """Those of an object from letters; a null is the option that another row of the same table has more."""
+    there = sorted((str(letter).strip().upper(), text) for letter, text in options.items() if text is not None)
+    letters = "".join(letter for letter, _ in there)
+    if not LETTERS.startswith(letters):
+        named = ", ".join(map(str, options))
+        raise DataError(f"{where}: options are named {named}; name them by the first letters, from A on")
+    return [text for _, text in there]
 
 
 def read_answer_type(where: str, row: Row) -> str | None:
@@ -76,20 +99,9 @@ def read_gold(where: str, row: Row, column: str) -> str:
             `b'4'`.
     """
     value = get_cell(where, row, column, "gold_column")
-    if isinstance(value, bool | bytes) or (isinstance(value, float) and not math.isfinite(value)):
-        raise DataError(f"{where}: {column} must be text or a number, got {_describe(value)}; write it as text")
     if isinstance(value, list | tuple | dict):
-        raise DataError(
-            f"{where}: {column} must be one gold answer, got {_describe(value)}; choose one, or write them as one text"
-        )
+        got = describe_kind(value)
+        raise DataError(f"{where}: {column} must be one gold answer, got {got}; choose one, or write them as one text")
+    if value is not None and (isinstance(value, bool) or _says_nothing(value)):
+        raise DataError(f"{where}: {column} must be text or a number, got {describe_kind(value)}; write it as text")
     return "" if value is None else str(value)
-
-
-def _describe(value: Any) -> str:
-    """What a JSON file calls it."""
-    if value is None:
-        return "null"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    names = {bool: "true or false", str: "text", int: "a number", float: "a number", dict: "an object"}
-    return names.get(type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__)
