@@ -159,7 +159,7 @@ def test_expressions_have_one_key_if_and_only_if_they_have_one_value(tree):
 
 
 atoms = st.one_of(
-    st.integers(-30, 30).map(lambda value: (str(value), str(value))),
+    st.integers(-30, 30).map(lambda value: (str(value), str(mpmath.mpf(value)))),
     st.tuples(st.integers(-9, 9), st.integers(2, 9)).map(
         lambda pair: (rf"\frac{{{pair[0]}}}{{{pair[1]}}}", str(mpmath.mpf(pair[0]) / pair[1]))
     ),

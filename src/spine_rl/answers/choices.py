@@ -53,7 +53,7 @@ def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None
         is_text = len(phrase) <= MAX_FIRST and not LETTERED_LINE.match(phrase)
         return read_letter_line(phrase) or (_letter_of_text(phrase, options) if is_text else None)
     if is_letter_line(phrase):
-        return phrase.strip("()[]（）.:：").upper()
+        return phrase.strip("()[]（）.:： ").upper()
     is_lettered = LETTERED_LINE.match(phrase) is not None and phrase[1:2] != ":"  # "(B) 12" is B, whatever B's text is
     letter = None if is_lettered else _letter_of_text(place.text, options) or _letter_of_prefix(phrase, options)
     letter = letter or read_leading_letter(phrase, is_line=place.kind == "final")
@@ -111,7 +111,7 @@ def _letter_of_prefix(phrase: str, options: Sequence[str]) -> str | None:
     if phrase[:1] == "A" and phrase[1:].lstrip()[:1] in (":", "："):
         rest = phrase.lstrip("A ").lstrip(":： ")
         if is_letter_line(rest) or (letter := _letter_of_text(rest.rstrip("."), options)) not in (None, "A"):
-            return rest.strip("()[]（）.:：").upper() if is_letter_line(rest) else letter
+            return rest.strip("()[]（）.:： ").upper() if is_letter_line(rest) else letter
     folded = phrase.casefold()
     found = [
         (len(option), letter)

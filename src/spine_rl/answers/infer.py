@@ -46,8 +46,14 @@ def infer_answer_type(gold_answers: Iterable[str], *, has_options: bool = False)
         return "choice"
     if answers and all(answer.lower() in ("yes", "no", "maybe") for answer in answers):
         return "yes_no"
-    if answers and all(re.fullmatch(r"-?\d+(/\d+)?", gold_key(answer, "number") or "") for answer in answers):
+    if answers and all(_is_number(answer) for answer in answers):
         return "number"
     if answers and all(re.fullmatch(r"[^\W\d]{2,}([\s,'-]+[^\W\d]+)*", answer) for answer in answers):
         return "text"
     return "math"
+
+
+def _is_number(answer: str) -> bool:
+    """Whether it has a number's key, and is no list: `1,2` may be two numbers."""
+    listed = re.search(r"\d,(?!\d{3}(?!\d))", answer)
+    return not listed and bool(re.fullmatch(r"-?\d+(/\d+)?", gold_key(answer, "number") or ""))

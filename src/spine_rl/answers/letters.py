@@ -9,7 +9,10 @@ from spine_rl.answers.places import NO_ANSWER
 LETTERS = "ABCDEFGHIJ"
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf|mbox|bf|rm|boxed|operatorname)\s{0,3}\{([^{}]*)\}")
-_DECORATION = re.compile(r"[*_$`\"'“”‘’\s{}]+|\\[()\[\],;:!]|\\(?:quad|qquad|left|right|bf|rm)(?![a-z])")
+_APOSTROPHE = re.compile(r"(?<=[A-Za-zÀ-ÿ])[’](?=[A-Za-zÀ-ÿ])")
+_DECORATION = re.compile(
+    r"(?:[*_$`\"“”‘’\s{}]|(?<![A-Za-zÀ-ÿ])'|'(?![A-Za-zÀ-ÿ]))+|\\[()\[\],;:!]|\\(?:quad|qquad|left|right|bf|rm)(?![a-z])"
+)
 _AFTER = r"(?![\w'’]|\s?=|[-–]\w)"
 _LETTER = (
     rf"(?:[(\[（【「<]\s?(?P<bracketed>[A-Ja-j])\s?[)\]）】」>]|(?P<bare>[A-Ja-j])(?:[)）](?!\w))?{_AFTER}"
@@ -57,10 +60,17 @@ _CHOSEN = re.compile(
     re.IGNORECASE,
 )
 _IS_HEDGED = re.compile(
-    rf"\b(?:be|is|[Ii]t s|with|est|ist|это)\s+(?:(?:{join('hedges', spaced=True)})\s+)+{_TOKEN}"
+    rf"\b(?:be|is|[Ii]t's|with|est|ist|это)\s+(?:(?:{join('hedges', spaced=True)})\s+)+{_TOKEN}"
     r"(?=\s*(?:$|[.,;:!]|because|since|as\b|given|due))"
 )
-_IS_LAST = re.compile(rf"\b(?:be|is|[Ii]t s|with|chose|choose|pick|select)\s+{_TOKEN}$")
+_IS_LAST = re.compile(rf"\b(?:be|is|est|ist|[Ii]t's|with|chose|choose|pick|select)\s+{_TOKEN}$")
+_SO_LAST = re.compile(
+    rf"(?:\b(?:so|therefore|thus|hence|then|but|leaving|leaves|donc|also|somit|mais|sondern|sino|итак)\b|因此|所以|故)[\s,，:]*{_TOKEN}$",
+    re.IGNORECASE,
+)
+_ONLY = re.compile(rf"\bonly\s+(?:{words('option')}\s*)?{_TOKEN}\s+[a-z]", re.IGNORECASE)
+_LOWER = re.compile(rf"((?:{words('option')}|\b(?:is|be|est|ist)|'s)\s*)[(\[（]([a-j])[)\]）]", re.IGNORECASE)
+_HEADED = re.compile(rf"{words('option')}\s*{_TOKEN}\s?[:：]", re.IGNORECASE)
 _RIGHT = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('right')})(?!\s*(?:not|不)))",
     re.IGNORECASE,
@@ -68,6 +78,7 @@ _RIGHT = re.compile(
 _BEST = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('best')}))", re.IGNORECASE
 )
+_LEAD = re.compile(r"^(?:[>•→⇒∴=-]+\s*)+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
 _SENTENCE = re.compile(r"(?<=[.!?])\s|[\n。！？]")
 MAX_SENTENCES = 40
 
@@ -79,7 +90,8 @@ def strip_phrase(text: str) -> str:
         text = text.replace("−", "-")
     text = text.replace("\\&", "&")
     text = _WRAPPER.sub(r"\1", _WRAPPER.sub(r" \1 ", text)) if "\\" in text else text
-    return _DECORATION.sub(" ", text).strip(" .,;:。，、!")
+    text = _LEAD.sub("", text.lstrip())  # "> B", "=> B", "- B"
+    return _DECORATION.sub(" ", _APOSTROPHE.sub("'", text)).strip(" .,;:。，、!")
 
 
 def is_letter_line(phrase: str) -> bool:
@@ -116,6 +128,8 @@ def read_leading_letter(phrase: str, *, is_line: bool) -> str | None:
         return NO_ANSWER
     if is_line and LETTERED_LINE.match(phrase) and len(set(_BRACKETED.findall(phrase))) > 1:
         return NO_ANSWER  # the options, one after another
+    if is_line and len({head[1] for head in _HEADED.finditer(phrase)}) > 1:
+        return None  # "Option A: no. Option B: yes. So B"
     return letter.upper()
 
 
@@ -126,8 +140,8 @@ def read_letter_line(phrase: str) -> str | None:
 
 def read_said_in(phrase: str) -> str | None:
     """The one letter that a phrase is about; `NO_ANSWER` where it denies all that it names, or names several."""
-    kept = _DENIED.sub(" ", phrase)
-    for pattern in (_BEST, _CHOSEN, _IS_HEDGED, _RIGHT, _NOUN_FIRST, _BRACKETED, _IS_LAST):
+    kept = _drop_denied(phrase)
+    for pattern in (_BEST, _ONLY, _CHOSEN, _IS_HEDGED, _SO_LAST, _RIGHT, _NOUN_FIRST, _BRACKETED, _IS_LAST):
         found = list(pattern.finditer(kept))
         letters = {match.group(1).upper() for match in found}
         if len(letters) > 1:
@@ -144,19 +158,24 @@ def read_said_in(phrase: str) -> str | None:
 def read_said_anywhere(text: str) -> str | None:
     """The letter of the last sentence that says which is the answer; else of a first line "C. text" that is no list."""
     for sentence in reversed(_SENTENCE.split(text)[-MAX_SENTENCES:]):
-        kept = _DENIED.sub(" ", strip_phrase(sentence)) if sentence.strip() else ""
-        for pattern in (_BEST, _CHOSEN, _IS_HEDGED):
+        kept = _drop_denied(strip_phrase(sentence)) if sentence.strip() else ""
+        for pattern in (_BEST, _ONLY, _CHOSEN, _IS_HEDGED):
             letters = {match.group(1).upper() for match in pattern.finditer(kept)}
             if letters:
                 return letters.pop() if len(letters) == 1 else NO_ANSWER
     return _only_right(text) or _only_lettered_line(text)
 
 
+def _drop_denied(phrase: str) -> str:
+    """What a phrase says of letters that it does not deny; a letter in brackets may be a small one."""
+    return _DENIED.sub(" ", _LOWER.sub(lambda match: f"{match[1]}({match[2].upper()})", phrase))
+
+
 def _only_right(text: str) -> str | None:
     letters = {
         match.group(1).upper()
         for sentence in _SENTENCE.split(text)[-MAX_SENTENCES:]
-        for match in _RIGHT.finditer(_DENIED.sub(" ", strip_phrase(sentence)))
+        for match in _RIGHT.finditer(_drop_denied(strip_phrase(sentence)))
     }
     return letters.pop() if len(letters) == 1 else None
 

@@ -57,12 +57,14 @@ ENGLISH = Language(
     r"|(?:seems|appears|turns out|comes out) to be|equals|comes to|becomes",
     fillers=r"to|for|of|in|as|given|rounded|from|with|that|which|here|expressed|we|i|you|therefore|then|after|based",
     option=r"options?|choices?|answers?|letters?",
-    choose=r"choose|chose|chosen|pick|picked|select|selected|(?:go|going|went) with|opt for|opted for|guess",
+    choose=r"choose|chose|chosen|pick|picked|select|selected|(?:go|going|went) with|opt for|opted for|guess"
+    r"|(?:i'll|i'd|i will|i would|let's) (?:say|take)",
     right=r"(?:is|was|are|seems|looks|appears|would be|must be|should be)(?: to be)? (?:the )?(?:correct|right|best"
     r"|accurate)",
     best=r"(?:is|was|seems|appears|would be|must be|should be)(?: to be)? (?:the )?(?:(?:only|single) )?"
     r"(?:most )?(?:correct|right|best|likely|accurate|appropriate|suitable|reasonable|plausible|logical) "
-    r"(?:answer|option|choice)|is (?:the|my) (?:final )?answer",
+    r"(?:answer|option|choice)|is (?:the|my) (?:final )?answer"
+    r"|(?:fits|works|matches) best|makes (?:the )?most sense|(?:is|seems) the best (?:fit|match)",
     wrong=r"(?:is|are|was|were|can be|must be|seems) (?:also |both |clearly |therefore |thus )*(?:incorrect|wrong"
     r"|false|untrue"
     r"|inaccurate|ruled out|eliminated|excluded|irrelevant)"
@@ -113,7 +115,7 @@ CHINESE = Language(
     not_=r"不选|不是|排除|并非|而非|不应选|除了",
     hedges=r"应该|大概|可能|最可能|很可能|也许",
     and_=r"和|与|及|以及|或|或者|跟|还有",
-    yes=r"是的?|对|正确", no=r"否|不是|不对|错误", maybe=r"可能|不确定",
+    yes=r"是的?|对的?|正确", no=r"否|不是|不对|不正确|错误|不(?=[，,。])", maybe=r"可能是?|不确定|也许",
     refusal=r"(?:无法|不能|难以|没法)(?:确定|判断|计算|得出|求出|求解|得知|回答|推断|确认)|(?:信息|条件|数据|资料)(?:不足|不够|缺失|不完整)"
     r"|没有足够|缺少(?:信息|条件|数据)|不知道|很?抱歉|对不起",
     courtesy=r"希望|如果(?:你|您|还)|如有|请(?:随时|告诉)|祝|谢谢|感谢|需要(?:我|更多)|有(?:任何|其他)",
@@ -147,7 +149,7 @@ GERMAN = Language(
     fillers=r"auf|zu|für|in|der|des|die",
     option=r"antwort|option|möglichkeit|buchstabe|auswahl|aussage",
     choose=r"wähle|wählen|nehme|entscheide mich für|tippe auf",
-    right=r"ist (?:die )?(?:richtige?|korrekte?|beste|zutreffend)",
+    right=r"(?:ist (?:die )?)?(?:richtige?|korrekte?|zutreffend)|ist (?:die )?beste",
     best=r"ist (?:also |daher |somit )?die (?:richtige|korrekte|beste)(?: antwort| option| lösung)?",
     wrong=r"ist (?:nicht (?:richtig|korrekt|die)|falsch|unzutreffend|ausgeschlossen)",
     not_=r"nicht|weder|noch|statt|anstatt|außer|kein(?:e|er|es)?",

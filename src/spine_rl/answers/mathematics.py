@@ -23,10 +23,13 @@ MAX_EXPRESSION = 300  # characters; longer answers are compared as text
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 _MATHEMATICS = re.compile(r"[\d^+*/|!]|\)\s*\(|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$")
 _PRODUCT = re.compile(r"[b-df-hj-np-tv-z]{2,3}|a[bcd]{1,2}")  # letters that make no word: xy is yx
+_DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d{1,2}|\d{4,})$")  # 3,5 where one number was asked for
 _COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|pi|{FUNCTIONS})(?![a-z])")
 _WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
 _SEPARATE_NUMBERS = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d")  # 1e400 is not 400e
-_INFINITY = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
+_NAMED = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
+_NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
+_NAMED |= dict.fromkeys(("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers"), "(-oo;oo)")
 _BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
@@ -50,7 +53,7 @@ def number_type_key(answer: str) -> str | None:
     """
     if _INTEGER.fullmatch(answer):
         return answer
-    text = strip_letter_unit(strip_typography(answer))
+    text = _DECIMAL_COMMA.sub(r"\1.\2", strip_letter_unit(strip_typography(answer)))
     key = number_key(text) if quantity_key(answer) is None else None
     if key is None:
         key = math_key(named_value(text) or text if "=" in text else answer)
@@ -108,11 +111,13 @@ def _atom_key(text: str) -> str | None:
         SymbolicTimeoutError: Its value cannot be had in time.
     """
     text = strip_units(text.strip())
-    key = number_key(text) or _INFINITY.get(text.replace(" ", "")) or read_span(text)
+    key = number_key(text) or _NAMED.get(text.replace(" ", "")) or read_span(text)
     if key is not None:
         return key
     if based := _BASE.fullmatch(text):
         base = _BASE_NAMES.get(based.group(2), based.group(2))
+        if base == "10" and (key := number_key(based.group(1))) is not None:
+            return key
         return f"{based.group(1).lower()}_{base}"
     if _is_expression(text):
         return compute_symbolic_key(to_latex(text)) or _words_key(text)

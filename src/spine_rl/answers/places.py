@@ -40,10 +40,10 @@ _ASIDE = r"(?:\s{0,3}[(\[（【][^()\[\]（）【】\n]{1,80}[)\]）】])?"
 _FILLER = rf"(?:\s(?:{join('fillers', spaced=True)})\b[^.\n:：=?]{{0,80}}?)?"
 _MARKER = re.compile(
     rf"\b(?:{join('answer', spaced=True)})\b[*_\s\"”]{{0,9}}{_ASIDE}{_FILLER}[*_\s,]{{0,9}}"
-    rf"(?:(?<!\w)(?:{join('is_', spaced=True)})(?!\w)(?!\s*(?:not|to)\b)|[:：=]|\*\*\s*\n)"
+    rf"(?:(?<!\w)(?:{join('is_', spaced=True)})(?!\w)(?!\s*(?:not|to)\b)|[:：=→|]|\*\*\s*\n)"
     rf"|\b(?:{join('answer', spaced=True)})\b[*_ ]{{0,4}}[-–—](?=\s)"
     rf"|【\s*(?:{join('answer', spaced=False)})\s*】|(?:{join('answer', spaced=False)}){_ASIDE}[*\s]{{0,4}}"
-    rf"(?:(?:{join('is_', spaced=False)})|[:：=]|(?=\s{{0,3}}[(（]?[A-J](?![A-Za-z]))|】)(?!不)"
+    rf"(?:(?:{join('is_', spaced=False)})(?!不)|[:：=]|(?=\s{{0,3}}[(（]?[A-J](?![A-Za-z]))|】)"
     r"|(?<=#\s)Answer[*_\s]{0,4}\n|(?<=Final\s)Answer[*_\s]{0,4}\n"
     r"|(?<![不可])选择?[:：]?(?=\s{0,3}[(（]?[A-J](?![A-Za-z]))|(?<![\u4e00-\u9fff])答[:：]",
     re.IGNORECASE,
@@ -61,6 +61,7 @@ _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})([^$]{1,1000}?)"
     r"(?:\\\]|\$\$|\\end\{(?:align|equation|gather)\*?\})[\s.,]{0,5}$"
 )
+_FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
 Kind = Literal["boxed", "tagged", "hashes", "marked", "first", "final", "whole"]
@@ -83,6 +84,8 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         complete: False where the response was cut off: what stands last is then no final line.
     """
     text = read_final_turn(response, MAX_SCANNED)
+    if "```" in text or "~~~" in text:
+        text = _FENCE.sub("", text)  # what it holds is the answer's
     if "box" in text:
         boxed, is_open = _last_boxes(text)
         if is_open and not complete:

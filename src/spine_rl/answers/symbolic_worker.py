@@ -102,6 +102,8 @@ def _value_key(expression: sympy.Expr) -> str | None:
         if all(value is not None and abs(value) < ZERO for value in evaluated):
             return "0"  # sin x - sin x, of which rounding errors are left
         values = [*map(_complex_digits, evaluated)]
+        if len(set(values)) == 1 and evaluated[0] is not None and "i" not in values[0]:
+            return _number(evaluated[0].as_real_imag()[0])  # the same wherever its variables are
         if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in POINTS]:
             return names[0]  # x + 0, as x alone
         return None if values[0] == "-" else f"f({','.join(values)})"

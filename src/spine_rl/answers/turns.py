@@ -10,6 +10,9 @@ from spine_rl.answers.markers import THOUGHTS, join, words
 _CHAT_TOKEN = re.compile(
     r"<[|｜][\w▁ ]{1,40}[|｜]>|</?(?:s|eos|bos|pad|end_of_turn|eoa|eoe|eot|end)>|<start_of_turn>|\[/?INST\]"
 )
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]{0,40}[ -/]{0,10}[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]{0,40}[@-~]"
+)
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
@@ -33,6 +36,8 @@ def read_final_turn(response: str, max_length: int) -> str:
             elif opening in text:
                 text = text.partition(opening)[0]
     text = text[-max_length:]
+    if "\x1b" in text or "\x9b" in text:
+        text = _ESCAPES.sub("", text)  # a terminal's colours: the 1 of "\\x1b[1m" is no answer
     if "<" in text or "[" in text:
         text = _first_turn(text)
     question = _NEXT_QUESTION.search(text)

@@ -12,10 +12,16 @@ _SYMBOLS = str.maketrans(
         "°": r"^\circ ", "º": r"^\circ ",
         "；": "; ", "、": ", ", "（": "(", "）": ")", "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4",
         "¾": " 3/4", "√": r"\sqrt ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
-        "\ufeff": "", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "’": "'", "′": "'", "≈": r"\approx ", "。": ".",
+        "\ufeff": "", "’": "'", "′": "'", "≈": r"\approx ", "。": ".",
         "：": ":", "．": ".", "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+", "【": "[", "】": "]",
+        "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
     }
 )  # fmt: skip
+_RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻]+")
+_NORMAL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_OUTWARD = re.compile(r"([\[\]])(\s*[^\s,;\[\]()][^,;\[\]()]*[,;][^\[\]()]+)([\[\]])")
+_MODULUS = re.compile(r"\s*(?:\\p?mod\s*\{?\s*(\d+)\s*\}?|\(\s*(?:\\?mod|\\text\{\s*mod\s*\})\s*(\d+)\s*\))$")
+_REPEATED = re.compile(r"(\d*\.)(?:(\d{1,6}?)\2+|(\d*?)(\d{1,3}?)\4{2,})\s*(?:\.{3}|…|\\[lc]?dots)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _THIN_SPACE = re.compile(
     r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
@@ -35,6 +41,7 @@ _SPACED = re.compile(r"^[-+]?\d{1,3}(?:[ ]\d{3})+(?:\.\d+)?$")
 _THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
 _TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
+_EUROPEAN = re.compile(r"([-+]?[1-9]\d{0,2}(?:\.\d{3})+),(\d+)")
 _DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 _DEGREE = re.compile(
     r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
@@ -56,6 +63,7 @@ def strip_typography(answer: str) -> str:
     text = answer.strip()
     if not text.isascii():
         text = _SQUARE_METRES.sub("", text)
+        text = _RAISED.sub(lambda power: f"^{{{power.group().translate(_NORMAL)}}}", text)
         text = text.translate(_SYMBOLS)
     text = " ".join(_CONTROL.sub("", text).split())
     if "\\\\" in text and "\\begin" not in text:
@@ -73,7 +81,13 @@ def strip_typography(answer: str) -> str:
             text = _ANGLE.sub(r"{(\\frac{\1\\pi}{180})}", text)
         text = _DEGREE.sub("", text)
         text = text.replace("\\langle", "(").replace("\\rangle", ")")
+    if ".." in text or "dots" in text or "…" in text:
+        text = _REPEATED.sub(_repeat, text)
     text = text.lstrip(" \t\n,;:").rstrip(" \t\n.,;:")
+    if text[:1] == "]" or text[-1:] == "[":
+        text = _OUTWARD.sub(_turn_brackets, text)
+    if "mod" in text:
+        text = _MODULUS.sub(lambda modulus: f" \\pmod {modulus[1] or modulus[2]}", text)
     text = strip_units(_LEADING_WORDS.sub("", text))
     if "\\" in text:
         text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
@@ -81,9 +95,21 @@ def strip_typography(answer: str) -> str:
     text = _TIMES_TEN.sub(r"\\times ", text)
     if _DOTTED_GROUPS.fullmatch(text):
         text = text.replace(".", "")
+    if european := _EUROPEAN.fullmatch(text):  # 1.234,50
+        text = f"{european[1].replace('.', '')}.{european[2]}"
     if "," in text and (not any(bracket in text for bracket in "([{") or (", " in text and _LISTED.fullmatch(text))):
         text = _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
     if " " in text and _SPACED.match(text):
         text = text.replace(" ", "")
     return text
+
+
+def _repeat(decimal: re.Match[str]) -> str:
+    """`0.1212...` as `0.\\overline{12}`."""
+    return f"{decimal[1]}{decimal[3] or ''}\\overline{{{decimal[2] or decimal[4]}}}"
+
+
+def _turn_brackets(interval: re.Match[str]) -> str:
+    """`]2, 5]` as `(2, 5]`: an end that a bracket turns away from is open."""
+    return f"{'(['[interval[1] == '[']}{interval[2]}{')]'[interval[3] == ']']}"

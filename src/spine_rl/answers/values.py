@@ -1,6 +1,7 @@
 """The value in a phrase: a formula, an expression in plain text, or a number; so `math` and `number` are read."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from spine_rl.answers.number_words import CHINESE, ENGLISH
@@ -37,7 +38,9 @@ _TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{[^{}]*\}")
 _TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
 _PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|[\d)}]\s?[-+−])\s{0,2}$")
 _PART_AFTER = re.compile(r"\s?(?:[√^*/×·π!]|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
-_NUMBER_WORDS = re.compile(rf"(?<![\w-]){ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
+_NUMBER_WORDS = re.compile(rf"(?<![\w-])(?:(?:minus|negative)\s)?{ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
+_MINUS = re.compile(r"(?<![\d)}]\s)(?:\b(?:minus|negative|moins)\s|负)(?=\d)", re.IGNORECASE)  # not of a difference
+_BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^()]*\)$")
 _BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
@@ -67,8 +70,9 @@ def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
 
 def read_value(place: Place) -> str | None:
     """What a place says, whether it declines or not."""
+    place = Place(place.kind, _write_out(place.text))
     if place.kind == "boxed" or (place.kind == "tagged" and not _PROSE.search(_TEXT.sub("", place.text))):
-        return place.text.strip()
+        return _BOX_ASIDE.sub(r"\1", place.text.strip())
     if "\\boxed" in place.text:
         return None  # an unfinished box
     phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
@@ -80,6 +84,13 @@ def read_value(place: Place) -> str | None:
     if numeral or place.kind == "final":
         return numeral
     return phrase.rstrip(".,;") if len(phrase) <= MAX_WORDS else None
+
+
+def _write_out(text: str) -> str:
+    """`negative 5` as -5, and `2½` as 2 1/2."""
+    if not text.isascii():
+        text = re.sub("[½⅓⅔¼¾]", lambda part: " " + unicodedata.normalize("NFKC", part.group()).replace("⁄", "/"), text)
+    return _MINUS.sub("-", text)
 
 
 def _read_formulas(phrase: str) -> str | None:

@@ -1,0 +1,118 @@
+"""Forms that answers take in models' responses, a kind a list: what a careful reader would take is taken."""
+
+import pytest
+
+from spine_rl.answers import canonical_key, infer_answer_type, response_key
+
+OPTIONS = ("w", "x", "y", "z")
+
+LETTERS = [
+    ("a code fence", "```\nD\n```", "D"),
+    ("a code fence", "```text\nAnswer: B\n```", "B"),
+    ("a code fence", "~~~\nB\n~~~", "B"),
+    ("a mark before it", "> **B**", "B"),
+    ("a mark before it", "- B", "B"),
+    ("a mark before it", "=> B", "B"),
+    ("a mark before it", "∴ B", "B"),
+    ("a mark before it", "Answer → B", "B"),
+    ("a table", "| Answer | B |", "B"),
+    ("colours", "\x1b[1mAnswer: \x1b[32mB\x1b[0m", "B"),
+    ("a small letter in brackets", "It's (c).", "C"),
+    ("a small letter in brackets", "Hence option (d) is correct.", "D"),
+    ("a wrapper in brackets", "\\boxed{(\\mathrm{C})}", "C"),
+    ("the last sentence concludes", "A, B and C are wrong. Therefore D.", "D"),
+    ("the last sentence concludes", "I would eliminate A, C and D, leaving B.", "B"),
+    ("the last sentence concludes", "Option A: No. Option B: No. Option C: Yes. So C.", "C"),
+    ("one denied, one said", "The answer is not A but C.", "C"),
+    ("one denied, one said", "La réponse n'est pas A mais B.", "B"),
+    ("one denied, one said", "Die Antwort ist nicht A, sondern B.", "B"),
+    ("said in other words", "A is tempting. But B fits best.", "B"),
+    ("said in other words", "Only B satisfies both conditions.", "B"),
+    ("said in other words", "I'll say B.", "B"),
+    ("an apostrophe in a word", "C'est la réponse B.", "B"),
+    ("an apostrophe in a word", "Je pense que c'est B.", "B"),
+    ("an apostrophe in a word", "D isn't correct, A is correct.", "A"),
+    ("a German order of words", "Daher ist B richtig.", "B"),
+    ("options one after another say none", "Option A: No. Option B: Yes.", None),
+]
+
+VALUES = [
+    ("a code fence", "number", "```\n42\n```", "42"),
+    ("colours", "number", "The answer is \x1b[1m42\x1b[0m.", "42"),
+    ("colours", "number", "\x1b]0;99\x07It is 5.", "5"),
+    ("a sign in words", "number", "minus five", "-5"),
+    ("a sign in words", "number", "The answer is negative 5.", "-5"),
+    ("a difference has no sign", "number", "The answer is 8 minus 5 = 3.", "3"),
+    ("a decimal comma", "number", "Die Antwort ist 3,5.", "7/2"),
+    ("a decimal comma", "number", "La réponse est 3,14.", "157/50"),
+    ("a decimal comma", "number", "The total is €1.234,50", "2469/2"),
+    ("groups by commas stay", "number", "The answer is 12,345.", "12345"),
+    ("raised signs", "number", "10⁻³", "1/1000"),
+    ("raised signs", "number", "2¹⁰", "1024"),
+    ("fractions as characters", "number", "½", "1/2"),
+    ("fractions as characters", "number", "2½", "5/2"),
+    ("an aside in a box", "math", "\\boxed{3 \\, (\\text{since } x>0)}", "3"),
+    ("yes and no", "yes_no", "Yes and no.", None),
+    ("Chinese words", "yes_no", "不，这不对。", "no"),
+    ("Chinese words", "yes_no", "对。", "yes"),
+    ("Chinese words", "yes_no", "不正确", "no"),
+    ("Chinese words", "yes_no", "答案：不确定", "maybe"),
+    ("Chinese words", "yes_no", "答案：可能是", "maybe"),
+    ("Chinese words", "yes_no", "对不起", None),
+]
+
+SAME = [
+    ["\\varnothing", "\\emptyset", "∅", "\\{\\}"],
+    ["\\mathbb{R}", "\\Bbb R", "ℝ", "(-\\infty,\\infty)", "x \\in \\mathbb{R}"],
+    ["\\sin^2 x+\\cos^2 x", "1", "\\frac{x}{x}"],
+    ["12_{10}", "12"],
+    ["]2,5[", "(2,5)"],
+    ["[2;5[", "[2,5)"],
+    ["]2,5] \\cup [7, 9[", "(2,5] \\cup [7,9)"],
+    ["0.333\\ldots", "0.33...", "\\frac13"],
+    ["0.1212...", "\\frac{12}{99}"],
+    ["3 (mod 7)", "3 \\pmod 7", "3 \\pmod{7}"],
+    ["1.234,5", "1234.5"],
+    ["x⁵", "x^5"],
+    ["x¹⁰", "x^{10}"],
+]
+
+DIFFERENT = [
+    ["12_{10}", "12_8"],
+    ["\\mathbb{R}", "R", "\\mathbb{Z}"],
+    ["2 \\pmod 5", "2 \\pmod 7", "2"],
+    ["]2,5[", "[2,5]", "]2,5]"],
+    ["[1,2], 3, [4,5]", "[1,2], [4,5]"],
+    ["0.333", "0.333..."],
+    ["1.4142...", "\\sqrt 2"],
+    ["\\sin^2 x", "\\cos^2 x", "1"],
+    ["1,2", "1.2", "12"],
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "right"), LETTERS)
+def test_a_letter_is_read(kind, text, right):
+    assert response_key(text, "choice", OPTIONS) == right, kind
+
+
+@pytest.mark.parametrize(("kind", "answer_type", "text", "right"), VALUES)
+def test_a_value_is_read(kind, answer_type, text, right):
+    assert response_key(text, answer_type) == right, kind
+
+
+@pytest.mark.parametrize("answers", SAME)
+def test_one_answer_has_one_key(answers):
+    keys = {answer: canonical_key(answer, "math") for answer in answers}
+    assert None not in keys.values(), keys
+    assert len(set(keys.values())) == 1, keys
+
+
+@pytest.mark.parametrize("answers", DIFFERENT)
+def test_what_differs_has_keys_of_its_own(answers):
+    keys = {answer: canonical_key(answer, "math") for answer in answers}
+    assert len(set(keys.values())) == len(answers), keys
+
+
+def test_a_list_of_two_numbers_is_not_taken_for_one_with_a_decimal_comma():
+    assert infer_answer_type(["3", "1,2"]) == "math"
+    assert infer_answer_type(["3", "1,200"]) == "number"
