@@ -159,6 +159,16 @@ def test_what_would_fail_later_is_said_at_once(tmp_path):
         load_model_and_tokenizer(folder)
 
 
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"])
+def test_weights_that_no_file_has_are_not_made_up(tmp_path, name):
+    folder = save_qwen2(tmp_path / "model")
+    weights = load_file(f"{folder}/model.safetensors")
+    del weights[name]
+    save_file(weights, f"{folder}/model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=rf"weights are not in its files, such as {name}"):
+        load_model_and_tokenizer(folder)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "no such file"), (b"PK\x03", "no GGUF file"), (b"GGUF", "cannot")]
 )

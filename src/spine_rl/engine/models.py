@@ -73,7 +73,13 @@ def _load(
     processor = processor_class.from_pretrained(name_or_path, padding_side="left", **options)
     if sees and not isinstance(processor, ProcessorMixin):
         raise ModelError(f"{name_or_path}: its processor is missing, there is only a tokenizer; save the processor too")
-    return model_class.from_pretrained(name_or_path, **options, **model_options), processor
+    model, report = model_class.from_pretrained(name_or_path, output_loading_info=True, **options, **model_options)
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{name_or_path}: {len(missing)} of its weights are not in its files, such as {missing[0]}, and would be "
+            "random: it is no language model, or was not saved whole"
+        )
+    return model, processor
 
 
 def _find_base(name_or_path: str) -> str:
