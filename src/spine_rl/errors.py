@@ -52,6 +52,11 @@ class Stopped(BaseException):
         self.kept: str | None = None
 
 
+def escape_controls(text: str) -> str:
+    """Text for a terminal, on one line: what it would obey, or not show, is written as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def suggest_nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?`, or the list of known names where none is near."""
     known = sorted(known)

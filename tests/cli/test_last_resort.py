@@ -32,6 +32,11 @@ def test_a_mistake_is_one_line(capsys):
     assert end(capsys, DataError("rows.jsonl: mend it")) == (2, "spine: rows.jsonl: mend it\n")
 
 
+def test_what_a_terminal_would_obey_is_written_as_an_escape(capsys):
+    status, line = end(capsys, DataError("no column 'é\x1b[31m\x9b1m\x07\u202e\nb'; 选 one"))
+    assert (status, line) == (2, "spine: no column 'é\\x1b[31m\\x9b1m\\x07\\u202e\\nb'; 选 one\n")
+
+
 def test_a_full_disk_is_named(capsys):
     status, line = end(capsys, OSError(28, "No space left on device", "out/report.json"))
     assert status == 2

@@ -66,7 +66,7 @@ def show_problems(source: Source, /, *, show: ShowOptions = ShowOptions(), confi
         return
     console = Console()
     for problem in problem_set.problems:
-        console.rule(Text(f"{problem.id} · {problem.answer_type or 'auto'}"))
+        console.rule(_as_text(f"{problem.id} · {problem.answer_type or 'auto'}"))
         console.print(_as_text(show_prompt(problem)))
         if show.show_gold:
             console.print(_as_text(f"gold: {problem_set.gold_answers[problem.id]}"))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from spine_rl.errors import ConfigError, SpineError, Stopped, shorten
+from spine_rl.errors import ConfigError, SpineError, Stopped, escape_controls, shorten
 
 _GO_ON = ("eval", "transfer", "experiment", "solve")  # with the same command
 
@@ -96,7 +96,7 @@ def _keep_traceback(error: Exception) -> str:
 
 def _end(status: int, line: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"spine: {line}", file=sys.stderr, flush=True)
+        print(f"spine: {escape_controls(line)}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError, ValueError):  # what a full disk did not take is not tried again at the end
         sys.stdout.flush()
     sys.exit(status)
