@@ -111,7 +111,7 @@ BAD_OPTIONS = {
              "--answer-type=foo", "--baseline=missing", "--nonsense=1"),
     "preflight": ("--seed=-1", "--dtype=foo", "--num-generations=1", "--temperature=inf", "--preset=foo", "--limit=0"),
     "inspect": ("--seed=-1", "--dtype=foo", "--num-generations=0", "--temperature=-1", "--preset=foo", "--limit=-3"),
-    "vote": ("--min-share=2", "--min-margin=nan", "--type=foo", "--weighted=perhaps", "--answer-type=foo"),
+    "vote": ("--vote-min-share=2", "--vote-min-margin=nan", "--weighted=perhaps", "--answer-type=foo"),
     "grade": ("--answer-type=foo", "--gold-column=nothing", "--id-column=nothing", "--gold=missing"),
     "experiment": ("--jobs=0", "--only=arm=nothing", "--out=good.jsonl", "--reuse=missing"),
     "report": ("--out=", "--nonsense"),

@@ -91,7 +91,7 @@ def _use_data(work, path):
     yield "train", ["train", model, f"--data={path}", f"--output_dir={work / 'out'}", *_tiny()]
     yield "eval", ["eval", model, f"--data={path}", *SMALL]
     yield "preflight", ["preflight", model, f"--data={path}", *SMALL]
-    yield "data show", ["data", "show", path, "--gold"]
+    yield "data show", ["data", "show", path, "--show-gold"]
     yield "grade", ["grade", work / "rows.jsonl", f"--gold={path}"]
     yield "vote", ["vote", path]
 
