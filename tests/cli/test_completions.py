@@ -98,6 +98,30 @@ def test_a_list_beside_completions_has_an_entry_for_each(spine, tmp_path, beside
     assert (row["votes"], row["abstentions"]) == ({"3": 2}, 1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"id": 1, "completion": "5", "completions": ["6"]}], "both completion and completions; give one"),
+        ([{"id": 1, "completion": "(A)", "options": o} for o in (["x", "y"], ["y", "x"])], "have different options"),
+        (
+            [{"id": 1, "completion": "5", "answer_type": t} for t in ("math", "choice")],
+            "have different options or answer",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_one_vote_are_refused(spine, tmp_path, rows, message):
+    status, printed, error = spine("vote", write(tmp_path / "c.jsonl", rows))
+    assert (status, printed) == (2, "")
+    assert message in error
+
+
+def test_a_problem_shown_obeys_no_terminal(spine, tmp_path):
+    row = {"id": "a\x1b[31m", "prompt": "1+1\x1b[2J", "answer": "2\x07"}
+    status, printed, _ = spine("data", "show", write(tmp_path / "p.jsonl", [row]), "--show-gold")
+    assert status == 0
+    assert not {"\x1b", "\x07"} & set(printed)
+
+
 def test_pipes_are_read(spine, completions):
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as file:

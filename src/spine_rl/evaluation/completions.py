@@ -79,6 +79,8 @@ def _read_row(where: str, line: str) -> Iterator[Completion]:
     row = parse_json(where, line, halves=True)
     if not isinstance(row, dict) or "id" not in row or not {"completion", "completions"} & row.keys():
         raise DataError(f"{where}: expected an object with id and completion (or completions); mend or remove the line")
+    if "completions" in row and row.get("completion") is not None:
+        raise DataError(f"{where}: both completion and completions; give one of them")
     texts = row["completions"] if "completions" in row else [row["completion"]]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: completion must be text, completions a list of texts")

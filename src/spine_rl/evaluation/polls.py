@@ -15,8 +15,13 @@ from spine_rl.voting import VoteRule, compute_share_and_margin, decide
 
 @dataclass
 class _Poll:
-    """A problem's votes so far; its completions are not kept. Weights are added exactly."""
+    """A problem's votes so far; its completions are not kept. Weights are added exactly.
 
+    Attributes:
+        read_as: Type and options by which its first completion's answer was read.
+    """
+
+    read_as: tuple[str, tuple[str, ...]]
     votes: dict[str, Fraction] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     abstained: Fraction = Fraction(0)
@@ -63,12 +68,19 @@ def count_votes(
         weighted: Whether votes count by the completions' weights.
 
     Raises:
-        DataError: A weight is missing, or a problem's add up to more than a number holds.
+        DataError: A weight is missing, or a problem's add up to more than a number holds; or its rows are of several
+            kinds.
     """
     polls: dict[str, _Poll] = {}
     for completion in completions:
-        key, text = _read(completion, answer_type)
-        polls.setdefault(completion.problem_id, _Poll()).add(key, text, _weight(completion, weighted))
+        kind = resolve_answer_type(completion.answer_type, bool(completion.options), answer_type)
+        poll = polls.setdefault(completion.problem_id, _Poll((kind, completion.options)))
+        if poll.read_as != (kind, completion.options):
+            raise DataError(
+                f"problem {completion.problem_id!r}: its rows have different options or answer types, so their answers "
+                "cannot be compared; give the same, or an id for each"
+            )
+        poll.add(*_read(completion, kind), _weight(completion, weighted))
     return [poll.report(problem_id, rule) for problem_id, poll in polls.items()]
 
 
@@ -85,8 +97,7 @@ def summarize_votes(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def _read(completion: Completion, answer_type: str) -> tuple[str | None, str | None]:
-    kind = resolve_answer_type(completion.answer_type, bool(completion.options), answer_type)
+def _read(completion: Completion, kind: str) -> tuple[str | None, str | None]:
     text = extract_answer(completion.text, kind, completion.options, complete=not completion.truncated)
     return (None, None) if text is None else (canonical_key(text, kind, completion.options), text)
 
