@@ -18,6 +18,11 @@ def write(tmp_path, text):
     ("text", "value"),
     [
         ("1e-4", 1e-4),
+        ("1:30", "1:30"),
+        ("010", "010"),
+        ("0x10", 16),
+        ("1_000", 1000),
+        ("1.", 1.0),
         ("5e-7", 5e-7),
         ("1E+3", 1e3),
         (".5e2", 50.0),
@@ -82,3 +87,8 @@ def test_mistakes_get_one_line_at_once(tmp_path, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r"missing.yaml: cannot be read \(No such file or directory\); check"):
         read_yaml(tmp_path / "missing.yaml")
+
+
+def test_a_name_with_dashes_and_with_underscores_stands_twice(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 2: 'max_steps' is 'max-steps' too; remove one"):
+        read_yaml(write(tmp_path, "max-steps: 1\nmax_steps: 2\n"))

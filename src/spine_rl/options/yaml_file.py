@@ -17,6 +17,7 @@ from spine_rl.errors import ConfigError
 MAX_BYTES, MAX_DEPTH = 1_000_000, 50
 MAX_WRITTEN, MAX_VALUES = 30_000, 200_000  # values as written, and with what aliases stand for
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -24,6 +25,15 @@ class _Loader(_Base):
     """Plain values alone, with numbers as everyone writes them."""
 
 
+# YAML 1.1 reads 1:30 as 90 and 010 as 8; here they are text, as which an option takes 010 and refuses 1:30.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+}
+_WHOLE = re.compile(r"[-+]?(0|[1-9][\d_]*|0x[\da-fA-F_]+|0b[01_]+)$")
+_DECIMAL = re.compile(r"([-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _DECIMAL, list("-+.0123456789"))
 _EXPONENT = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
@@ -61,6 +71,7 @@ def read_yaml(path: Path) -> YamlFile:
             kind = "nothing" if root is None else "a list" if isinstance(root, yaml.SequenceNode) else "one value"
             raise ConfigError(f"{path}: expected lines `key: value`, got {kind}")
         _check_node(path, root, {})
+        _check_names(path, root)
         loader = _Loader("")
         try:
             content = loader.construct_document(root)
@@ -127,6 +138,15 @@ def _check_keys(path: Path, node: yaml.MappingNode) -> None:
         if key.value in seen:
             raise ConfigError(f"{path}, line {line}: {key.value!r} stands in line {seen[key.value]} too; remove one")
         seen[key.value] = line
+
+
+def _check_names(path: Path, root: yaml.MappingNode) -> None:
+    """Refuses a name that stands twice, once with dashes and once with underscores."""
+    seen: dict[str, str] = {}
+    for key, _ in root.value:
+        other = seen.setdefault(key.value.replace("-", "_"), key.value)
+        if other != key.value:
+            raise ConfigError(f"{path}, line {key.start_mark.line + 1}: {key.value!r} is {other!r} too; remove one")
 
 
 def _list_children(node: yaml.Node) -> Iterator[yaml.Node]:
