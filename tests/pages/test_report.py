@@ -9,6 +9,7 @@ import pytest
 from transformers import TrainerState
 
 from spine_rl.engine.token_text import split_text
+from spine_rl.errors import DataError
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
 from spine_rl.pages.report import build_report
@@ -226,3 +227,10 @@ def test_a_resumed_run_drops_samples_after_its_checkpoint(tmp_path):
     state = TrainerState(global_step=10, is_world_process_zero=True)
     SampleFile(tmp_path, None).on_train_begin(None, state, None)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 10]
+
+
+def test_a_sample_without_tokens_is_named_with_its_row(tmp_path):
+    folder = write_run(tmp_path / "a")
+    (folder / "samples.jsonl").write_text('{"step": 1, "tokens": 5}\n')
+    with pytest.raises(DataError, match=r"samples.jsonl, row 1: not a sample of a run"):
+        load_run(folder)

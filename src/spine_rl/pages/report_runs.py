@@ -74,7 +74,7 @@ def load_run(folder: Path) -> Run:
         rows,
         config.get("resolved", {}),
         config.get("versions", {}),
-        _read_rows(folder / SAMPLES_FILE),
+        _read_samples(folder / SAMPLES_FILE),
         config.get("finished", {}).get("kept", {}),
     )
 
@@ -117,4 +117,13 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
             raise DataError(f"{where}: not a row of a run, it has no step; mend or remove the line")
         rows.append(row)
+    return rows
+
+
+def _read_samples(path: Path) -> list[dict[str, Any]]:
+    """As `_read_rows`; raises DataError where one has not what a page shows of it."""
+    rows = _read_rows(path)
+    for number, row in enumerate(rows, start=1):
+        if not all(isinstance(row.get(name), list) for name in ("tokens", "entropies", "forks")):
+            raise DataError(f"{path}, row {number}: not a sample of a run, it has no tokens; mend or remove the line")
     return rows
