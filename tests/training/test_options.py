@@ -12,6 +12,7 @@ from trl import GRPOConfig, ModelConfig, TrlParser
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS
 from spine_rl.training import SpineConfig, options
+from spine_rl.training.arguments import build_peft_config
 from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.training.trl_fields import read_texts, read_value, to_json
 
@@ -121,3 +122,12 @@ def test_a_files_values_are_read_with_their_place():
     assert read_value(GRPOConfig, "model_init_kwargs", {"a": 1}) == {"a": 1}
     with pytest.raises(ConfigError, match=r"^run.yaml, line 2: ddp_timeout=\[1\]: must be a valid integer"):
         read_value(GRPOConfig, "ddp_timeout", [1], "run.yaml, line 2")
+
+
+def test_the_name_of_one_layer_is_a_name_and_no_pattern():
+    def targets(*names):
+        return build_peft_config(ModelConfig(use_peft=True, lora_target_modules=[*names])).target_modules
+
+    assert targets("q_proj") == {"q_proj"}
+    assert targets("all-linear") == "all-linear"
+    assert targets("q_proj", "v_proj") == {"q_proj", "v_proj"}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftConfig
-from trl import ModelConfig, get_peft_config, get_quantization_config
+from trl import ModelConfig, get_quantization_config
 
 from spine_rl.diagnose.preflight import StepPlan
+from spine_rl.training.arguments import build_peft_config
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.trl_fields import refusals_in_one_line
 
@@ -70,5 +71,5 @@ def plan_run(
     with refusals_in_one_line(TypeError):
         args, model_config = SpineConfig(**values), ModelConfig(model_name_or_path=model, **rest)
         quantization = get_quantization_config(model_config)
-        peft_config = get_peft_config(model_config)
+        peft_config = build_peft_config(model_config)
     return PlannedRun(args, num_processes, sharding, peft_config, quantization)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trl import ModelConfig
+from peft import PeftConfig
+from trl import ModelConfig, get_peft_config
 
 from spine_rl.training.config import SpineConfig
 
@@ -34,3 +35,11 @@ class Arguments:
     training: SpineConfig
     model: ModelConfig
     given: dict[str, Any]
+
+
+def build_peft_config(model: ModelConfig) -> PeftConfig | None:
+    """TRL's, but the name of one layer is a name: as a text alone it would be a pattern of whole paths."""
+    config: Any = get_peft_config(model)
+    if config is not None and isinstance(config.target_modules, str) and config.target_modules.isidentifier():
+        config.target_modules = {config.target_modules}
+    return config

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
-from trl import ModelConfig, get_peft_config, get_quantization_config
+from trl import ModelConfig, get_quantization_config
 
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.engine.say import say
@@ -22,7 +22,7 @@ from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.run_folder import RUN, Start, find_start
-from spine_rl.training.arguments import Arguments
+from spine_rl.training.arguments import Arguments, build_peft_config
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
@@ -199,7 +199,7 @@ def _build_trainer(
             train_dataset=dataset,
             processing_class=processing_class,
             gold_answers=problem_set.gold_answers,
-            peft_config=get_peft_config(arguments.model),
+            peft_config=build_peft_config(arguments.model),
         )
 
 
