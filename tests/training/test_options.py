@@ -92,6 +92,7 @@ def test_a_configuration_warns_of_nothing(tmp_path):
         (GRPOConfig, "report_to", ["wandb", "trackio"], ["wandb", "trackio"]),
         (GRPOConfig, "optim", ["sgd"], "sgd"),
         (GRPOConfig, "model_init_kwargs", ['{"a": 1}'], '{"a": 1}'),
+        (GRPOConfig, "fsdp_config", ["fsdp.json"], "fsdp.json"),
         (ModelConfig, "lora_modules_to_save", ["lm_head"], ["lm_head"]),
         (ModelConfig, "load_in_4bit", [], True),
     ],
@@ -110,6 +111,8 @@ def test_texts_become_what_trl_declares(config, name, texts, value):
         ("dataloader_num_workers", [], "--dataloader_num_workers needs a value"),
         ("log_completions", ["perhaps"], "log_completions='perhaps': must be a valid boolean"),
         ("adam_epsilon", ["1", "2"], "must be a valid number"),
+        ("lr_scheduler_kwargs", ["nope"], "lr_scheduler_kwargs='nope': must be a mapping, as text in JSON"),
+        ("model_init_kwargs", ["[1]"], "must be a mapping"),
     ],
 )
 def test_texts_that_are_of_no_such_type(name, texts, message):

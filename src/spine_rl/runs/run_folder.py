@@ -151,8 +151,8 @@ def check_same_inputs(folder: Path, inputs: Mapping[str, Any]) -> None:
     for name, now in inputs.items():
         if name in before and before[name] != now:
             raise RunFolderError(
-                f"{folder}: resuming with another {name} than the run began with, whatever its file's name; give the "
-                "same, or start a new run"
+                f"{folder}: the run began with other contents of {name}, whatever the file's name; give "
+                "the same, or start a new run"
             )
 
 

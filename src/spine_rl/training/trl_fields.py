@@ -3,11 +3,12 @@
 import ast
 import contextlib
 import functools
+import json
 from collections.abc import Iterator
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,6 +21,7 @@ _SOURCES = (
     ("trl", "trainer/grpo_config.py", "GRPOConfig"),
     ("trl", "trainer/model_config.py", "ModelConfig"),
 )
+_FROM_FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # mappings, or the path of a file with one
 
 
 @functools.cache
@@ -40,6 +42,8 @@ def read_value(config: type, name: str, value: Any, where: str | None = None) ->
     Raises:
         ConfigError: It is of another type.
     """
+    if isinstance(value, str) and _wants_mapping(config, name) and not _is_json_object(value):
+        raise ConfigError(f"{where + ': ' if where else ''}{name}={value!r}: must be a mapping, as text in JSON")
     try:
         return _get_type(config, name).validate_python(value)
     except ValidationError as error:
@@ -59,7 +63,7 @@ def read_texts(config: type, name: str, texts: list[str]) -> Any:
             return type_.validate_python(True, strict=True)
         except ValidationError:
             raise ConfigError(f"--{name} needs a value") from None
-    if len(texts) == 1:
+    if len(texts) == 1 and not _wants_mapping(config, name):
         with contextlib.suppress(ValidationError):
             return type_.validate_python(texts[0])
     with contextlib.suppress(ValidationError):
@@ -97,6 +101,18 @@ def _read_fields(package: str, file: str, name: str) -> Iterator[str]:
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                     yield line.target.id
+
+
+def _wants_mapping(config: type, name: str) -> bool:
+    """Whether the field is a mapping, that no file holds."""
+    kinds = (get_origin(kind) or kind for kind in get_args(get_type_hints(config)[name]))
+    return dict in kinds and name not in _FROM_FILES
+
+
+def _is_json_object(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return isinstance(json.loads(text), dict)
+    return False
 
 
 @functools.cache
