@@ -86,6 +86,10 @@ def test_the_command(spine, tmp_path):
     status, printed, _ = spine(*common, "--max-completion-length", 8, "--json", out)
     assert status == 0
     assert "raise --max_completion_length" in printed
+    cells = [line.strip("│ ").split("│") for line in printed.splitlines()]
+    shown = {cell[0].strip(): cell[1].strip() for cell in cells if len(cell) == 2}
+    assert (shown["responses a step"], shown["steps"]) == ("4", "3")
+    assert shown["time of the run (estimate)"].startswith("0:")
     figures = json.loads(out.read_text())
     assert figures["signal"]["truncated"] == 1.0
     assert figures["cost"]["hours"] == pytest.approx(figures["cost"]["seconds_per_step"] * 3 / 3600)  # epochs of a step
@@ -96,6 +100,9 @@ def test_the_command(spine, tmp_path):
     assert spine(*common, "--config", run, "--json", out, "--overwrite")[0] == 0
     adapted = json.loads(out.read_text())["cost"]["memory_gib"]
     assert adapted["gradients"]["most"] < full["gradients"]["most"] / 10
+    few = spine(*common, "--config", run, "--gradient-accumulation-steps", 2, "--max-steps", 9)[1]
+    assert "fewer problems than a step takes" in few  # as training would refuse it, whatever max_steps says
+    assert "time of the run" not in few
     assert spine(*common, "--preset", "nonsense")[0] == 2
     status, _, error = spine(*common, "--sharding", "some")
     assert status == 2

@@ -24,7 +24,7 @@ class StepPlan:
         responses_trained: Of an optimiser step, over all processes.
         steps_per_generation: Optimiser steps that a generation serves.
         num_processes: That share the work.
-        num_steps: Optimiser steps of the run; None where that is open.
+        num_steps: Optimiser steps of the run, 0 where it has too few problems for one; None where that is open.
         max_completion_length: Longest response, in tokens.
         prompt_suffix: What is put after every problem.
     """

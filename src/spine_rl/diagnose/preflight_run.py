@@ -12,6 +12,7 @@ from spine_rl.diagnose.preflight import advise, estimate_time, measure_signal
 from spine_rl.diagnose.round import RolloutOptions, draw
 from spine_rl.engine.estimate import MemoryEstimate
 from spine_rl.engine.generation import Generator
+from spine_rl.engine.live import format_seconds
 from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.say import say
 from spine_rl.problems import load_problems
@@ -20,7 +21,12 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.estimate import estimate_run
 
-_NAMES = {"majority_ratio": "majority share"}  # in words, where they are not the figure's own
+_NAMES = {  # in words, where they are not the figure's own
+    "majority_ratio": "majority share",
+    "responses_per_step": "responses a step",
+    "seconds_per_step": "seconds a step (estimate)",
+    "hours": "time of the run (estimate)",
+}
 _FIGURES = json_kind("figures of spine preflight", "signal", "cost", "advice")
 
 
@@ -46,7 +52,7 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
     advice = advise(signal, plan, rollouts.prompt_texts, memory)
     console = Console()
     title = f"{len(rollouts.problems)} problems, {options.num_generations} responses each"
-    console.print(_make_table(title, signal, time))
+    console.print(_make_table(title, signal, time, plan.num_steps))
     console.print(_make_memory_table(memory))
     say(*(f"- {line}" for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]))
     if json_out is not None:
@@ -55,14 +61,21 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
         write_whole(json_out, json.dumps(figures, indent=2) + "\n", replace=overwrite)
 
 
-def _make_table(title: str, signal: Mapping[str, float], time: Mapping[str, float]) -> Table:
+def _make_table(title: str, signal: Mapping[str, float], time: Mapping[str, float], num_steps: int | None) -> Table:
     table = Table("measured", "", title=title, title_justify="left")
     for name, value in signal.items():
         shown = f"{value:.1f}" if name.startswith("length") else f"{value:.3f}"
         table.add_row(_NAMES.get(name, name.replace("_", " ")), shown)
     table.add_section()
-    for name, value in time.items():
-        table.add_row(f"{name.replace('_', ' ')} (estimate)", f"{value:.2f}")
+    shown = {
+        "responses_per_step": f"{time['responses_per_step']:.0f}",
+        "seconds_per_step": f"{time['seconds_per_step']:.1f}",
+        "steps": str(num_steps),
+        "hours": format_seconds(3600 * time.get("hours", 0)),
+    }
+    for name, value in shown.items():
+        if num_steps or name.endswith("step"):  # without a step there is no time of the run
+            table.add_row(_NAMES.get(name, name), value)
     return table
 
 

@@ -143,6 +143,8 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
 
     def count_steps(self, num_problems: int) -> int:
         """Optimiser steps of a run over so many problems; 0 where there are too few for one generation."""
+        if num_problems < self.problems_per_step:
+            return 0
         if self.max_steps > 0:
             return self.max_steps
         return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_step))
