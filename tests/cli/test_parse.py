@@ -19,6 +19,7 @@ COMMANDS = [
     ("train", "--model=m", "--data=d", "--output_dir=o"), ("eval", "--model=m", "--data=d"),
     ("transfer", "--run=r.yaml", "--eval_data=e", "--out=o"), ("preflight", "--model=m", "--data=d"),
     ("inspect", "--model=m", "--data=d"), ("vote", "c.jsonl"), ("grade", "c.jsonl", "--gold=g"), ("report", "r"),
+    ("solve", "d", "--model=m", "--out=o"),
     ("data", "show", "amc"), ("data", "export", "amc", "o.jsonl"), ("demo",), ("bench",), ("experiment", "e.yaml"),
 ]  # fmt: skip
 NAMES = [next(iter(command)) if command[0] != "data" else " ".join(command[:2]) for command in COMMANDS]
@@ -100,6 +101,16 @@ def test_items_of_a_files_list_are_never_flags(config):
     assert (values["lora_target_modules"], values["overwrite"]) == (["--overwrite", "q_proj"], False)
     given = parse(app, [*COMMANDS[0], "--config", str(config("report_to: [--overwrite, wandb]\n"))]).keywords["given"]
     assert given.rest == {"report_to": ["--overwrite", "wandb"]}
+
+
+def test_problems_to_solve_stand_with_their_name_or_without(config):
+    for problems in (["p.jsonl"], ["--data", "p.jsonl"], ["--config", config("data: p.jsonl\n")]):
+        (group,) = parse(app, ["solve", *map(str, problems), "--model=m", "--out=o", "--limit=3"]).args
+        assert (group.data, group.limit) == ("p.jsonl", 3)
+    path = config("data: p.jsonl\nlearning_rate: 1e-4\n")
+    assert refuse("solve", "--config", path, "--model=m", "--out=o") == (
+        f"{path}, line 2: unknown option 'learning_rate'; options of a run stand in the file of --run"
+    )
 
 
 def test_lists_take_several_values():

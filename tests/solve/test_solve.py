@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models import save_qwen2
-from spine_rl.cli.train_command import SolveOptions, list_solve_tokens
+from spine_rl.cli.train_command import ProblemsToSolve, SolveOptions, list_solve_tokens
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.answers import describe_adaptation, solve_problems
@@ -53,27 +53,32 @@ def test_adaptation_counts_where_kept_weights_were_better_than_the_start():
 
 def test_what_is_said_wins_over_the_runs_file():
     options = SolveOptions(model="m", out=Path("o.jsonl"), run=Path("r.yaml"), max_completion_length=8)
-    assert list_solve_tokens("p.jsonl", options, 4, Path("f")) == [
-        "--config", "r.yaml", "--max_completion_length=8", "--data=p.jsonl", "--model=m", "--output_dir=f",
+    problems = ProblemsToSolve("p.jsonl", prompt_column="text", limit=2)
+    assert list_solve_tokens(problems, options, 4, Path("f")) == [
+        "--config", "r.yaml", "--max_completion_length=8", "--prompt_column=text", "--limit=2", "--data=p.jsonl",
+        "--model=m", "--output_dir=f",
     ]  # fmt: skip
-    usual = list_solve_tokens("p.jsonl", replace(options, run=None, max_completion_length=None), 4, Path("f"))
+    usual = list_solve_tokens(problems, replace(options, run=None, max_completion_length=None), 4, Path("f"))
     assert {"--max_completion_length=512", "--num_generations=8"} <= set(usual)
 
 
 @pytest.mark.slow
 def test_the_command_answers_and_goes_on(spine, tmp_path):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "answers.jsonl"
-    data.write_text("".join(json.dumps({"id": n, "prompt": f"{n}+1="}) + "\n" for n in range(2)))
+    data.write_text("".join(json.dumps({"id": n, "text": f"{n}+1="}) + "\n" for n in range(2)))
     command = ("solve", data, "--model", model, "--out", out, "--num-generations=2", "--max-completion-length=4")
+    status, _, error = spine(*command)
+    assert (status, "name one with prompt_column" in error) == (2, True)
+    command += ("--prompt-column", "text")
     status, printed, error = spine(*command)
     assert status == 0, error
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["id"] for row in rows] == ["0", "1"]
     assert "the answers are the first vote's" in printed
-    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "answers.html").exists()
     first = out.read_text()
     assert spine(*command)[0] == 2  # the answers exist
     out.unlink()
-    (tmp_path / "report.html").unlink()
+    (tmp_path / "answers.html").unlink()
     assert spine(*command)[0] == 0
     assert out.read_text() == first

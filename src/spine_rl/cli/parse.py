@@ -175,7 +175,8 @@ class _Reader:
 
     def _suggest(self, name: str) -> str:
         names = set(self._known) | (self._fields.list_names() if self._fields else set())
-        return suggest_nearest(name, names - {"help", "version"})
+        otherwise = "options of a run stand in the file of --run" if "run" in self._known else None
+        return suggest_nearest(name, names - {"help", "version"}, otherwise)
 
 
 def _join_truth_values(tokens: Iterable[str]) -> list[str]:

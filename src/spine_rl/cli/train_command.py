@@ -103,6 +103,14 @@ def collect(given: Given, *groups: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in given.names}
 
 
+@group("Problems")
+@dataclass(frozen=True, kw_only=True)
+class ProblemsToSolve(Problems):
+    """As everywhere; the source may stand without its name."""
+
+    data: str = option(help="Problems without answers: a data file, a benchmark or a hub data set.", kw_only=False)
+
+
 _MOST_A_STEP = 16  # problems of a step of spine solve, where no --run says
 
 
@@ -123,8 +131,7 @@ class SolveOptions:
 
 
 def solve(
-    data: Annotated[str, Parameter(help="Problems without answers: a data file, a benchmark or a hub data set.")],
-    /,
+    problems: ProblemsToSolve,
     *,
     options: SolveOptions,
     output: Overwrite = Overwrite(),
@@ -133,20 +140,27 @@ def solve(
     from spine_rl.training.early_checks import check_model, check_problems
 
     check_model(options.model)
-    check_problems(data)
+    check_problems(problems.data, **problems.columns)
     with loading_libraries():
         from spine_rl.cli.arguments import read_arguments
         from spine_rl.solve.run import Request, run_solve
 
     request = Request(
-        data, options.model, options.out, options.num_generations, options.seed, overwrite=output.overwrite
+        problems.data,
+        options.model,
+        options.out,
+        options.num_generations,
+        options.seed,
+        problems.columns,
+        overwrite=output.overwrite,
     )
-    run_solve(request, lambda num, folder: read_arguments(list_solve_tokens(data, options, num, folder)))
+    run_solve(request, lambda num, folder: read_arguments(list_solve_tokens(problems, options, num, folder)))
 
 
-def list_solve_tokens(data: str, options: SolveOptions, num_problems: int, folder: Path) -> list[str]:
+def list_solve_tokens(problems: Problems, options: SolveOptions, num_problems: int, folder: Path) -> list[str]:
     """As of `spine train`; what is said here wins over --run, and that over what suits most problems."""
     said = {"prompt_suffix": options.prompt_suffix, "max_completion_length": options.max_completion_length}
+    said |= {name: value for name, value in problems.columns.items() if value is not False}
     usual = {
         "num_generations": options.num_generations,
         "per_device_train_batch_size": options.num_generations,
@@ -158,6 +172,6 @@ def list_solve_tokens(data: str, options: SolveOptions, num_problems: int, folde
     }
     values = {} if options.run is not None else usual
     values |= {name: value for name, value in said.items() if value is not None}
-    values |= {"data": data, "model": options.model, "output_dir": folder}
+    values |= {"data": problems.data, "model": options.model, "output_dir": folder}
     config = [] if options.run is None else ["--config", str(options.run)]
     return [*config, *(f"--{name}={value}" for name, value in values.items())]

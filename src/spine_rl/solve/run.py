@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spine_rl.diagnose.preflight import StepPlan, advise
 from spine_rl.engine.samplers import Decoding
@@ -37,6 +38,7 @@ class Request:
         out: File for the answers; the work lies beside it, in a folder of its name.
         num_generations: Responses a problem that vote, before and after.
         seed: Of these.
+        columns: Where in the data the problems stand: arguments of `load_problems`.
         overwrite: What an earlier command left there is replaced.
     """
 
@@ -45,6 +47,7 @@ class Request:
     out: Path
     num_generations: int
     seed: int
+    columns: Mapping[str, Any]
     overwrite: bool = False
 
     @property
@@ -63,10 +66,10 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     Raises:
         RunFolderError: The answers exist already, or the work folder is of another configuration, or in use.
     """
-    page, adapted = request.out.with_name("report.html"), request.work / "adapted"
+    page, adapted = request.out.with_suffix(".html"), request.work / "adapted"
     outputs = [Output(request.out, _ROWS, "--out"), Output(page, PAGE)]
     check_may_write(outputs, overwrite=request.overwrite, reads=[request.data, request.model])
-    problems = load_problems(request.data, gold_column=None).problems
+    problems = load_problems(request.data, gold_column=None, **request.columns).problems
     with owning(request.work):
         arguments = plan_run(len(problems), adapted)
         before = _sample(request.model, arguments, problems, request, "before")
