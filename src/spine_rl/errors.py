@@ -57,12 +57,14 @@ def escape_controls(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def suggest_nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or the list of known names where none is near."""
+def suggest_nearest(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """`did you mean 'x'?`, or where no name is near what is said otherwise, by default the list of known names."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
+    if otherwise is not None:
+        return otherwise
     return "known: " + ", ".join(known) if len(known) <= 20 else "nothing known has a similar name"
 
 

@@ -11,7 +11,7 @@ from spine_rl.answers.turns import read_final_turn
 
 MAX_SHOWN = 200  # characters of a place's text
 PLACES = {
-    "boxed": "the last \\\\boxed{}",
+    "boxed": "the last \\boxed{}",
     "tagged": "the last <answer>",
     "hashes": "after ####",
     "marked": "after a marker",

@@ -19,9 +19,8 @@ def get_cell(where: str, row: Row, column: str, option: str) -> Any:
         DataError: There is no such column; with the option that named it and the nearest name.
     """
     if column not in row:
-        raise DataError(
-            f"{where}: no column {column!r} ({option}); it has {list_columns(row)}; {suggest_nearest(column, row)}"
-        )
+        hint = suggest_nearest(column, row, f"name one with {option}")
+        raise DataError(f"{where}: no column {column!r} ({option}); it has {list_columns(row)}; {hint}")
     return row[column]
 
 
