@@ -150,6 +150,11 @@ def test_broken_files_are_one_line(tmp_path, harm, reason):
     assert str(caught.value).startswith(str(folder))
 
 
+def test_a_folder_that_is_not_there_is_no_puzzle_of_the_hub():
+    with pytest.raises(ModelError, match=r"^runs/frist: neither a folder here nor a model of the hub that can be"):
+        load_model_and_tokenizer("runs/frist")
+
+
 def test_what_would_fail_later_is_said_at_once(tmp_path):
     folder = save_qwen2(tmp_path / "model")
     weights = load_file(f"{folder}/model.safetensors")

@@ -246,7 +246,9 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
             "--lr_scheduler_type=constant",
         )  # fmt: skip
     assert status == 0
-    assert "kept are the weights after step 2 of" in " ".join(printed.split())
+    printed = " ".join(printed.split())
+    assert "its weights are those after step 2 of" in printed
+    assert "the weights after the last step are in" in printed
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert max(row["step"] for row in rows) == (4 if action == "stop" else 6)
     retried = [row["guard/retried_from"] for row in rows if "guard/retried_from" in row]

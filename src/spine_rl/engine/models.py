@@ -50,6 +50,10 @@ def load_model_and_tokenizer(
             raise
         except Exception as error:  # files are others': whatever is wrong with one, each library says in its own way
             reason = " ".join(str(error).split())[:300] or type(error).__name__
+            if not folder.exists():  # a folder's name with a slip in it looks like a hub id
+                raise ModelError(
+                    f"{name_or_path}: neither a folder here nor a model of the hub that can be loaded ({reason})"
+                ) from error
             raise ModelError(f"{name_or_path}: cannot be loaded as a language model: {reason}") from error
         _check(name_or_path, model, get_tokenizer(processor))
         _check_prompts(name_or_path, processor)

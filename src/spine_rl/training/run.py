@@ -21,7 +21,7 @@ from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
-from spine_rl.runs.run_folder import RUN, Start, find_start
+from spine_rl.runs.run_folder import LAST_FOLDER, RUN, Start, find_start
 from spine_rl.training.arguments import Arguments, build_peft_config
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
@@ -131,7 +131,9 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         say(f"adapted model, metrics and configuration are in {folder}")
         kept = trainer.guard.kept
         if kept is not None and kept.step != kept.last_step:
-            say(f"kept are the weights after step {kept.step} of {kept.last_step}: {kept.reason}")
+            say(f"its weights are those after step {kept.step} of {kept.last_step}: {kept.reason}")
+            if (folder / LAST_FOLDER).is_dir():  # with save_strategy=no there is none
+                say(f"the weights after the last step are in {folder / LAST_FOLDER}")
     failure = trainer.finite_steps.failure
     if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
         trainer.accelerator.wait_for_everyone()
