@@ -39,9 +39,9 @@ def make_logits(dtype=torch.float32):
     return (torch.randn(1, 2000) * 2.5).to(dtype)
 
 
-def run(processors, logits, *, sample=True, rows=ROWS, tokens=None):
+def run(processors, logits, *, sample=True, rows=ROWS, tokens=None, **options):
     torch.manual_seed(1)
-    draw = Draw(LogitsProcessorList(processors), sample, torch.zeros(rows, dtype=torch.long))
+    draw = Draw(LogitsProcessorList(processors), sample, torch.zeros(rows, dtype=torch.long), **options)
     tokens = torch.zeros(rows, 1, dtype=torch.long) if tokens is None else tokens
     return draw(tokens, logits.expand(rows, -1), torch.rand(rows, dtype=torch.float64))
 
@@ -70,16 +70,20 @@ def test_frequencies_are_the_probabilities_of_transformers_processors(way, dtype
     assert compare_frequencies(drawn, scores.softmax(-1)[0]) > 1e-3
 
 
-def test_log_probabilities_are_those_at_the_temperature_before_anything_is_cut_off():
+def test_log_probabilities_and_entropies_are_those_at_the_temperature_before_anything_is_cut_off():
     logits = make_logits()
-    for way in ("plain", "temperature", "top-k", "top-p", "min-p"):
-        drawn, logps = run(WAYS[way], logits, rows=50)
+    for way in ("plain", "temperature", "top-k", "top-p", "min-p", "suppressed"):
+        drawn, measures = run(WAYS[way], logits, rows=50, with_entropies=True)
         temperature = next((p.temperature for p in WAYS[way] if isinstance(p, TemperatureLogitsWarper)), 1.0)
-        expected = (logits.double() / temperature).log_softmax(-1)[0, drawn]
-        torch.testing.assert_close(logps.double(), expected, rtol=1e-5, atol=1e-5)
-    drawn, logps = run(WAYS["suppressed"], logits, rows=50)
-    kept = logits.double().index_fill(1, torch.tensor([0, 3, 1999]), -torch.inf)
-    torch.testing.assert_close(logps.double(), (kept / 1.5).log_softmax(-1)[0, drawn], rtol=1e-5, atol=1e-5)
+        kept = logits.double()
+        if way == "suppressed":
+            kept = kept.index_fill(1, torch.tensor([0, 3, 1999]), -torch.inf)
+        expected = (kept / temperature).log_softmax(-1)[0]
+        entropy = torch.special.entr(expected.exp()).sum().expand(50)
+        torch.testing.assert_close(measures.double(), torch.stack([expected[drawn], entropy], 1), rtol=1e-5, atol=1e-5)
+        again, alone = run(WAYS[way], logits, rows=50)
+        assert torch.equal(again, drawn)
+        assert torch.equal(alone, measures[:, :1])
 
 
 def test_greedy_takes_the_likeliest_that_is_allowed():

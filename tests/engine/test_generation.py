@@ -40,6 +40,7 @@ def test_log_probabilities_are_the_plain_forwards(temperature):
     generator = Generator(model, "model")
     tokens = sample(generator, temperature=temperature)
     torch.testing.assert_close(generator.logps, score(model, tokens, temperature), rtol=1e-4, atol=1e-4)
+    assert generator.entropies is None
 
 
 def test_the_same_seed_gives_the_same_whichever_rows_have_left():

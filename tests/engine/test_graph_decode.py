@@ -52,8 +52,9 @@ def test_samples_are_those_of_the_growing_loop_in_waves_of_any_size(monkeypatch,
         monkeypatch.setattr(decode, "is_static", lambda *_, is_static=is_static: is_static)
         monkeypatch.setattr(graph_decode, "pick_wave_size", lambda *_, size=size: size)
         generator = Generator(model, "model")
+        generator.with_entropies = True
         torch.manual_seed(5)
-        results.append((generator(**arguments), generator.logps))
+        results.append((generator(**arguments), torch.stack([generator.logps, generator.entropies], -1)))
         if size == 8:
             assert len(static) > 1  # captured anew for those that were left
     for tokens, logps in results[1:]:

@@ -384,14 +384,32 @@ def test_vllm_refuses_adapters(vllm, tmp_path):
 def test_entropies_do_not_depend_on_the_logits_that_fit(monkeypatch):
     model, tokenizer = build_qwen2()
     engine = TransformersSampler(model, tokenizer)
-    prompts = [[5, 6, 7], [8, 9], [5]]
-    responses = [SampledResponse("", ids, False) for ids in ([4, 5], [6, 7, 8, 9], [])]
-    together = engine.measure_entropies(prompts, responses, Decoding(8))
+    prompts, responses = [[5, 6, 7], [8, 9], [5]], [[4, 5], [6, 7, 8, 9], []]
+
+    def measure():
+        return entropy_module.measure_entropies(model, prompts, responses, Decoding(8), engine.encode)
+
+    together = measure()
     monkeypatch.setattr(entropy_module, "_MAX_LOGITS", 1)
-    assert engine.measure_entropies(prompts, responses, Decoding(8)) == pytest.approx(together, abs=1e-6)
+    assert measure() == pytest.approx(together, abs=1e-6)
     logits = model(torch.tensor([[5, 6, 7, 4]])).logits[0, 2:].double().log_softmax(-1)
     assert together[0] == pytest.approx(-(logits.exp() * logits).sum(-1).mean().item(), abs=1e-6)
     assert together[2] == 0.0
+
+
+def test_entropies_are_those_that_a_forward_pass_gives(monkeypatch):
+    model, tokenizer = build_qwen2()
+    engine, prompts, decoding = TransformersSampler(model, tokenizer), [[5, 6, 7], [8, 9], [8, 9]], Decoding(8, 0.7)
+    drawn = engine.generate(prompts, decoding)
+    ids = [response.token_ids for response in drawn]
+    expected = entropy_module.measure_entropies(model, prompts, ids, decoding, engine.encode)
+    assert [response.entropy for response in drawn] == pytest.approx(expected, abs=1e-5)
+    assert all(response.entropy is None for response in engine.generate(prompts, replace(decoding, temperature=0.0)))
+    engine.generator._serves_model = False  # transformers' own way measures nothing
+    drawn = engine.generate(prompts, decoding)
+    ids = [response.token_ids for response in drawn]
+    expected = entropy_module.measure_entropies(model, prompts, ids, decoding, engine.encode)
+    assert [response.entropy for response in drawn] == pytest.approx(expected, abs=1e-6)
 
 
 def test_seeds_of_batches():

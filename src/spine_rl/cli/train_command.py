@@ -130,12 +130,7 @@ class SolveOptions:
     seed: int = seed()
 
 
-def solve(
-    problems: ProblemsToSolve,
-    *,
-    options: SolveOptions,
-    output: Overwrite = Overwrite(),
-) -> None:
+def solve(problems: ProblemsToSolve, *, options: SolveOptions, output: Overwrite = Overwrite()) -> None:
     """Answers problems without labels: votes, adapts the model to them, and votes again."""
     from spine_rl.training.early_checks import check_model, check_problems
 

@@ -43,7 +43,8 @@ class ContinuousSampler(TransformersSampler):
                 f"continuous batching failed ({failed or 'responses are missing'}); take --engine transformers, or a "
                 "smaller --batch-size"
             )
-        return [cut_response(output.generated_tokens, ends, self.tokenizer) for output in outputs.values()]
+        drawn = [cut_response(output.generated_tokens, ends, self.tokenizer) for output in outputs.values()]
+        return self._add_entropies(prompts, drawn, decoding)
 
     def _configure(self, prompts: Sequence[Prompt], decoding: Decoding) -> ContinuousBatchingConfig:
         config = ContinuousBatchingConfig(seed=decoding.seed, max_requests_per_batch=decoding.batch_size)

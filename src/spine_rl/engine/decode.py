@@ -31,6 +31,7 @@ def decode_groups(
     generation_config: Any,
     *,
     group_index: Tensor,
+    with_entropies: bool = False,
     **model_kwargs: Any,
 ) -> Decoded:
     """A decoding loop as `generate(custom_generate=...)` takes it, with several rows a prompt.
@@ -42,11 +43,12 @@ def decode_groups(
         stopping_criteria: By row.
         generation_config: Of sampling or greedy decoding.
         group_index: (B,) the prompt of each row.
+        with_entropies: Whether the entropy that each token was drawn at is measured.
         model_kwargs: Inputs of the model, n rows.
     """
     longest = generation_config.max_length - input_ids.size(1)
-    responses = Responses(input_ids[group_index], longest, generation_config.pad_token_id or 0)
-    draw = Draw(logits_processor, generation_config.do_sample, group_index)
+    draw = Draw(logits_processor, generation_config.do_sample, group_index, with_entropies=with_entropies)
+    responses = Responses(input_ids[group_index], longest, generation_config.pad_token_id or 0, draw.num_measures)
     model_kwargs["past_key_values"] = Cache(layer_class_to_replicate=GrowingLayer)
     inputs = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs)
     with _contiguous_head(model):
@@ -96,11 +98,11 @@ def _decode_growing(
     rows = torch.arange(len(group_index), device=group_index.device)  # those not yet left
     running = torch.ones_like(rows, dtype=torch.bool)  # of these, not ended
     for length in range(responses.longest):
-        drawn, logps = draw(responses.read(rows, length), logits, responses.uniforms[length, rows])
+        drawn, measures = draw(responses.read(rows, length), logits, responses.uniforms[length, rows])
         if length == 0:
-            check_finite(logps)
+            check_finite(measures)
         drawing = rows[running]
-        responses.write(drawing, length, drawn[running].unsqueeze(1), logps[running].unsqueeze(1), length + 1)
+        responses.write(drawing, length, drawn[running].unsqueeze(1), measures[running].unsqueeze(1), length + 1)
         responses.tell((length + 1) * len(group_index))
         tokens = responses.read(rows, length + 1)
         running = running & ~stopping_criteria(tokens, None)

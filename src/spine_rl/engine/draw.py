@@ -1,4 +1,4 @@
-"""From logits to drawn tokens: one draw a row by the inverse distribution function.
+"""From logits to drawn tokens: one draw per row by the inverse distribution function.
 
 `torch.multinomial` draws as many random numbers as there are words. Here a row takes one: its weights are summed by
 blocks, the block is found in which that share of the sum is reached, and the token within it. Sums over blocks, and
@@ -23,27 +23,33 @@ from spine_rl.objective import widest_float
 
 _BLOCK = 1024  # words summed together
 _SCORES_AT_ONCE = {"cpu": 2**20}  # what a processor's cache holds; elsewhere, what memory allows
+_NO_WEIGHT = -200.0  # its exponential is 0 in float32, and 0 times it is 0
 _TOKENLESS = (TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper)  # they look at scores alone
 _CANDIDATES = 1024  # words among which a nucleus is looked for, before all are sorted
 
 
 class Draw:
-    """Next tokens of rows, and their log-probabilities.
+    """Next tokens of rows, with their log-probabilities and, where asked for, the entropies that they were drawn at.
 
     Plain sampling (temperature and suppressed tokens) reads the logits once, a few rows at a time; whatever else is
     asked for goes through transformers' processors.
 
     Attributes:
         reads_tokens: Whether what is drawn depends on earlier tokens otherwise than through the logits.
+        num_measures: S, what is measured of each token: 1, its log-probability, or 2, with the entropy.
 
     Args:
         processors: As prepared by `generate`.
         sample: Whether tokens are drawn; else the likeliest are taken.
         group_index: (B,) the prompt of each row: processors were prepared for the prompts.
+        with_entropies: Whether entropies are measured; it takes one more reading of the logits.
     """
 
-    def __init__(self, processors: LogitsProcessorList, sample: bool, group_index: Tensor):
+    def __init__(
+        self, processors: LogitsProcessorList, sample: bool, group_index: Tensor, *, with_entropies: bool = False
+    ):
         self._sample, self._temperature = sample, 1.0
+        self.num_measures = 2 if with_entropies else 1
         suppressed: list[int] = []
         others = []
         for processor in processors:
@@ -77,8 +83,9 @@ class Draw:
             uniforms: (B,) in [0, 1).
 
         Returns:
-            The tokens, (B,), and their log-probabilities at the sampling temperature, (B,) float32; suppressed tokens
-            are left out of these, what top-k and the like cut off is not.
+            The tokens, (B,), and what is measured of them, (B, S) float32: their log-probabilities at the sampling
+            temperature, and the entropy in nats. Suppressed tokens are left out of both, what top-k and the like cut
+            off is not.
         """
         scores = None if self._processors is None else self._processors(cast(Any, tokens), logits.float())
         size = max(1, _SCORES_AT_ONCE.get(logits.device.type, 2**27) // logits.size(1))
@@ -86,22 +93,26 @@ class Draw:
         for start in range(0, len(logits), size):
             rows = slice(start, start + size)
             parts.append(self._draw(logits[rows], uniforms[rows], None if scores is None else scores[rows]))
-        drawn, logps = zip(*parts, strict=True)
-        return torch.cat(drawn), torch.cat(logps)
+        drawn, measures = zip(*parts, strict=True)
+        return torch.cat(drawn), torch.cat(measures)
 
     def _draw(self, logits: Tensor, uniforms: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
         logits = logits.float()
         if self._suppressed is not None:
             logits = logits.index_fill(1, self._suppressed, -torch.inf)
         top = logits.amax(-1, keepdim=True)
-        weights = (logits - top).mul_(1 / self._temperature).exp_()
-        log_total = weights.sum(-1).log()
+        shifted = (logits - top).mul_(1 / self._temperature).clamp_(min=_NO_WEIGHT)
+        weights = shifted.exp() if self.num_measures == 2 else shifted.exp_()
+        total = weights.sum(-1)
         if not self._sample:
             drawn = (logits if scores is None else scores).argmax(-1)
         else:
             drawn = draw_by_inverse_cdf(weights if scores is None else scores.softmax(-1), uniforms)
-        logp = (logits.gather(1, drawn.unsqueeze(1)) - top).squeeze(1) / self._temperature - log_total
-        return drawn, logp
+        logps = (logits.gather(1, drawn.unsqueeze(1)) - top).squeeze(1) / self._temperature - total.log()
+        measures = [logps]
+        if self.num_measures == 2:
+            measures.append(total.log() - torch.linalg.vecdot(weights, shifted) / total)
+        return drawn, torch.stack(measures, -1)
 
 
 def draw_by_inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ class Generator:
     Attributes:
         logps: (B, T) log-probabilities of the tokens that the last call drew, as `Draw` gives them; None where
             transformers' own way was taken.
+        with_entropies: Whether calls measure the entropy that each token is drawn at.
+        entropies: (B, T) those of the last call, in nats; None where they were not asked for, or as `logps`.
     """
 
     def __init__(self, model: Any, dtype: str = "auto"):
@@ -58,7 +60,9 @@ class Generator:
         self._original: Callable[..., Any] = functools.partial(type(self._model).generate, self._model)
         self._dtype = dtype
         self._serves_model, self._is_checked = not learns_prompt, False
+        self.with_entropies = False
         self.logps: Tensor | None = None
+        self.entropies: Tensor | None = None
 
     @property
     def copies(self) -> bool:
@@ -71,7 +75,7 @@ class Generator:
 
     def __call__(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
         """As the model's `generate`."""
-        self.logps = None
+        self.logps = self.entropies = None
         input_ids = kwargs.pop("input_ids", inputs)
         request = None
         if self._serves_model and not args and input_ids is not None and _serves(self._model, kwargs):
@@ -81,6 +85,7 @@ class Generator:
             if decoded is None:
                 return self._original(input_ids, *args, **kwargs)
         self.logps = decoded.logps.clone()  # tensors that autograd takes
+        self.entropies = None if decoded.entropies is None else decoded.entropies.clone()
         return decoded.tokens.clone()
 
     def _decode(self, request: "_Request") -> Decoded | None:
@@ -116,13 +121,14 @@ class Generator:
 
     def _run(self, request: "_Request") -> Decoded:
         if not self.copies:
-            return request.run(self._original)
+            return request.run(self._original, with_entropies=self.with_entropies)
         with phase("copy weights"):
             model = copy_weights(self._model, torch.bfloat16)
             prepack_linears(model)
             model.generation_config = self._model.generation_config
         with torch.autocast(self._model.device.type, enabled=False):
-            return request.run(functools.partial(type(model).generate, model), dtype=torch.bfloat16)
+            generate = functools.partial(type(model).generate, model)
+            return request.run(generate, dtype=torch.bfloat16, with_entropies=self.with_entropies)
 
 
 @contextmanager
@@ -164,8 +170,10 @@ class _Request:
     inputs: dict[str, list[Tensor]]
     options: dict[str, Any]
 
-    def run(self, generate: Callable[..., Any], dtype: torch.dtype | None = None) -> Decoded:
-        decode = functools.partial(decode_groups, group_index=self.groups.index)
+    def run(
+        self, generate: Callable[..., Any], *, dtype: torch.dtype | None = None, with_entropies: bool = False
+    ) -> Decoded:
+        decode = functools.partial(decode_groups, group_index=self.groups.index, with_entropies=with_entropies)
         inputs = self.select(self.groups.first.tolist(), dtype)
         return generate(self.input_ids, **inputs, **self.options, custom_generate=decode)
 

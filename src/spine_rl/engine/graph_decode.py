@@ -103,7 +103,7 @@ class _Wave:
         self._ends = torch.empty(0, dtype=torch.long, device=device) if ends is None else ends.flatten()
         self._uniforms = responses.uniforms[:, rows].contiguous()
         self._tokens = torch.full((len(rows), longest), responses.pad, device=device)
-        self._logps = torch.zeros(len(rows), longest, device=device)
+        self._measures = torch.zeros(len(rows), longest, draw.num_measures, device=device)
         self._lengths = torch.zeros(len(rows), dtype=torch.long, device=device)
         self._running = torch.ones(len(rows), dtype=torch.bool, device=device)
         self._column = torch.zeros(1, dtype=torch.long, device=device)  # of the token that is drawn next
@@ -112,7 +112,7 @@ class _Wave:
         prompts, inputs = prepare(rows)
         self._ids = torch.empty(len(rows), 1, dtype=torch.long, device=device)
         self._store(outputs.logits[prompts, -1])
-        check_finite(self._logps[:, 0])
+        check_finite(self._measures[:, 0])
         seen = inputs.pop("attention_mask", None)
         self._seen = torch.zeros(len(rows), 1, 1, width + longest, dtype=torch.bool, device=device)
         self._seen[..., :width] = True if seen is None else seen[:, None, None, :width].bool()
@@ -157,10 +157,11 @@ class _Wave:
             self._inputs["position_ids"].add_(1)
 
     def _store(self, logits: Tensor) -> None:
-        drawn, logps = self._draw(self._tokens, logits, self._uniforms.index_select(0, self._column).squeeze(0))
+        drawn, measures = self._draw(self._tokens, logits, self._uniforms.index_select(0, self._column).squeeze(0))
         drawn = torch.where(self._running, drawn, self._responses.pad).unsqueeze(1)
         self._tokens.index_copy_(1, self._column, drawn)
-        self._logps.index_copy_(1, self._column, torch.where(self._running, logps, 0.0).unsqueeze(1))
+        measures = torch.where(self._running.unsqueeze(1), measures, 0.0)
+        self._measures.index_copy_(1, self._column, measures.unsqueeze(1))
         self._lengths.add_(self._running)
         self._running.logical_and_(~(drawn == self._ends).any(1))
         self._ids.copy_(drawn)
@@ -170,7 +171,7 @@ class _Wave:
         """What has ended is written down, and the others go on without it."""
         self._write()
         staying = self._running.nonzero().squeeze(1)
-        for name in ("_rows", "_tokens", "_logps", "_lengths", "_running", "_ids", "_seen"):
+        for name in ("_rows", "_tokens", "_measures", "_lengths", "_running", "_ids", "_seen"):
             setattr(self, name, getattr(self, name)[staying])
         self._uniforms = self._uniforms[:, staying]
         self._near = None if self._near is None else self._near[staying]
@@ -183,7 +184,7 @@ class _Wave:
             layer.keys, layer.values = layer.keys[staying], layer.values[staying]
 
     def _write(self) -> None:
-        self._responses.write(self._rows, 0, self._tokens, self._logps, self._lengths)
+        self._responses.write(self._rows, 0, self._tokens, self._measures, self._lengths)
 
     def _masks(self) -> dict[str, Tensor | None]:
         """As models whose layers differ in it take them, (b, 1, 1, P + T) true at what is attended to."""

@@ -79,7 +79,8 @@ class LiveLine:
         phase = self._phases.get(name)
         if 0 < total <= done:
             self._phases.pop(name, None)
-            if phase is not None and not self._is_live and now - max(self._printed, phase.started) >= _LEAST:
+            is_part = bool(self._phases)  # of another, whose lines say how far it is
+            if phase and not (is_part or self._is_live) and now - max(self._printed, phase.started) >= _LEAST:
                 self._print(f"{name} took {format_seconds(now - phase.started)}")
         elif phase is None:
             self._phases[name] = _Phase(name, now, done, done, total, unit)

@@ -1,4 +1,4 @@
-"""What a decoding loop draws, by row: tokens, their log-probabilities, and which rows still run."""
+"""What a decoding loop draws, by row: tokens, what is measured of them, and which rows still run."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,23 @@ class Decoded:
 
     Attributes:
         tokens: (B, P + T) prompts and responses, padded after each.
-        logps: (B, T) log-probabilities of their tokens as `Draw` gives them, float32; 0 after each response.
+        measures: (B, T, S) what `Draw` measured of each token, float32; 0 after each response.
         lengths: (B,) tokens of each response, the end token included.
     """
 
     tokens: Tensor
-    logps: Tensor
+    measures: Tensor
     lengths: Tensor
+
+    @property
+    def logps(self) -> Tensor:
+        """(B, T) log-probabilities."""
+        return self.measures[..., 0]
+
+    @property
+    def entropies(self) -> Tensor | None:
+        """(B, T) in nats; None where they were not asked for."""
+        return self.measures[..., 1] if self.measures.size(-1) == 2 else None
 
 
 class Responses:
@@ -33,17 +43,18 @@ class Responses:
             changes none.
     """
 
-    def __init__(self, prompts: Tensor, longest: int, pad: int):
+    def __init__(self, prompts: Tensor, longest: int, pad: int, num_measures: int = 1):
         """
         Args:
             prompts: (B, P), left-padded.
             longest: T, the most tokens of a response.
             pad: The token after a response.
+            num_measures: S, of each token.
         """
         self.width, self.longest, self.pad = prompts.size(1), longest, pad
         self._tokens = prompts.new_full((len(prompts), self.width + longest), pad)
         self._tokens[:, : self.width] = prompts
-        self._logps = torch.zeros(len(prompts), longest, device=prompts.device)
+        self._measures = torch.zeros(len(prompts), longest, num_measures, device=prompts.device)
         self._lengths = torch.zeros_like(prompts[:, 0])
         self.uniforms = torch.rand(longest, len(prompts), dtype=widest_float(prompts.device), device=prompts.device)
 
@@ -51,11 +62,11 @@ class Responses:
         """(rows, P + length) prompts and first tokens."""
         return self._tokens[rows, : self.width + length]
 
-    def write(self, rows: Tensor, start: int, tokens: Tensor, logps: Tensor, lengths: Tensor | int) -> None:
-        """Tokens and log-probabilities (rows, n) from a position of the responses on, and how long they are by now."""
+    def write(self, rows: Tensor, start: int, tokens: Tensor, measures: Tensor, lengths: Tensor | int) -> None:
+        """Tokens (rows, n) and their measures (rows, n, S) from a position on, and the responses' lengths by now."""
         stop = start + tokens.size(1)
         self._tokens[rows, self.width + start : self.width + stop] = tokens
-        self._logps[rows, start:stop] = logps
+        self._measures[rows, start:stop] = measures
         self._lengths[rows] = lengths
 
     def tell(self, done: int) -> None:
@@ -65,14 +76,15 @@ class Responses:
     def finish(self) -> Decoded:
         tell("generate", 1, 1)
         longest = int(self._lengths.max())
-        return Decoded(self._tokens[:, : self.width + longest].clone(), self._logps[:, :longest].clone(), self._lengths)
+        tokens, measures = self._tokens[:, : self.width + longest], self._measures[:, :longest]
+        return Decoded(tokens.clone(), measures.clone(), self._lengths)
 
 
-def check_finite(logps: Tensor) -> None:
+def check_finite(measures: Tensor) -> None:
     """Of the first tokens drawn.
 
     Raises:
         ModelError: Some are not finite.
     """
-    if not logps.isfinite().all():
+    if not measures.isfinite().all():
         raise ModelError("the model's logits are not finite: its weights are broken, or training has diverged")

@@ -33,11 +33,20 @@ class Decoding:
 
 @dataclass(frozen=True)
 class SampledResponse:
-    """A response: its text, its tokens (the end token included), and whether it ran into the length limit."""
+    """A response.
+
+    Attributes:
+        text: Without special tokens.
+        token_ids: The end token included.
+        truncated: Whether it ran into the length limit.
+        entropy: Mean in nats of the distributions that its tokens were drawn from, at the sampling temperature and
+            before top-p; 0 without tokens, None of a greedy response and where it is out of the engine's reach.
+    """
 
     text: str
     token_ids: list[int]
     truncated: bool
+    entropy: float | None = None
 
 
 class Sampler(Protocol):
@@ -58,12 +67,6 @@ class Sampler(Protocol):
 
         The same arguments give the same responses.
         """
-        ...
-
-    def measure_entropies(
-        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
-    ) -> list[float] | None:
-        """Mean entropy of each response's tokens in nats, at the sampling temperature; None where out of reach."""
         ...
 
 

@@ -1,6 +1,7 @@
 """transformers' `generate`: left-padded batches of prompts, each run once, and a random state of its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,11 +45,13 @@ class TransformersSampler:
         responses: list[SampledResponse] = []
         was_training = model.training
         model.eval()
+        self.generator.with_entropies = decoding.temperature > 0
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), sampling_as_asked(model):
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
-                inputs = self.encode(prompts[start : start + decoding.batch_size])
+                batch = prompts[start : start + decoding.batch_size]
+                inputs = self.encode(batch)
                 output = self.generator(
                     **{name: value.to(model.device) for name, value in inputs.items()},
                     eos_token_id=ends,
@@ -57,15 +60,28 @@ class TransformersSampler:
                     **sampling_options(decoding),
                 )
                 rows = output[:, inputs["input_ids"].size(1) :].tolist()
-                responses += [cut_response(ids, ends, self.tokenizer) for ids in rows]
+                drawn = [cut_response(ids, ends, self.tokenizer) for ids in rows]
+                responses += self._add_entropies(batch, drawn, decoding, self.generator.entropies)
         model.train(was_training)
         return responses
 
-    def measure_entropies(
-        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
-    ) -> list[float]:
+    def _add_entropies(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[SampledResponse],
+        decoding: Decoding,
+        measured: torch.Tensor | None = None,
+    ) -> list[SampledResponse]:
+        """From those that each token was drawn at (B, T), or else by a forward pass; greedy responses get none."""
+        if decoding.temperature == 0:
+            return [*responses]
         ids = [response.token_ids for response in responses]
-        return measure_entropies(self.model, prompts, ids, decoding, self.encode)
+        if measured is None:
+            means = measure_entropies(self.model, prompts, ids, decoding, self.encode)
+        else:
+            rows = zip(measured.double().cpu(), ids, strict=True)
+            means = [row[: len(tokens)].sum().item() / max(1, len(tokens)) for row, tokens in rows]
+        return [replace(response, entropy=mean) for response, mean in zip(responses, means, strict=True)]
 
     def encode(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Left-padded inputs of the model."""

@@ -55,11 +55,6 @@ class VllmSampler:
         )
         return [cut_response(list(output.outputs[0].token_ids), self._ends, self.tokenizer) for output in outputs]
 
-    def measure_entropies(
-        self, prompts: Sequence[Prompt], responses: Sequence[SampledResponse], decoding: Decoding
-    ) -> None:
-        return None
-
 
 def list_engine_options() -> dict[str, Any]:
     """How any engine of vLLM's is started.

@@ -62,23 +62,15 @@ def evaluate(
     prompts = prepare_prompts(engine, problems, prompt_style, decoding.max_new_tokens)
     greedy = [row[0] for row in draw_responses(engine, prompts, replace(decoding, temperature=0.0))]
     samples = draw_responses(engine, prompts, decoding, num_samples)
-    flat_prompts = [prompt for prompt in prompts for _ in range(num_samples)]
-    entropies = engine.measure_entropies(flat_prompts, [response for row in samples for response in row], decoding)
-
     ids = [problem.id for problem in problems]
     greedy_rows = [to_response_row(problem_id, 0, response) for problem_id, response in zip(ids, greedy, strict=True)]
     sample_rows = [
-        [
-            to_response_row(ids[index], number, response, entropies[index * num_samples + number])
-            for number, response in enumerate(row)
-        ]
+        [to_response_row(ids[index], number, response) for number, response in enumerate(row)]
         for index, row in enumerate(samples)
     ]
     return Evaluation(score_responses(sheet, greedy_rows, sample_rows).metrics, greedy, samples)
 
 
-def to_response_row(
-    problem_id: str, sample: int, response: SampledResponse, entropy: float | None = None
-) -> ResponseRow:
+def to_response_row(problem_id: str, sample: int, response: SampledResponse) -> ResponseRow:
     """A response without its tokens, as it is kept and graded."""
-    return ResponseRow(problem_id, sample, response.text, len(response.token_ids), response.truncated, entropy)
+    return ResponseRow(problem_id, sample, response.text, len(response.token_ids), response.truncated, response.entropy)

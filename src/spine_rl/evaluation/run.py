@@ -150,12 +150,9 @@ def _draw(
         inputs = [prompts[index] for index, _ in batch]
         state = replace(decoding, seed=derive_seed(decoding.seed, start))
         responses = engine.generate(inputs, state)
-        entropies = engine.measure_entropies(inputs, responses, state) if state.temperature > 0 else None
         records = [
-            to_response_row(problems[index].id, sample, response, entropy)
-            for (index, sample), response, entropy in zip(
-                batch, responses, entropies or [None] * len(batch), strict=True
-            )
+            to_response_row(problems[index].id, sample, response)
+            for (index, sample), response in zip(batch, responses, strict=True)
         ]
         append_responses(path, records)
         done += len(batch)

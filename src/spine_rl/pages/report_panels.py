@@ -33,7 +33,7 @@ KEY_PANELS = (  # the pictures that carry the verdict
     Panel(
         "agreement",
         "share of responses",
-        (("vote/first_label_share", "give the first vote's answer"), ("vote/pass@1", "are right (Pass@1, gold)")),
+        (("vote/first_label_share", "with the first vote's answer"), ("vote/pass@1", "right (Pass@1, gold)")),
     ),
     Panel("majority", "majority share of the vote", (("vote/majority_ratio", "majority share"),)),
     Panel(

@@ -192,7 +192,7 @@ def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str
     for name in sorted((before.keys() | now.keys()) - _RESUMABLE - _BY_CONTENT):
         if before.get(name) != now.get(name):
             raise RunFolderError(
-                f"{folder}: resuming with another {name} ({before.get(name)!r} before, {now.get(name)!r} now); "
+                f"{folder}: resuming with another {name} ({_show(before, name)} before, {_show(now, name)} now); "
                 "give the same fields, or start a new run"
             )
 
@@ -200,3 +200,7 @@ def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str
 def _has_same_length(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     now = json.loads(json.dumps(given, default=str))
     return all(content["given"].get(name) == now.get(name) for name in _LENGTH)
+
+
+def _show(values: Mapping[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "not given"
