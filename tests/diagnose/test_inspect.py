@@ -106,7 +106,7 @@ def test_forks_are_counted_by_place_and_kind_with_examples():
     assert (example.before, example.text, example.after) == ("so ", "7", "=9")
     assert [text for text, _ in example.alternatives] == ["7", "9"]
     assert "marks 2 of 8 tokens" in tell_forks(summary, "spine")[0]
-    assert "third tenth" in tell_forks(summary, "spine")[1]
+    assert "between 20% and 30%" in tell_forks(summary, "spine")[1]
 
 
 def test_where_all_tokens_are_updated_none_is_singled_out():

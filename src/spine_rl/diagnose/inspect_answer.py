@@ -8,8 +8,6 @@ from spine_rl.diagnose.fork_summary import ForkSummary
 from spine_rl.diagnose.validate_forks import ForkValidation
 from spine_rl.voting import Ballot
 
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "last")
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -45,13 +43,14 @@ def tell_forks(summary: ForkSummary | None, preset: str) -> list[str]:
         mean = f"their mean entropy is {summary.fork_entropy:.2f} nats"
         return [f"Preset {preset} updates all {summary.num_tokens:,} tokens; {mean}."]
     densest, kind = max(summary.positions), summary.kinds[0]
-    place = _ORDINALS[summary.positions.index(densest)]
+    start = summary.positions.index(densest) / len(summary.positions)
+    end = start + 1 / len(summary.positions)
     return [
         f"Preset {preset} marks {summary.num_forks:,} of {summary.num_tokens:,} tokens as forks. They hold "
         f"{summary.entropy_share:.0%} of all entropy: {summary.fork_entropy:.2f} nats at a fork, "
         f"{summary.other_entropy:.2f} at another token, in the mean.",
         f"{kind.forks:.0%} of the forks are {kind.name}s, which are {kind.tokens:.0%} of all tokens. Forks stand "
-        f"densest in the {place} tenth of a response: {densest:.0%} of its tokens are forks.",
+        f"densest between {start:.0%} and {end:.0%} of a response's length: {densest:.0%} of those tokens are forks.",
     ]
 
 

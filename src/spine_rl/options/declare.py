@@ -85,7 +85,7 @@ class Help(str):
     bound: Bound
 
     def __new__(cls, text: str, bound: Bound):
-        said = bound.describe()
+        said = bound.describe() + (f", or {bound.unless}" if bound.unless is not None else "")
         made = super().__new__(cls, f"{text} {said[0].upper()}{said[1:]}." if said else text)
         made.bound = bound
         return made
