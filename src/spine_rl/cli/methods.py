@@ -15,5 +15,4 @@ def methods() -> None:
 
 def _describe(name: str) -> tuple[str, ...]:
     fields = get_preset(name)
-    line, source = ABOUT[name]
-    return name, fields["label_rule"], fields["fork_selector"], fields["band"], line, source
+    return name, fields["label_rule"], fields["fork_selector"], fields["band"], *ABOUT[name]

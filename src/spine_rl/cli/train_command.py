@@ -38,7 +38,7 @@ class TrainingProblems(Problems):
     """The problems that are adapted to."""
 
     gold_column: str | None = option(
-        None, "Column of gold answers, with which the labels' accuracy is logged; they never train."
+        None, "Column of gold answers, to log how many labels are right; they never train."
     )
 
 
@@ -111,9 +111,6 @@ class ProblemsToSolve(Problems):
     data: str = option(help="Problems without answers: a data file, a benchmark or a hub data set.", kw_only=False)
 
 
-_MOST_A_STEP = 16  # problems of a step of spine solve, where no --run says
-
-
 @group("Answers")
 @dataclass(frozen=True, kw_only=True)
 class SolveOptions:
@@ -159,7 +156,7 @@ def list_solve_tokens(problems: Problems, options: SolveOptions, num_problems: i
     usual = {
         "num_generations": options.num_generations,
         "per_device_train_batch_size": options.num_generations,
-        "gradient_accumulation_steps": min(num_problems, _MOST_A_STEP),
+        "gradient_accumulation_steps": min(num_problems, 16),  # problems of a step
         "num_train_epochs": 10,
         "max_completion_length": 512,
         "seed": options.seed,
