@@ -37,9 +37,7 @@ class ModelOptions:
 class TrainingProblems(Problems):
     """The problems that are adapted to."""
 
-    gold_column: str | None = option(
-        None, "Column of gold answers, to log how many labels are right; they never train."
-    )
+    gold_column: str | None = option(None, "Column of gold answers, to log how many labels are right, no more.")
 
 
 @group("Options")
