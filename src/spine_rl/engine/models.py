@@ -77,7 +77,8 @@ def _load(
     processor = processor_class.from_pretrained(name_or_path, padding_side="left", **options)
     if sees and not isinstance(processor, ProcessorMixin):
         raise ModelError(f"{name_or_path}: its processor is missing, there is only a tokenizer; save the processor too")
-    model, report = model_class.from_pretrained(name_or_path, output_loading_info=True, **options, **model_options)
+    loaded: Any = model_class.from_pretrained(name_or_path, output_loading_info=True, **options, **model_options)
+    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{name_or_path}: {len(missing)} of its weights are not in its files, such as {missing[0]}, and would be "
