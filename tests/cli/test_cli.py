@@ -442,7 +442,7 @@ def test_mistakes_in_train(spine, model_folder, problems_file, tmp_path, argumen
         ('{"question": "a"}\n{"question": "  "}\n', "line 2: empty prompt in column 'question'"),
         ('{"text": "a"}\n', "none of the columns prompt, problem, question, messages; it has text"),
         ('{"question": 5}\n', "line 1: column 'question' must be text or a list of chat messages"),
-        ('["a"]\n', "line 1: expected an object with columns, got list"),
+        ('["a"]\n', "line 1: expected an object with columns, got a list; give one a row"),
         ('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', "line 2: id '1' is also that of"),
         (json.dumps({"question": "1" * 3000}), "its prompt has 3003 tokens, the model's context is 2048"),
     ],
@@ -461,7 +461,7 @@ def test_missing_files_and_models(spine, model_folder, problems_file, tmp_path):
     status, _, error = train(spine, tmp_path, problems_file, tmp_path / "run")
     assert_one_line(status, error, "no model folder, it has no config.json")
     status, _, error = train(spine, "no/such-model", problems_file, tmp_path / "run")
-    assert_one_line(status, error, "no/such-model: cannot be loaded")
+    assert_one_line(status, error, "no/such-model: neither a folder here nor a model of the hub")
     status, _, error = spine("train", "--data", problems_file)
     assert_one_line(status, error, "model is missing; give --model")
     status, _, error = spine("eval", "--model", model_folder, "--data", problems_file, "--gold-column=gold")

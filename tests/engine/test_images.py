@@ -104,7 +104,7 @@ def test_rows_of_the_hub_and_of_parquet_hold_bytes_and_pil_images(tmp_path):
         ({"image": "bomb.png"}, r"line 2: image .*bomb.png has more than 1000 pixels, too many to open safely"),
         ({"image": "https://x.org/a.png"}, r"line 2: image https://x.org/a.png is a URL; .*--allow-image-urls"),
         ({"image": "data:image/png;base64,@@"}, r"line 2: image number 1 is neither a file nor valid base64"),
-        ({"images": ["a.png", 3]}, r"line 2: image number 2 must be a path, base64, bytes .*, got int"),
+        ({"images": ["a.png", 3]}, r"line 2: image number 2 must be a path, base64, bytes .*, got a number"),
         ({"image": "a.png", "prompt": "<image1> <image2>"}, r"line 2: placeholder <image2> has no image"),
         ({"image": "a.png", "prompt": "<image><image>"}, r"line 2: placeholder <image> has no image"),
     ],
@@ -222,9 +222,9 @@ def test_image_parts_that_hold_their_pictures_are_read_as_a_column_is(tmp_path):
         ([{"type": "image", "path": "none.png"}], "line 1: no image .*none.png"),
         ([{"type": "video", "path": "a.mp4"}], "line 1: a message has a part of type 'video'; text and image parts"),
         ([{"type": "text"}], "line 1: a message has a text part without text"),
-        (["What?"], "line 1: a message's content must be text or a list of parts .*, got list"),
-        (7, "line 1: a message's content must be text or a list of parts .*, got int"),
-        (None, "got NoneType"),
+        (["What?"], "line 1: a message's content must be text or a list of parts .*, got a list"),
+        (7, "line 1: a message's content must be text or a list of parts .*, got a number"),
+        (None, "got null"),
     ],
 )
 def test_what_is_wrong_with_a_chats_parts_is_one_line(tmp_path, content, message):

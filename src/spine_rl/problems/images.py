@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from spine_rl.errors import DataError
+from spine_rl.problems.text_file import describe_kind
 
 IMAGE_COLUMNS = ("images", "image")
 MAX_DOWNLOAD = 50 * 2**20  # bytes
@@ -158,7 +159,7 @@ def _find(where: str, cell: Any, number: str, options: ImageOptions) -> ProblemI
         return ProblemImage(where, bytes(cell), f"{number} ({len(cell)} bytes)", options.max_pixels)
     if not isinstance(cell, str) or not cell.strip():
         raise DataError(
-            f"{where}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {type(cell).__name__}"
+            f"{where}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {describe_kind(cell)}"
         )
     content = _read_text(where, cell, number, options)
     if content is not None:
