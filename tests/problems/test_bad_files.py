@@ -91,13 +91,14 @@ def test_whole_characters_in_escapes_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"{}"), "gzip"),
+        (gzip.compress(b"{}", mtime=0), "gzip"),
         (b"PK\x03\x04" + b"\0" * 40, "a spreadsheet or a ZIP archive"),
         (b"PAR1" + b"\0" * 40, "Parquet"),
         ("[]".encode("utf-32"), "UTF-32"),
         ("[]".encode("utf-16-le"), "UTF-16"),
         ("[]".encode("utf-16-be"), "UTF-16"),
     ],
+    ids=["gzip", "zip", "parquet", "utf-32", "utf-16-le", "utf-16-be"],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
 def test_a_file_of_another_kind_is_said_to_be_one(tmp_path, name, content, kind):
