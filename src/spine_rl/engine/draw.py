@@ -101,8 +101,8 @@ class Draw:
         if self._suppressed is not None:
             logits = logits.index_fill(1, self._suppressed, -torch.inf)
         top = logits.amax(-1, keepdim=True)
-        shifted = (logits - top).mul_(1 / self._temperature).clamp_(min=_NO_WEIGHT)
-        weights = shifted.exp() if self.num_measures == 2 else shifted.exp_()
+        shifted = (logits - top).mul_(1 / self._temperature)
+        weights = shifted.clamp_(min=_NO_WEIGHT).exp() if self.num_measures == 2 else shifted.exp_()
         total = weights.sum(-1)
         if not self._sample:
             drawn = (logits if scores is None else scores).argmax(-1)

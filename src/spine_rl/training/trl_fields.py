@@ -105,7 +105,7 @@ def _read_fields(package: str, file: str, name: str) -> Iterator[str]:
 
 def _wants_mapping(config: type, name: str) -> bool:
     """Whether the field is a mapping, that no file holds."""
-    kinds = (get_origin(kind) or kind for kind in get_args(get_type_hints(config)[name]))
+    kinds = (get_origin(kind) or kind for kind in get_args(_get_hints(config)[name]))
     return dict in kinds and name not in _FROM_FILES
 
 
@@ -117,4 +117,7 @@ def _is_json_object(text: str) -> bool:
 
 @functools.cache
 def _get_type(config: type, name: str) -> TypeAdapter:
-    return TypeAdapter(get_type_hints(config)[name])
+    return TypeAdapter(_get_hints(config)[name])
+
+
+_get_hints = functools.cache(get_type_hints)
