@@ -88,6 +88,9 @@ def main(folder, preset, num_processes, accumulation):
         save_file(spy.gradients, folder / f"{name}.safetensors")
         logged = {n: v for n, v in trainer.state.log_history[0].items() if "/" in n and not n.startswith("seconds")}
         (folder / f"{name}.json").write_text(json.dumps(logged))
+    if num_processes > 1:  # torch may abort a process that leaves with its group
+        trainer.accelerator.wait_for_everyone()
+        trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -83,11 +83,13 @@ def _decided_by_one(decide: Callable[[], Start]) -> Start:
     if state.num_processes > 1:
         broadcast_object_list(box)
     decision = box[0]
+    assert decision is not None
+    if isinstance(decision, Exception) or decision.is_finished:  # every process leaves
+        state.destroy_process_group()
     if isinstance(decision, Exception):
         if state.is_main_process:
             raise decision
         sys.exit(2)  # the main process says why
-    assert decision is not None
     return decision
 
 
@@ -123,6 +125,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
             write_card=lambda: trainer.create_model_card(folder.name, _name_data(arguments)),
         )
         if number is not None:
+            _leave_together(trainer)
             raise Stopped(number)
     except Stopped as stop:
         stop.kept = _describe_kept(folder)
@@ -135,12 +138,17 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
             if (folder / LAST_FOLDER).is_dir():  # with save_strategy=no there is none
                 say(f"the weights after the last step are in {folder / LAST_FOLDER}")
     failure = trainer.finite_steps.failure
-    if trainer.accelerator.num_processes > 1:  # a process must not leave while another still waits for it
-        trainer.accelerator.wait_for_everyone()
-        trainer.accelerator.end_training()
+    _leave_together(trainer)
     if failure is not None:
         print(f"spine: training ended early: {failure}; the last good weights are in {folder}", file=sys.stderr)
         sys.exit(1)
+
+
+def _leave_together(trainer: SpineTrainer) -> None:
+    """A process must not leave while another still waits for it, nor with its group: then torch may abort it."""
+    if trainer.accelerator.num_processes > 1:
+        trainer.accelerator.wait_for_everyone()
+        trainer.accelerator.end_training()
 
 
 def _name_data(arguments: Arguments) -> str:
