@@ -171,3 +171,51 @@ def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
 def test_the_monitor_reads_no_gold():
     rows = make_rows(**{"vote/label_accuracy": 0.0, "vote/pass@1": 0.0, "vote/reward_accuracy": 0.0})
     assert judge_run(rows) == judge_run(make_rows())
+
+
+# ---- a probe: problems whose votes are taken again, in an epoch in which no problem comes again
+
+
+def make_probed(shares, every=4, responses=128, **signals):
+    """One epoch of 100 steps; the steps' own shares are of first votes and say nothing."""
+    rows = [{**SOUND, "step": step, "epoch": step / 100} for step in range(1, every * (len(shares) - 1) + 2)]
+    for row in rows:
+        del row["vote/label_drift"]
+        if row["step"] > 16:
+            del row["vote/first_label_share"]
+    for share, row in zip(shares, rows[::every], strict=True):
+        row |= {"probe/first_label_share": share, "probe/responses": responses, **signals}
+    return rows
+
+
+def test_a_probe_finds_a_collapse_within_the_first_epoch():
+    assert find_alarm(make_probed([0.5, 0.55, 0.2])) == 9
+    assert find_alarm(make_probed([0.5, 0.55, 0.4])) is None  # noise of 128 responses
+    assert find_alarm(make_probed([0.5, 0.55, 0.4], responses=2000)) == 9
+    assert find_alarm(make_probed([0.5] * 8)) is None
+    assert find_alarm(make_probed([0.5, 0.55, 0.45], **{"probe/label_drift": 0.7})) == 9
+    assert find_alarm(make_probed([0.5, 0.55, 0.54], **{"probe/label_drift": 0.7})) is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept"),
+    [
+        ([0.5, 0.6, 0.7, 0.65], 8),
+        ([0.5, 0.45, 0.48], 0),
+        ([0.5, 0.6, 0.2, 0.2], 4),
+        ([0.5], None),  # there is nothing to compare with
+    ],
+)
+def test_the_best_probed_weights_are_kept(shares, kept):
+    best = BestStep()
+    for verdict in judge_run(make_probed(shares)):
+        best.consider(verdict, verdict.step - 1)
+    assert (best.step if best.is_proven else None) == kept
+
+
+def test_where_there_is_a_probe_the_steps_own_shares_do_not_count():
+    rows = make_probed([0.5, 0.5, 0.5])
+    for row in rows:
+        row["vote/first_label_share"] = 0.9 if row["step"] < 5 else 0.1
+    assert find_alarm(rows) is None
+    assert [verdict.share is not None for verdict in judge_run(rows)] == [step % 4 == 0 for step in range(9)]

@@ -7,6 +7,7 @@ with its best, over the last few steps. That share also says which weights to ke
 
 Steps take up different problems, so a window is an epoch, within limits: where every problem is seen every step it is
 one step, and the monitor speaks from the third. A row may stand for several steps, where not every step was logged.
+Where a run has a probe, problems whose votes are taken again every so many steps, the share is the probe's alone.
 """
 
 import math
@@ -69,7 +70,8 @@ class Share:
     Attributes:
         mean: Over a window.
         error: Its standard error.
-        whole: The window is an epoch, and problems were seen again within it.
+        whole: It can be compared with the start: the window is an epoch, and problems were seen again within it; or
+            it is the probe's, and not its first.
     """
 
     mean: float
@@ -106,6 +108,7 @@ class CollapseMonitor:
         self._start: list[Row] = []
         self._rows: list[Row] = []  # since the start, and the start's too
         self._best: Share | None = None
+        self._has_probe = False
 
     def update(self, row: Row) -> Verdict:
         """Takes a logged step and judges the run up to it; a signal that was not logged is silent.
@@ -124,13 +127,15 @@ class CollapseMonitor:
         self._rows.append(row)
         if starts:
             self._start.append(row)
-        share = self._measure_share(epoch or limits.window)
+        self._has_probe |= _PROBE_SHARE in row
+        share = self._read_probe(row) if self._has_probe else self._measure_share(epoch or limits.window)
         since = [each for each in self._rows if each["step"] > self._start[-1]["step"]]
         early = starts or row["step"] - self._start[-1]["step"] < math.ceil(window / 2)
         alarms: list[str] = []
         if not early:
             recent = [*_take_last(since, window)]
-            alarms = [*self._judge_share(share, recent), *self._judge_signals(recent)]
+            drift = row.get(_PROBE_DRIFT, 0.0) if self._has_probe else _measure_drift(recent)
+            alarms = [*self._judge_share(share, drift), *self._judge_signals(recent)]
         if share is not None and (self._best is None or share.mean > self._best.mean):
             self._best = share
         return Verdict(row["step"], tuple(alarms), share, early)
@@ -153,15 +158,21 @@ class CollapseMonitor:
             error = math.sqrt(max(mean * (1 - mean), _LEAST_VARIANCE) * 2 / max(responses, 1))
         return Share(mean, error, covered >= size and rows[-1]["step"] > epoch)
 
-    def _judge_share(self, now: Share | None, recent: Sequence[Row]) -> list[str]:
+    def _read_probe(self, row: Row) -> Share | None:
+        """Its problems are the same each time, so that they add nothing to the noise of a difference."""
+        if _PROBE_SHARE not in row:
+            return None
+        mean = row[_PROBE_SHARE]
+        error = math.sqrt(max(mean * (1 - mean), _LEAST_VARIANCE) / max(row.get(PROBE_RESPONSES, 1), 1))
+        return Share(mean, error, whole=self._best is not None)
+
+    def _judge_share(self, now: Share | None, drift: float) -> list[str]:
         if now is None or self._best is None:
             return []
         limits, best = self.thresholds, self._best
         fall, error = best.mean - now.mean, math.hypot(best.error, now.error)
         if fall >= max(limits.share_fall, limits.share_errors * error):
             return [f"{now.mean:.0%} of the responses give the first labels, {best.mean:.0%} at best"]
-        drifts = [row[_DRIFT] for row in recent if _DRIFT in row]
-        drift = median(drifts) if 2 * len(drifts) >= len(recent) else 0.0
         if drift >= limits.label_drift and fall >= max(limits.drift_fall, error):
             return [
                 f"the vote has left {drift:.0%} of its first labels, which {now.mean:.0%} of the responses still give, "
@@ -246,15 +257,25 @@ def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
 
 RETRIED_FROM = "guard/retried_from"  # logged by the step that follows a retry: which step's weights it went back to
 RESPONSES = "vote/responses"  # that a step's share of first labels is of
+PROBE = "probe/"  # prefix of the probe's signals, which have the names of the vote's
+PROBE_RESPONSES = f"{PROBE}responses"  # that the probe's share is of
 _FEW = 4  # values from which their spread tells their mean's error
 _LEAST_VARIANCE = 0.05
 _SHARE, _DRIFT = "vote/first_label_share", "vote/label_drift"
+_PROBE_SHARE, _PROBE_DRIFT = f"{PROBE}first_label_share", f"{PROBE}label_drift"
 _LENGTH, _MAJORITY, _KL = "response_length/mean", "vote/majority_ratio", "kl"
 _DISTINCT, _ENTROPY = "vote/distinct_answers", "entropy/forks"
 _UNREADABLE = {"vote/abstained": "abstentions", "response_length/truncated": "truncated responses"}
 _SIGNALS = (_LENGTH, _MAJORITY, _KL, _DISTINCT, _ENTROPY, *_UNREADABLE)
 # What a verdict is made of, to be kept with a checkpoint.
-SIGNALS = (*_SIGNALS, _SHARE, _DRIFT, RESPONSES, RETRIED_FROM, "step", "epoch")
+_PROBE_SIGNALS = (_PROBE_SHARE, _PROBE_DRIFT, PROBE_RESPONSES)
+SIGNALS = (*_SIGNALS, _SHARE, _DRIFT, RESPONSES, *_PROBE_SIGNALS, RETRIED_FROM, "step", "epoch")
+
+
+def _measure_drift(recent: Sequence[Row]) -> float:
+    """Of the last steps; 0 where less than half of them logged it."""
+    drifts = [row[_DRIFT] for row in recent if _DRIFT in row]
+    return median(drifts) if 2 * len(drifts) >= len(recent) else 0.0
 
 
 def _count_steps_an_epoch(row: Row) -> int | None:

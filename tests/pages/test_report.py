@@ -54,7 +54,7 @@ def test_where_runs_are_compared_a_line_is_a_run_on_every_chart(tmp_path):
     runs = [load_run(write_run(tmp_path / name, learning_rate=rate)) for name, rate in (("a", 1e-4), ("b", 3e-4))]
     panels = (*KEY_PANELS, *OTHER_PANELS)
     seconds = [panel for panel in split_panels(panels, group_runs(runs[:1])) if panel.name.startswith("seconds")]
-    assert [len(panel.series) for panel in seconds] == [5]
+    assert [len(panel.series) for panel in seconds] == [6]
     compared = split_panels(panels, group_runs(runs))
     assert {panel.name for panel in compared} >= {
         "seconds_generate",
@@ -138,6 +138,14 @@ def make_run(shares, *, length=50.0, gold=None, majority=0.4, epochs=10):
     return Run("run", rows, {"training": {"learning_rate": 1e-5}})
 
 
+def make_probed_run(shares):
+    """One epoch; every tenth step was preceded by a probe of 512 responses."""
+    run = make_run([None] * (10 * len(shares)), epochs=1)
+    for share, row in zip(shares, run.rows[::10], strict=True):
+        row |= {"probe/first_label_share": share, "probe/responses": 512}
+    return run
+
+
 RISE = [0.3 + 0.01 * step for step in range(40)]
 
 
@@ -153,7 +161,11 @@ RISE = [0.3 + 0.01 * step for step in range(40)]
         (make_run([0.5] * 20 + [0.42] * 20), "lost", "It lost"),
         (make_run([0.5, 0.3] * 20), "same", "No change that can be told from noise."),
         (make_run(RISE[:5]), "unknown", "5 steps are logged"),
-        (make_run([None] * 40), "unknown", "No problem was seen a second time"),
+        (make_probed_run([0.3, 0.4, 0.5, 0.5]), "helped", "At the start 30% of the responses gave"),
+        (make_probed_run([0.5, 0.51, 0.5, 0.49]), "same", "No change"),
+        (make_probed_run([0.5, 0.6, 0.6, 0.2]), "turned", "It had helped up to step 10"),
+        (make_probed_run([0.5]), "unknown", "Whether it helped cannot be told"),
+        (make_run([None] * 40), "unknown", "No problem was voted on a second time"),
     ],
 )
 def test_a_report_answers_whether_a_run_helped(run, kind, words):

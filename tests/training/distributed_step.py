@@ -69,6 +69,7 @@ def main(folder, preset, num_processes, accumulation):
         vote_wave_size=3,
         per_device_train_batch_size=NUM_PROBLEMS * NUM_GENERATIONS // num_processes // accumulation,
         gradient_accumulation_steps=accumulation,
+        probe_problems=2,
         max_steps=1,
         max_completion_length=16,
         max_grad_norm=0.0,

@@ -130,8 +130,11 @@ class _Run:
         self.state = state or TrainerState(max_steps=7)
         self.args = SimpleNamespace(save_strategy="steps" if saves else "no", should_save=True)
         self.guard = CollapseGuard(self, folder, on_collapse=on_collapse, keep_best=keep_best)
-        self.said = []
+        self.said, self.probe = [], None
         torch.nn.init.constant_(self.unwrapped_model.weight, self.state.global_step)
+
+    def plan_probe(self, max_steps):
+        return self.probe
 
     @property
     def weight(self):
@@ -203,6 +206,9 @@ def test_a_run_that_sees_no_problem_twice_is_told_so_and_keeps_its_last_weights(
     run = _Run(tmp_path, state=state).go([])
     assert "no problem is seen twice" in run.said[0]
     assert run.guard.kept.reason.startswith("no problem was seen again")
+    run = _Run(tmp_path, state=TrainerState(max_steps=20, num_train_epochs=1))
+    run.probe = "some problems"
+    assert not run.go([]).said
 
 
 @pytest.mark.parametrize("broken_at", range(1, 7))

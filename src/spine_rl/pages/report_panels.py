@@ -33,7 +33,11 @@ KEY_PANELS = (  # the pictures that carry the verdict
     Panel(
         "agreement",
         "share of responses",
-        (("vote/first_label_share", "with the first vote's answer"), ("vote/pass@1", "right (Pass@1, gold)")),
+        (
+            ("vote/first_label_share", "with the first vote's answer"),
+            ("probe/first_label_share", "the same, of the probe"),
+            ("vote/pass@1", "right (Pass@1, gold)"),
+        ),
     ),
     Panel("majority", "majority share of the vote", (("vote/majority_ratio", "majority share"),)),
     Panel(
@@ -76,7 +80,7 @@ OTHER_PANELS = (
     Panel(
         "seconds",
         "seconds a step, by phase",
-        tuple((f"seconds/{name}", name) for name in PHASES),
+        tuple((f"seconds/{name}", name) for name in (*PHASES, "probe")),
     ),
     Panel("memory", "peak memory (GiB)", (("memory/peak_gib", "memory"),)),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from spine_rl.monitor import Verdict, choose_checkpoint, judge_run
+from spine_rl.monitor import PROBE, Verdict, choose_checkpoint, judge_run
 from spine_rl.pages.report_runs import Row, Run
 
 Kind = Literal["helped", "turned", "lost", "same", "unknown"]
@@ -18,6 +18,7 @@ Kind = Literal["helped", "turned", "lost", "same", "unknown"]
 _SHARE, _GOLD, _MAJORITY, _LENGTH = (
     "vote/first_label_share", "vote/pass@1", "vote/majority_ratio", "response_length/mean",
 )  # fmt: skip
+_PROBE_SHARE = f"{PROBE}first_label_share"
 _WINDOW = (3, 32)  # logged steps at either end that are compared; between the two, those of an epoch
 _LEAST_CHANGE = 0.02  # of a share: less is no change, whatever its noise
 _ERRORS = 2.0  # standard errors of a difference that a change must exceed
@@ -71,9 +72,9 @@ def answer_run(run: Run) -> Answer:
         return Answer("unknown", "Too early to tell.", [reason, *_tell_gold(run.rows)], ["Let it run on."])
     alarm = next((verdict for verdict in verdicts if verdict.alarms), None)
     best = run.kept.get("step", choose_checkpoint(verdicts, [0, *(verdict.step for verdict in verdicts)]))
-    share = measure_change(run.rows, _SHARE)
+    share = _measure_share(run.rows, verdicts)
     if alarm is not None:
-        return _answer_turned(run, alarm, best, passed=verdicts[-1].healthy)
+        return _answer_turned(run, verdicts, alarm, best, passed=verdicts[-1].healthy)
     if share is None:
         return _answer_blind(run)
     reasons = [*_tell_share(share), *_tell_lengths(run.rows), *_tell_gold(run.rows), *_tell_weak_vote(run.rows)]
@@ -100,9 +101,21 @@ def measure_change(rows: Sequence[Row], name: str) -> Change | None:
     return Change(fmean(first), fmean(last), max(_LEAST_CHANGE, _ERRORS * error))
 
 
-def _answer_turned(run: Run, alarm: Verdict, best: int, *, passed: bool) -> Answer:
+def _measure_share(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Change | None:
+    """Of the first labels: from the probe's first vote to its last, or where there is no probe, of the steps."""
+    if not any(_PROBE_SHARE in row for row in rows):
+        return measure_change(rows, _SHARE)
+    shares = [verdict.share for verdict in verdicts if verdict.share is not None]
+    if len(shares) < 2:
+        return None
+    first, last = shares[0], shares[-1]
+    return Change(first.mean, last.mean, max(_LEAST_CHANGE, _ERRORS * math.hypot(first.error, last.error)))
+
+
+def _answer_turned(run: Run, verdicts: Sequence[Verdict], alarm: Verdict, best: int, *, passed: bool) -> Answer:
     before = [row for row in run.rows if row["step"] <= max(best, 1)]
-    share = measure_change(before, _SHARE) if len(before) >= 2 * _WINDOW[0] else None
+    judged = [verdict for verdict in verdicts if verdict.step <= best + 1]  # a step's responses judge those before it
+    share = _measure_share(before, judged) if len(before) >= 2 * _WINDOW[0] else None
     helped = f"It had helped up to step {best}. " if share is not None and share.risen else ""
     last = " At the last step it had passed." if passed else ""
     reasons = [f"{helped}The monitor's alarm: {'; '.join(alarm.alarms)}.{last}", *_tell_gold(run.rows)]
@@ -116,7 +129,7 @@ def _answer_turned(run: Run, alarm: Verdict, best: int, *, passed: bool) -> Answ
 
 def _answer_blind(run: Run) -> Answer:
     reasons = [
-        "No problem was seen a second time, so responses cannot be compared with their problem's first vote.",
+        "No problem was voted on a second time, so responses cannot be compared with their problem's first vote.",
         *_tell_lengths(run.rows),
         *_tell_gold(run.rows),
     ]

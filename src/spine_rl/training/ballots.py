@@ -1,5 +1,6 @@
 """The reward is the vote: TRL's reward callable, and the responses that vote without being trained on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +118,22 @@ class VotingTrainer(SamplingTrainer):
         text = completion if isinstance(completion, str) else completion[-1]["content"]
         return response_key(text, *answer_format, complete=not cut_off)
 
+    def _answer(self, prompts: list, formats: Sequence[AnswerFormat]) -> list[tuple[Key, int]]:
+        """Draws a response to each prompt that is not trained on, and returns its answer and its number of tokens."""
+        num_generations, self.num_generations = self.num_generations, 1  # rows are no whole groups
+        metrics = self._metrics["train"]
+        trained = {name: [*values] for name, values in metrics.items()}
+        try:
+            _, ids, _, completions, *_ = self._generate(prompts)
+        finally:
+            self.num_generations = num_generations
+            for name in [name for name in metrics if "completions/" in name]:
+                metrics[name] = trained.get(name, [])  # what TRL says of completions is of those trained on
+        return [
+            (self._key(completion, answer_format, self._is_cut_off(tokens)), len(tokens))
+            for completion, answer_format, tokens in zip(completions, formats, ids, strict=True)
+        ]
+
     def _draw_extra_votes(
         self, prompts: list, problem_ids: list[str], keys: list[Key], formats: list[AnswerFormat]
     ) -> list[ExtraVotes]:
@@ -124,24 +141,11 @@ class VotingTrainer(SamplingTrainer):
         if num_votes is None or num_votes == self.num_generations:
             return [ExtraVotes() for _ in prompts]
 
-        def answer(prompts: list, rows: list[int]) -> list[tuple[Key, int]]:
-            num_generations, self.num_generations = self.num_generations, 1  # rows are no whole groups
-            trained = {name: [*values] for name, values in self._metrics["train"].items() if "completions/" in name}
-            try:
-                _, ids, _, completions, *_ = self._generate(prompts)
-            finally:
-                self.num_generations = num_generations
-                self._metrics["train"].update(trained)  # what TRL says of completions is of those trained on
-            return [
-                (self._key(completions[i], formats[row], self._is_cut_off(ids[i])), len(ids[i]))
-                for i, row in enumerate(rows)
-            ]
-
         return draw_extra_votes(
             prompts,
             problem_ids,
             keys,
-            answer,
+            lambda prompts, rows: self._answer(prompts, [formats[row] for row in rows]),
             num_votes=num_votes,
             wave_size=self.args.vote_wave_size,
             rule=self.args.vote_rule,

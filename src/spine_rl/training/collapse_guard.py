@@ -20,7 +20,7 @@ from spine_rl.training.whole_weights import find_obstacle
 
 _SEEN_ONCE = (
     "no problem is seen twice, so the collapse monitor cannot compare labels with the first ones and reads lengths, "
-    "agreement and entropy alone; more steps or fewer problems would let it"
+    "agreement and entropy alone; a probe (probe_problems), more steps or fewer problems would let it"
 )
 
 
@@ -81,7 +81,8 @@ class CollapseGuard(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._start()
-        if state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS:
+        is_seen_once = state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS
+        if is_seen_once and self._trainer.plan_probe(state.max_steps) is None:
             warnings.warn(_SEEN_ONCE, stacklevel=2)
         if self._misses is not None:
             warnings.warn(f"the run ends with its last weights: {self._misses}", stacklevel=2)

@@ -8,12 +8,13 @@ import torch
 from spine_rl.engine.live import format_seconds
 from spine_rl.engine.models import get_tokenizer
 from spine_rl.training.estimate import estimate_trainer
+from spine_rl.training.probe import Probe
 
 _TOKENS, _PROMPTS = 64, 64  # of the forward pass that is timed; prompts whose length is counted
 
 
 def forecast(trainer: Any) -> str:
-    """Two sentences on time and memory of a run that has not begun; of several processes' memory alone.
+    """Time, memory and probe of a run that has not begun, in a line; without the time, of several processes.
 
     The time is that of every response running to its limit: prompts once a problem, a token at a time for all rows, and
     an update of three forward passes. A forward pass of 64 tokens and one of a single token are timed for it.
@@ -24,15 +25,25 @@ def forecast(trainer: Any) -> str:
     tokenizer = get_tokenizer(trainer.processing_class)
     texts = [row["prompt"] for row in trainer.train_dataset.select(range(min(_PROMPTS, len(trainer.train_dataset))))]
     lengths = [len(ids) for ids in tokenizer([_read_text(text) for text in texts])["input_ids"]]
-    memory = estimate_trainer(trainer, max(lengths)).describe()
-    if trainer.accelerator.num_processes > 1 or trainer.args.use_vllm:
-        return memory
-    seconds = _estimate_step(trainer, sum(lengths) / len(lengths))
     steps = trainer.args.count_steps(len(trainer.train_dataset))
+    probe = trainer.plan_probe(steps)
+    untimed = estimate_trainer(trainer, max(lengths)).describe() + _describe(probe)
+    if trainer.accelerator.num_processes > 1 or trainer.args.use_vllm:
+        return untimed
+    seconds = _estimate_step(trainer, sum(lengths) / len(lengths), probe)
     limit = trainer.args.max_completion_length
     return (
         f"estimated time: at most {format_seconds(seconds)} a step and {format_seconds(steps * seconds)} for {steps} "
-        f"steps, if every response takes {limit} tokens; {memory}"
+        f"steps, if every response takes {limit} tokens; {untimed}"
+    )
+
+
+def _describe(probe: Probe | None) -> str:
+    if probe is None:
+        return ""
+    return (
+        f"; {len(probe.rows)} problems are voted on at the start and every {probe.steps} steps, for the collapse "
+        "monitor alone (probe_problems: 0 for none)"
     )
 
 
@@ -48,13 +59,15 @@ def _list_parts(content: Any) -> list[dict[str, Any]]:
     return [{"text": content}] if isinstance(content, str) else content
 
 
-def _estimate_step(trainer: Any, prompt_tokens: float) -> float:
+def _estimate_step(trainer: Any, prompt_tokens: float, probe: Probe | None) -> float:
     args = trainer.args
     many, one = _time_forward(trainer, _TOKENS) / _TOKENS, _time_forward(trainer, 1)
     rows, limit, drawn = args.responses_per_step, args.max_completion_length, args.problems_per_step
     voting = drawn * (args.num_votes or args.num_generations)
     generating = drawn * prompt_tokens * many + limit * max(one, voting * many)
     updating = 3 * (rows / args.num_generations * prompt_tokens + rows * limit) * many
+    if probe is not None:
+        generating *= 1 + len(probe.rows) * args.steps_per_rollout / (drawn * probe.steps)
     return generating / args.steps_per_rollout + updating
 
 

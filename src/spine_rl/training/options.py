@@ -127,6 +127,18 @@ class MethodOptions:
         "Weights that the run ends with: those whose responses agree most with the first votes; with none, the last.",
         choices=KEEP_BEST,
     )
+    probe_problems: int | None = option(
+        None,
+        "Problems whose votes are taken at the start and again on the way, so that the collapse monitor can judge a "
+        "first epoch; 0 for none (default: 16 where an epoch has more than 16 steps, else none).",
+        at_least=0,
+    )
+    probe_steps: int | None = option(
+        None,
+        "Steps between two votes of the probe's problems (default: at least 8, and so many that the probe adds at most "
+        "an eighth to the responses).",
+        at_least=1,
+    )
     sample_steps: int = option(
         10, "Steps between two records of sample responses for spine report; 0 records none.", at_least=0
     )

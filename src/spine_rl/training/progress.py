@@ -26,17 +26,21 @@ class LiveView(TrainerCallback):
         tell(self._label, state.global_step, state.max_steps, "steps")
 
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step < state.max_steps:
-            tell(self._label, state.global_step, state.max_steps, f"steps  {self._status}")
+        self._tell(state)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or "vote/majority_ratio" not in logs:
             return
         self._status = format_status(logs)
+        self._tell(state)
         if not self._is_live:
             left = format_seconds(self._seconds_left(state.global_step, state.max_steps))
             line = f"{self._label} step {state.global_step}/{state.max_steps}  {self._status}  {left} left"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _tell(self, state: Any) -> None:
+        if state.global_step < state.max_steps:
+            tell(self._label, state.global_step, state.max_steps, f"steps  {self._status}")
 
     def on_train_end(self, args, state, control, **kwargs):
         tell(self._label, 1, 1)

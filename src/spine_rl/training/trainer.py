@@ -8,6 +8,7 @@ TRL samples, buffers, shuffles and splits. Each layer extends a few of its metho
 - `sampling`: rows are read once (`_get_dataloader`), epochs are numbered (`_get_train_sampler`), and responses keep
   the log-probabilities that they were drawn with (`_generate_single_turn`)
 - `ballots`: the reward callable holds the vote (`majority_vote`)
+- `probe`: some problems' votes are taken again on the way, for the collapse monitor
 - `update`: the loss is SPINE's objective (`compute_loss`)
 
 Here these make a step: sample, vote, advantage (`_generate_and_score_completions`), order the rows so that a problem's
@@ -146,11 +147,14 @@ class SpineTrainer(UpdatingTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         own = sampling_as_asked(unwrap_model(self.model))
-        with self.clock.phase("generate"), self._processing_once(), own:
-            batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
+        with self._processing_once(), own:
+            probed = self._probe_if_due(len(inputs))
+            with self.clock.phase("generate"):
+                batch = count_pixel_rows(super()._generate_and_score_completions(inputs))
         if self._needed_statistics:
             self._measure_and_elect(batch)
         assert self._election is not None
+        self._vote_signals |= probed
         advantages = compute_group_advantages(
             self._election.rewards,
             self._election.group_ids,

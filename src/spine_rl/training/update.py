@@ -9,13 +9,13 @@ from torch import Tensor
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.progress import tell
 from spine_rl.objective import TokenBatch, compute_loss, select_rows_with_gradient
-from spine_rl.training.ballots import VotingTrainer
 from spine_rl.training.pieces import cut_inputs, select_token_inputs
+from spine_rl.training.probe import ProbingTrainer
 from spine_rl.training.samples import TokenRecorder
 from spine_rl.training.step_statistics import StepStatistics, measure_sampler_gap
 
 
-class UpdatingTrainer(VotingTrainer):
+class UpdatingTrainer(ProbingTrainer):
     """Computes the loss of a micro-batch, and its gradient piece by piece; out of memory, in smaller ones."""
 
     token_recorder: TokenRecorder | None = None  # set it, and micro-batches are recorded

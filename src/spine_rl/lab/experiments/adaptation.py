@@ -18,7 +18,7 @@ from spine_rl.lab.token_histograms import TokenHistograms
 from spine_rl.runs.machine import describe_machine
 
 # What is kept of every step: what the collapse monitor reads, what gold says of it, and where time went.
-_KEPT = ("vote/", "response_length/", "entropy/", "forks/", "band/", "loss/", "guard/", "seconds/", "kl")
+_KEPT = ("vote/", "probe/", "response_length/", "entropy/", "forks/", "band/", "loss/", "guard/", "seconds/", "kl")
 _KEPT += ("tokens_generated", "learning_rate", "epoch")
 _SHARED = ("task", "evaluate_on", "num_problems", "num_samples")  # by cells that start from the same evaluation
 
