@@ -11,7 +11,9 @@ their names; the other half is the test.
 
 import argparse
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,14 +21,17 @@ from spine_rl.evaluation.formats import render_table
 from spine_rl.lab.experiments.cells import format_name
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
 from spine_rl.lab.experiments.store import identify, read_records
+from spine_rl.monitor import PROBE
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]
 
 
-def judge_folder(folder: Path) -> pd.DataFrame:
-    """The label-free runs of an experiment that have every signal logged."""
+def judge_folder(folder: Path, *, reads_probe: bool = True) -> pd.DataFrame:
+    """The label-free runs of an experiment that have all signals logged; or those with a probe, as if they had none."""
     records = [each for each in read_records(folder).values() if "vote/first_label_share" in each.get("steps", {})]
+    if not reads_probe:
+        records = [each | {"steps": _drop_probe(each["steps"])} for each in records if _has_probe(each["steps"])]
     names = {
         identify(each): format_name(each["task"], each["arm"], point={**each["point"], "seed": each["seed"]})
         for each in records
@@ -34,6 +39,14 @@ def judge_folder(folder: Path) -> pd.DataFrame:
     judged = judge_records(records)
     digests = [hashlib.sha256(f"{folder.name}/{names[key]}".encode()).digest() for key in judged.index]
     return judged.assign(is_test=[digest[-1] % 2 == 1 for digest in digests])
+
+
+def _has_probe(steps: Mapping[str, Any]) -> bool:
+    return any(name.startswith(PROBE) for name in steps)
+
+
+def _drop_probe(steps: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values for name, values in steps.items() if not name.startswith(PROBE)}
 
 
 def describe(name: str, judged: pd.DataFrame) -> list[str]:
@@ -59,6 +72,8 @@ def main() -> None:
     folders = sorted(path for path in parser.parse_args().results.iterdir() if path.is_dir())
     judged = {folder.name: each for folder in folders if len(each := judge_folder(folder))}
     rows = [describe(name, each) for name, each in judged.items()]
+    blind = {folder.name: each for folder in folders if len(each := judge_folder(folder, reads_probe=False))}
+    rows += [describe(f"{name}, its probe not read", each) for name, each in blind.items()]
     if judged:  # a run of the same settings and seed is the same, whichever experiments share it
         together = pd.concat(judged.values())
         once = together[~together.index.duplicated()]

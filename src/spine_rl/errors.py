@@ -57,6 +57,11 @@ def escape_controls(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def show_setting(value: object) -> str:
+    """A setting's value in a message about settings that differ."""
+    return "not given" if value is None else repr(value)
+
+
 def suggest_nearest(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
     """`did you mean 'x'?`, or where no name is near what is said otherwise, by default the list of known names."""
     known = sorted(known)

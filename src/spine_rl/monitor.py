@@ -241,10 +241,11 @@ def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
     Weights are judged by the responses of the step that follows, those after the last step by its own. Where none could
     be compared with the start it is the last one before the alarm.
     """
-    best, last = BestStep(), saved[0]
+    best, last, is_comparable = BestStep(), saved[0], False
     for verdict in verdicts:
         if verdict.alarms:
             break
+        is_comparable |= verdict.share is not None and verdict.share.whole
         judged = verdict.step - 1
         if verdict is verdicts[-1] and judged not in saved:
             judged = verdict.step
@@ -252,7 +253,7 @@ def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
             best.consider(verdict, judged)
         if verdict.step in saved and not verdict.early:
             last = verdict.step
-    return best.step if best.is_proven else last
+    return best.step if is_comparable else last
 
 
 RETRIED_FROM = "guard/retried_from"  # logged by the step that follows a retry: which step's weights it went back to

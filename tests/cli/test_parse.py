@@ -142,7 +142,7 @@ def test_fields_that_only_trl_declares_are_handed_on():
         ((*COMMANDS[0], "--learning_rate=nan"), "learning_rate=nan: must be a finite number, at least 0"),
         ((*COMMANDS[0], "--learning_rate=-1"), "learning_rate=-1.0: must be at least 0"),
         ((*COMMANDS[0], "--max_steps=0"), "max_steps=0: must be at least 1"),
-        ((*COMMANDS[0], "--max_steps=-5"), "max_steps=-5: must be at least 1"),
+        ((*COMMANDS[0], "--max_steps=-5"), "max_steps=-5: must be at least 1, or -1"),
         ((*COMMANDS[0], "--max_steps=2.5"), "max_steps=2.5: must be a whole number"),
         ((*COMMANDS[0], "--save_steps=nan"), "save_steps=nan: must be a finite number, above 0"),
         ((*COMMANDS[0], "--max_grad_norm=-1"), "max_grad_norm=-1.0: must be at least 0"),

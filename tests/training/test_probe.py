@@ -8,6 +8,7 @@ from test_trainer import dataset, make_trainer, options
 
 from models import build_qwen2
 from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.errors import ConfigError
 from spine_rl.monitor import judge_run
 from spine_rl.training import trainer as trainer_module
 from spine_rl.training.forecast import forecast
@@ -115,6 +116,13 @@ def test_a_probe_is_forecast(tmp_path):
     without = make_trainer(tmp_path, build_qwen2(), max_steps=2, probe_problems=0)
     assert "voted on" not in forecast(without)
     assert without.plan_probe(2) is None
+
+
+def test_a_stream_has_none(tmp_path):
+    stream = dataset(12).to_iterable_dataset()
+    assert make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40).plan_probe(40) is None
+    with pytest.raises(ConfigError, match=r"probe_problems=3: .* a streamed data set does not allow"):
+        make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40, probe_problems=3)
 
 
 def test_its_responses_are_not_trained_on(tmp_path, two_answers, monkeypatch):

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spine_rl.errors import DataError, RunFolderError
+from spine_rl.errors import DataError, RunFolderError, show_setting
 from spine_rl.problems.text_file import read_lines
 from spine_rl.runs.kinds import folder_kind, json_kind
 from spine_rl.runs.may_write import Output, check_may_write, remove_own
@@ -119,8 +119,8 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     if difference is not None:
         name, was, is_now = difference
         raise RunFolderError(
-            f"{folder} holds an interrupted evaluation with another {name} ({was!r} before, {is_now!r} now); give the "
-            "same to go on with it, another --out, or --overwrite"
+            f"{folder} holds an interrupted evaluation with another {name} ({show_setting(was)} before, "
+            f"{show_setting(is_now)} now); give the same to go on with it, another --out, or --overwrite"
         )
 
 

@@ -50,6 +50,11 @@ class Bound:
             return f"at most {high:,}" if self.below is None else f"below {high:,}"
         return ""
 
+    def describe_all(self) -> str:
+        """The bound in words, with the value that is taken all the same."""
+        said = self.describe()
+        return said + (f", or {self.unless}" if said and self.unless is not None else "")
+
     def find_fault(self, value: Any) -> str | None:
         """What is wrong with a value, or None; the items of a list are looked at one by one."""
         if isinstance(value, list | tuple):
@@ -65,7 +70,7 @@ class Bound:
             return None
         if isinstance(value, float) and not math.isfinite(value):
             return f"must be a finite number{', ' + self.describe() if self.describe() else ''}"
-        return None if self._holds(value) else f"must be {self.describe()}"
+        return None if self._holds(value) else f"must be {self.describe_all()}"
 
     def _holds(self, value: float) -> bool:
         return (
@@ -85,7 +90,7 @@ class Help(str):
     bound: Bound
 
     def __new__(cls, text: str, bound: Bound):
-        said = bound.describe() + (f", or {bound.unless}" if bound.unless is not None else "")
+        said = bound.describe_all()
         made = super().__new__(cls, f"{text} {said[0].upper()}{said[1:]}." if said else text)
         made.bound = bound
         return made

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.errors import ConfigError, RunFolderError, show_setting
 from spine_rl.runs.checkpoints import PREFIX, choose_checkpoint
 from spine_rl.runs.kinds import Kind
 from spine_rl.runs.machine import list_versions
@@ -192,7 +192,8 @@ def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str
     for name in sorted((before.keys() | now.keys()) - _RESUMABLE - _BY_CONTENT):
         if before.get(name) != now.get(name):
             raise RunFolderError(
-                f"{folder}: resuming with another {name} ({_show(before, name)} before, {_show(now, name)} now); "
+                f"{folder}: resuming with another {name} ({show_setting(before.get(name))} before, "
+                f"{show_setting(now.get(name))} now); "
                 "give the same fields, or start a new run"
             )
 
@@ -200,7 +201,3 @@ def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str
 def _has_same_length(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     now = json.loads(json.dumps(given, default=str))
     return all(content["given"].get(name) == now.get(name) for name in _LENGTH)
-
-
-def _show(values: Mapping[str, Any], name: str) -> str:
-    return repr(values[name]) if name in values else "not given"

@@ -37,8 +37,14 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
 
     Raises:
         DataError: Naming what is not so.
+        ConfigError: A probe of a stream is asked for.
     """
     if not isinstance(dataset, Dataset):
+        if args.probe_problems:
+            raise ConfigError(
+                f"probe_problems={args.probe_problems}: its problems are voted on again, which a streamed data set "
+                "does not allow; give a Dataset, or probe_problems=0"
+            )
         return
     repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
     if repeated:

@@ -23,16 +23,19 @@ class LoggingTrainer(CheckpointingTrainer):
     clock: PhaseClock
     finite_steps: FiniteSteps
     gold_keys: dict[str, Key]
+    _was_unread = False  # the step before, which said so
     _vote_signals: dict[str, float]  # of the generation whose first update is being computed
 
     def _log_election(self, election: Election) -> None:
-        if self.accelerator.is_main_process and all(ballot.pseudo_label is None for ballot in election.ballots):
+        is_unread = all(ballot.pseudo_label is None for ballot in election.ballots)
+        if is_unread and not self._was_unread and self.accelerator.is_main_process:
             warnings.warn(
                 f"no response of step {self.state.global_step + 1} has a readable answer (answer_type="
                 f"{self.args.answer_type!r}): no update from the vote; check answer_type, max_completion_length and "
                 "whether the prompts ask for the answer's format",
                 stacklevel=2,
             )
+        self._was_unread = is_unread
         votes = summarize_ballots(election.ballots)
         votes |= compare_with_first_labels(self._first_labels, election.ballots, self.state.global_step)
         signals = {f"vote/{name}": value for name, value in votes.items()} | summarize_lengths(election.responses)

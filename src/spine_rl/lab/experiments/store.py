@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spine_rl.errors import DataError, RunFolderError
+from spine_rl.errors import DataError, RunFolderError, show_setting
 from spine_rl.runs.whole_file import write_whole, writing_aside
 
 if TYPE_CHECKING:  # what stores cells stays light
@@ -104,8 +104,8 @@ def _check_same(where: Path | str, before: Mapping[str, Any], now: Mapping[str, 
     for name in dict.fromkeys((*now, *before)):
         if before.get(name) != now.get(name):
             raise RunFolderError(
-                f"{where} was run with another {name} ({before.get(name)!r} then, {now.get(name)!r} now); give another "
-                "--out, or remove it"
+                f"{where} was run with another {name} ({show_setting(before.get(name))} then, "
+                f"{show_setting(now.get(name))} now); give another --out, or remove it"
             )
 
 
