@@ -31,11 +31,16 @@ def read_epochs(path: Path) -> pd.DataFrame:
     return means.assign(first=rows.groupby(number)["step"].min(), last=rows.groupby(number)["step"].max())
 
 
+def _name(path: Path) -> str:
+    """Of the run's folder, or of a copy of its metrics."""
+    return path.parent.name if path.stem == "metrics" else path.stem
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("metrics", type=Path, nargs="+", help="metrics.jsonl of a run")
     rows = [
-        [path.parent.name, f"{row['first']:.0f} to {row['last']:.0f}", *(f"{row[name]:.3g}" for name in FIGURES)]
+        [_name(path), f"{row['first']:.0f} to {row['last']:.0f}", *(f"{row[name]:.3g}" for name in FIGURES)]
         for path in parser.parse_args().metrics
         for _, row in read_epochs(path).iterrows()
     ]
