@@ -239,12 +239,12 @@ def choose_checkpoint(verdicts: Sequence[Verdict], saved: Sequence[int]) -> int:
     """The one of the saved steps that is best to keep, as `BestStep` says; the first one is the start.
 
     Weights are judged by the responses of the step that follows, those after the last step by its own. Where none could
-    be compared with the start it is the last one before the alarm.
+    be compared with the start it is the last one, or with an alarm the start, as in a run.
     """
     best, last, is_comparable = BestStep(), saved[0], False
     for verdict in verdicts:
         if verdict.alarms:
-            break
+            return best.step
         is_comparable |= verdict.share is not None and verdict.share.whole
         judged = verdict.step - 1
         if verdict is verdicts[-1] and judged not in saved:
