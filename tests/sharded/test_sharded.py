@@ -135,8 +135,9 @@ def test_command(way, tmp_path):
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--max_steps", "2", "--save_steps", "1", "--num_generations", "4", "--per_device_train_batch_size", "8"]
     options += ["--max_completion_length", "24", "--bf16", "false", "--output_dir", str(out), "--data", str(data)]
+    options += ["--probe_problems", "2", "--probe_steps", "1"]
     launch(way, Path(sys.executable).parent / "spine", "train", "--model", str(ARITHMETIC.base), *options)
     steps = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in steps if "vote/responses" in row] == [1, 2]
+    assert [(row["step"], row["probe/responses"]) for row in steps if "vote/responses" in row] == [(1, 8), (2, 8)]
     assert (out / "checkpoint-2" / "spine_manifest.json").is_file()
     AutoModelForCausalLM.from_pretrained(out)
