@@ -13,7 +13,7 @@ JOBS ?= 2
 VLLM := build/vllm-env
 DEEPSPEED := build/deepspeed
 FAST := tests/test_architecture.py tests/objective tests/voting tests/answers tests/options tests/runs tests/engine/test_sharing.py \
-	tests/training/test_trainer.py tests/training/test_collapse.py
+	tests/training/test_trainer.py tests/training/test_collapse.py tests/training/test_probe.py
 
 .PHONY: demo test test-fast test-clusters test-vllm test-sharded torture lint format bench site docs base evidence clean
 
