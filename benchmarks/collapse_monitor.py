@@ -11,42 +11,44 @@ their names; the other half is the test.
 
 import argparse
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from spine_rl.evaluation.formats import render_table
 from spine_rl.lab.experiments.cells import format_name
 from spine_rl.lab.experiments.monitoring import count_judged, judge_records
-from spine_rl.lab.experiments.store import identify, read_records
+from spine_rl.lab.experiments.store import Record, identify, read_records
 from spine_rl.monitor import PROBE
 
 HEADS = ["", "runs", "collapsed", "found", "sound", "false alarms", "≤ 2 below the start", "≤ 3 below the best"]
 HEADS += ["loss of the kept step", "loss of the last step"]
 
 
-def judge_folder(folder: Path, *, reads_probe: bool = True) -> pd.DataFrame:
-    """The label-free runs of an experiment that have all signals logged; or those with a probe, as if they had none."""
-    records = [each for each in read_records(folder).values() if "vote/first_label_share" in each.get("steps", {})]
-    if not reads_probe:
-        records = [each | {"steps": _drop_probe(each["steps"])} for each in records if _has_probe(each["steps"])]
+def read_logged(folder: Path) -> list[Record]:
+    """The runs of an experiment that have every signal logged."""
+    return [each for each in read_records(folder).values() if "vote/first_label_share" in each.get("steps", {})]
+
+
+def judge_experiment(name: str, records: Sequence[Record]) -> pd.DataFrame:
+    """The label-free ones of an experiment's runs, and which half each is of."""
     names = {
         identify(each): format_name(each["task"], each["arm"], point={**each["point"], "seed": each["seed"]})
         for each in records
     }
     judged = judge_records(records)
-    digests = [hashlib.sha256(f"{folder.name}/{names[key]}".encode()).digest() for key in judged.index]
+    digests = [hashlib.sha256(f"{name}/{names[key]}".encode()).digest() for key in judged.index]
     return judged.assign(is_test=[digest[-1] % 2 == 1 for digest in digests])
 
 
-def _has_probe(steps: Mapping[str, Any]) -> bool:
-    return any(name.startswith(PROBE) for name in steps)
-
-
-def _drop_probe(steps: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values for name, values in steps.items() if not name.startswith(PROBE)}
+def drop_probes(records: Sequence[Record]) -> list[Record]:
+    """The runs that have a probe, as if they had none."""
+    without = [
+        each | {"steps": {name: values for name, values in each["steps"].items() if not name.startswith(PROBE)}}
+        for each in records
+    ]
+    return [new for new, each in zip(without, records, strict=True) if len(new["steps"]) < len(each["steps"])]
 
 
 def describe(name: str, judged: pd.DataFrame) -> list[str]:
@@ -70,10 +72,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, help="folder of experiments' folders")
     folders = sorted(path for path in parser.parse_args().results.iterdir() if path.is_dir())
-    judged = {folder.name: each for folder in folders if len(each := judge_folder(folder))}
+    runs = {folder.name: read_logged(folder) for folder in folders}
+    judged = {name: each for name, records in runs.items() if len(each := judge_experiment(name, records))}
     rows = [describe(name, each) for name, each in judged.items()]
-    blind = {folder.name: each for folder in folders if len(each := judge_folder(folder, reads_probe=False))}
-    rows += [describe(f"{name}, its probe not read", each) for name, each in blind.items()]
+    blind = {name: probed for name, records in runs.items() if (probed := drop_probes(records))}
+    rows += [describe(f"{name}, its probe not read", judge_experiment(name, each)) for name, each in blind.items()]
     if judged:  # a run of the same settings and seed is the same, whichever experiments share it
         together = pd.concat(judged.values())
         once = together[~together.index.duplicated()]

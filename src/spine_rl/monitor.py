@@ -155,7 +155,7 @@ class CollapseMonitor:
         else:  # responses to the same problem are alike, and weigh by the first vote's margin: each counts half
             a_step = fmean(row.get(RESPONSES, self.thresholds.responses) for row in logged)
             responses = a_step * max(covered, len(logged))  # a row may be the mean of several steps
-            error = math.sqrt(max(mean * (1 - mean), _LEAST_VARIANCE) * 2 / max(responses, 1))
+            error = _estimate_error(mean, max(responses, 1) / 2)
         return Share(mean, error, covered >= size and rows[-1]["step"] > epoch)
 
     def _read_probe(self, row: Row) -> Share | None:
@@ -163,7 +163,7 @@ class CollapseMonitor:
         if _PROBE_SHARE not in row:
             return None
         mean = row[_PROBE_SHARE]
-        error = math.sqrt(max(mean * (1 - mean), _LEAST_VARIANCE) / max(row.get(PROBE_RESPONSES, 1), 1))
+        error = _estimate_error(mean, max(row.get(PROBE_RESPONSES, 1), 1))
         return Share(mean, error, whole=self._best is not None)
 
     def _judge_share(self, now: Share | None, drift: float) -> list[str]:
@@ -271,6 +271,11 @@ _SIGNALS = (_LENGTH, _MAJORITY, _KL, _DISTINCT, _ENTROPY, *_UNREADABLE)
 # What a verdict is made of, to be kept with a checkpoint.
 _PROBE_SIGNALS = (_PROBE_SHARE, _PROBE_DRIFT, PROBE_RESPONSES)
 SIGNALS = (*_SIGNALS, _SHARE, _DRIFT, RESPONSES, *_PROBE_SIGNALS, RETRIED_FROM, "step", "epoch")
+
+
+def _estimate_error(share: float, responses: float) -> float:
+    """The standard error of a share of so many independent responses."""
+    return math.sqrt(max(share * (1 - share), _LEAST_VARIANCE) / responses)
 
 
 def _measure_drift(recent: Sequence[Row]) -> float:

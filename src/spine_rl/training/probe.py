@@ -46,7 +46,7 @@ def plan_probe(
 
     Args:
         args: `probe_problems`, which if None is a probe of 16 where an epoch has more than 16 steps, and
-            `probe_steps`, which if None is such that an eighth of the responses are the probe's, at most.
+            `probe_steps`, which if None is such that the probe adds an eighth to the responses at most.
         num_problems: Of the data set.
         max_steps: Of the run.
         steps_an_epoch: Optimiser steps in which every problem is seen once.
@@ -68,13 +68,14 @@ class ProbingTrainer(VotingTrainer):
 
     def plan_probe(self, max_steps: int) -> Probe | None:
         """The probe of a run of so many steps; None where it has none, or its data is a stream."""
-        if not isinstance(self.train_dataset, Dataset) or self._steps_an_epoch is None:
+        steps_an_epoch = self._steps_an_epoch
+        if steps_an_epoch is None:
             return None
         return plan_probe(
             self.args,
-            num_problems=len(self.train_dataset),
+            num_problems=len(cast(Dataset, self.train_dataset)),
             max_steps=max_steps,
-            steps_an_epoch=self._steps_an_epoch,
+            steps_an_epoch=steps_an_epoch,
             num_processes=self.accelerator.num_processes,
         )
 
