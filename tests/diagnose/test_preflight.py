@@ -8,6 +8,7 @@ from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.preflight import StepPlan, advise, estimate_time, measure_signal
 from spine_rl.diagnose.rollouts import draw_rollouts
 from spine_rl.engine.estimate import MemoryEstimate, MemoryParts
+from spine_rl.engine.progress import listening
 from spine_rl.engine.samplers import Decoding, TransformersSampler
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import PromptStyle
@@ -63,8 +64,20 @@ def test_measured_on_the_labs_model(rollouts):
     assert measure_signal(rollouts, ForkRule("all"))["fork_entropy"] == pytest.approx(signal["entropy"])
 
 
+def test_scoring_is_told(rollouts):
+    told = []
+    engine = TransformersSampler(*ARITHMETIC.load_base())
+    problems = rollouts.problems[:1]
+    with listening(lambda *each: told.append(each)):
+        draw_rollouts(engine, problems, PromptStyle(), Decoding(max_new_tokens=4), 2)
+    assert [each for each in told if each[0] == "score"] == [("score", done, 2, "responses") for done in range(3)]
+
+
 def test_time_is_shared_and_split_over_steps(rollouts):
-    sampled, trained = rollouts.generate_seconds / 16, 3 * rollouts.forward_seconds / 16  # of 16 responses
+    prompts = [len(prompt) for prompt in rollouts.prompts]
+    responses = sum(len(response.token_ids) for response in rollouts.all_responses)
+    once = (sum(prompts) + responses) / (4 * sum(prompts) + responses)  # a prompt is run once for its 4 responses
+    sampled, trained = rollouts.generate_seconds / 16, 3 * rollouts.forward_seconds * once / 16  # of 16 responses
 
     def estimate(**plan):
         return estimate_time(rollouts, StepPlan(responses_sampled=64, responses_trained=32, **plan))

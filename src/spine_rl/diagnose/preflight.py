@@ -82,11 +82,12 @@ def estimate_time(rollouts: Rollouts, plan: StepPlan) -> dict[str, float]:
 
     Returns:
         `seconds_per_step`: a step's share of its generation, scaled from the round's, and the update as three forward
-        passes (a backward pass is about two); `hours`, where the number of steps is known.
+        passes (a backward pass is about two) that run a prompt once; `hours`, where the number of steps is known.
     """
     drawn = len(rollouts.all_responses)
     sampling = rollouts.generate_seconds * plan.responses_sampled / plan.steps_per_generation
-    seconds = (sampling + 3 * rollouts.forward_seconds * plan.responses_trained) / drawn / plan.num_processes
+    update = 3 * rollouts.forward_seconds * rollouts.update_share * plan.responses_trained
+    seconds = (sampling + update) / drawn / plan.num_processes
     cost = {"responses_per_step": float(plan.responses_trained), "seconds_per_step": seconds}
     return cost if plan.num_steps is None else cost | {"hours": seconds * plan.num_steps / 3600}
 

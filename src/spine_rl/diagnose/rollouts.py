@@ -4,8 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from spine_rl.answers import resolve_answer_type, response_key
 from spine_rl.diagnose.token_scores import TokenScores, score_tokens
+from spine_rl.engine.progress import tell
 from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, TransformersSampler
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
 from spine_rl.problems import Problem, PromptStyle
@@ -24,7 +27,7 @@ class Rollouts:
         ballots: Their votes; `keys` are aligned with the responses.
         scores: Of each response's tokens.
         generate_seconds: What sampling took.
-        forward_seconds: What one forward pass over all responses took, a response at a time.
+        forward_seconds: What one forward pass over all responses took, each with its prompt.
     """
 
     problems: Sequence[Problem]
@@ -39,6 +42,13 @@ class Rollouts:
     @property
     def all_responses(self) -> list[SampledResponse]:
         return [response for group in self.responses for response in group]
+
+    @property
+    def update_share(self) -> float:
+        """Of the tokens that the forward pass ran, those of an update, which runs a prompt once for its responses."""
+        prompts, responses = [*map(len, self.prompts)], sum(len(each.token_ids) for each in self.all_responses)
+        run = sum(width * len(group) for width, group in zip(prompts, self.responses, strict=True))
+        return (sum(prompts) + responses) / (run + responses)
 
     @property
     def all_scores(self) -> list[TokenScores]:
@@ -71,19 +81,7 @@ def draw_rollouts(
     started = time.perf_counter()
     responses = draw_responses(engine, prompts, decoding, num_generations)
     sampled = time.perf_counter()
-    scores = [
-        [
-            score_tokens(
-                engine.model,
-                engine.encode([prompt + response.token_ids]),
-                len(response.token_ids),
-                temperature=decoding.temperature or 1.0,
-                top_k=top_k,
-            )
-            for response in group
-        ]
-        for prompt, group in zip(prompts, responses, strict=True)
-    ]
+    scores = _score_responses(engine, prompts, responses, decoding.temperature or 1.0, top_k)
     scored = time.perf_counter()
     ballots = [
         hold_vote(problem.id, [read_key(problem, response, answer_type) for response in group])
@@ -91,3 +89,27 @@ def draw_rollouts(
     ]
     texts = [*map(engine.render, prompts)]
     return Rollouts(problems, prompts, texts, responses, ballots, scores, sampled - started, scored - sampled)
+
+
+def _score_responses(
+    engine: TransformersSampler,
+    prompts: Sequence[Prompt],
+    responses: Sequence[Sequence[SampledResponse]],
+    temperature: float,
+    top_k: int,
+) -> list[list[TokenScores]]:
+    """In 16 bits where they were drawn so, as an update would run them."""
+    done, total = 0, sum(map(len, responses))
+    scores: list[list[TokenScores]] = []
+    with torch.autocast(engine.model.device.type, torch.bfloat16, enabled=engine.generator.copies):
+        for prompt, group in zip(prompts, responses, strict=True):
+            scores.append([])
+            for response in group:
+                tell("score", done, total, "responses")
+                ids = engine.encode([prompt + response.token_ids])
+                scores[-1].append(
+                    score_tokens(engine.model, ids, len(response.token_ids), temperature=temperature, top_k=top_k)
+                )
+                done += 1
+    tell("score", done, total, "responses")
+    return scores

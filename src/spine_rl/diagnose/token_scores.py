@@ -1,5 +1,6 @@
 """Every token of a sampled response: its entropy, and what the model might have written instead."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,10 +52,14 @@ def score_tokens(
     was_training = model.training
     model.eval()
     inputs = {name: values.to(model.device) for name, values in inputs.items()}
-    start = inputs["input_ids"].size(1) - num_tokens
-    logits = model(**inputs).logits[0, start - 1 : -1].float()
+    logits = model(**inputs, **_keep_logits(model, num_tokens + 1)).logits[0, -num_tokens - 1 : -1].float()
     model.train(was_training)
-    targets = inputs["input_ids"][0, start:]
+    targets = inputs["input_ids"][0, inputs["input_ids"].size(1) - num_tokens :]
     logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
     top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)
     return TokenScores(entropies.cpu(), targets.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())
+
+
+def _keep_logits(model: Any, positions: int) -> dict[str, int]:
+    """So that no logits are made of the prompt, where the model can be told."""
+    return {"logits_to_keep": positions} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
