@@ -41,7 +41,7 @@ def test_advice_follows_from_the_figures(change, words):
 def test_advice_on_what_cannot_run():
     (line,) = advise(GOOD, StepPlan(num_steps=0))
     assert "fewer problems than a step takes" in line
-    parts = MemoryParts(2 << 30, 0, 0, 0, 0, 0, 0, 0)
+    parts = MemoryParts(2 << 30, 0, 0, 0, 0, 0, 0, 0, 0)
     (line,) = advise(GOOD, StepPlan(), memory=MemoryEstimate(parts, parts, 1 << 30))
     assert "needs 2.0 GiB at least, and may have 1.0" in line
     assert advise(GOOD, StepPlan(), memory=MemoryEstimate(parts, parts, 3 << 30)) == []

@@ -180,7 +180,8 @@ def test_a_listener_hears_of_the_tokens():
     heard = []
     with listening(lambda *told: heard.append(told)):
         sample(Generator(model, "model"))
-    assert heard[:2] == [("generate", 3, 30, "tokens"), ("generate", 6, 30, "tokens")]
+    assert heard[:2] == [("read prompts", 0, 0, ""), ("read prompts", 1, 1, "")]
+    assert heard[2:4] == [("generate", 3, 30, "tokens"), ("generate", 6, 30, "tokens")]
     assert heard[-1][1] >= heard[-1][2] > 0
 
 

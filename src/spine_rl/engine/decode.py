@@ -17,6 +17,7 @@ from spine_rl.engine.graph_decode import decode_in_graphs, is_static
 from spine_rl.engine.grouped_attention import grouped_attention
 from spine_rl.engine.growing_cache import GrowingLayer
 from spine_rl.engine.images import IMAGE_INPUTS
+from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded, Responses, check_finite
 
 _LEAVE_TOGETHER = 1 / 4  # share of the rows that have ended, at which they leave: leaving copies the cache
@@ -51,7 +52,7 @@ def decode_groups(
     responses = Responses(input_ids[group_index], longest, generation_config.pad_token_id or 0, draw.num_measures)
     model_kwargs["past_key_values"] = Cache(layer_class_to_replicate=GrowingLayer)
     inputs = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs)
-    with _contiguous_head(model):
+    with phase("read prompts"), _contiguous_head(model):
         outputs = model(**inputs, return_dict=True)
     model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
     if is_static(model, draw, stopping_criteria):

@@ -2,8 +2,8 @@
 
 A step has two heights. Generating holds 16-bit weights, where they are copied, and the caches of the responses that are
 drawn at once; updating holds gradients, and the activations of the piece of a micro-batch that is run at once. Weights,
-Adam's moments and the KL anchor's reference are held all the time. As free memory decides how many responses go
-together, an estimate is what a run takes at most, and the least that it can do with.
+Adam's moments, the KL anchor's reference and, on a CPU, the best weights so far are held all the time. As free memory
+decides how many responses go together, an estimate is what a run takes at most, and the least that it can do with.
 """
 
 from collections import Counter
@@ -53,6 +53,7 @@ class MemoryPlan:
         copies_weights: Generation takes a 16-bit copy of them.
         in_16_bits: The update computes in 16 bits.
         has_reference: The KL anchor's model is held beside the trained one.
+        keeps_best: The best trained weights are held, in the host's memory.
         checkpoints_layers: Activations are computed anew in the backward pass.
         num_processes: That train side by side.
         sharding: What they share out, one of `SHARDINGS`: each with those before it.
@@ -68,6 +69,7 @@ class MemoryPlan:
     copies_weights: bool = False
     in_16_bits: bool = False
     has_reference: bool = False
+    keeps_best: bool = False
     checkpoints_layers: bool = False
     num_processes: int = 1
     sharding: str = "none"
@@ -82,6 +84,7 @@ class MemoryParts:
     Attributes:
         weights: The model.
         reference: The KL anchor's.
+        best_weights: Those kept so far; on an accelerator they take nothing of its memory.
         optimizer: Adam's two moments.
         generation_copy: 16-bit weights, while responses are drawn.
         caches: Keys, values and logits of the responses that are drawn at once.
@@ -92,6 +95,7 @@ class MemoryParts:
 
     weights: int
     reference: int
+    best_weights: int
     optimizer: int
     generation_copy: int
     caches: int
@@ -102,7 +106,7 @@ class MemoryParts:
     @property
     def standing(self) -> int:
         """Held all the time."""
-        return self.weights + self.reference + self.optimizer
+        return self.weights + self.reference + self.best_weights + self.optimizer
 
     @property
     def generating(self) -> int:
@@ -192,6 +196,7 @@ def _add_up(size: ModelSize, plan: MemoryPlan, *, least: bool) -> MemoryParts:
     return MemoryParts(
         weights=size.weights // of_weights,
         reference=size.weights // of_weights if plan.has_reference else 0,
+        best_weights=trained if plan.keeps_best and plan.device_type == "cpu" else 0,
         optimizer=_count_state_bytes(plan.optimizer, size) // of_states,
         generation_copy=2 * size.floats if plan.copies_weights and is_whole else 0,
         caches=rows_generated * _count_row_bytes(size, plan, length),
