@@ -83,6 +83,27 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name, text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        (
+            [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}],
+            "ends with a message of 'assist",
+        ),
+        ([{"role": "system", "content": "Be brief."}], "ends with a message of 'system'"),
+        ([{"role": {"a": 1}, "content": "1+1?"}], "must be text or a list of chat messages"),
+        ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": " "}], "empty prompt"),
+        ([{"role": "user", "content": []}], "empty prompt"),
+        ([{"role": "user", "content": [{"type": "text", "text": "\u200b"}]}], "empty prompt"),
+    ],
+)
+def test_a_chat_that_asks_nothing_is_refused(tmp_path, messages, message):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages, "answer": 1}))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.jsonl")
+    assert message in str(caught.value)
+
+
 def test_whole_characters_in_escapes_are_read(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "\\ud83d\\ude00", "question": "?", "answer": 1}')
     assert list(read(tmp_path / "a.jsonl").gold_answers) == ["😀"]
