@@ -105,7 +105,7 @@ def _find_images(
     where: str, row: Row, prompt: str | Messages, options: ImageOptions
 ) -> tuple[str | Messages, tuple[ProblemImage, ...]]:
     """The prompt, its image parts empty, and the pictures of the row's column and of the parts, in their order."""
-    cells = next((to_cells(row[name]) for name in IMAGE_COLUMNS if row.get(name) is not None), [])
+    cells = next((cells for name in IMAGE_COLUMNS if (cells := to_cells(row.get(name)))), [])
     try:
         if not isinstance(prompt, str):
             prompt, held = take_images(prompt)
