@@ -12,10 +12,12 @@ from spine_rl.engine.token_text import split_text
 from spine_rl.errors import DataError
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
+from spine_rl.pages.problems import render_problems
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_panels import KEY_PANELS, OTHER_PANELS, count_smoothed, list_lines, smooth, split_panels
 from spine_rl.pages.report_runs import Run, group_runs, load_run
 from spine_rl.pages.report_verdict import answer_run
+from spine_rl.problems import Problem, ProblemSet
 from spine_rl.training.samples import SampleFile
 
 ATTACK = "document.title='owned'"
@@ -218,6 +220,13 @@ def test_invisible_characters_are_shown_as_code_points():
 class _ByteTokenizer:
     def decode(self, ids, **_):
         return bytes(ids).decode("utf-8", errors="replace")
+
+
+def test_a_part_of_a_chat_is_no_source_of_a_picture():
+    part = {"type": "text", "text": "1+1?", "picture": "https://example.org/a.png"}
+    page = render_problems(ProblemSet([Problem("a", [{"role": "user", "content": [part]}])]), "t")
+    assert "1+1?" in page
+    assert "example.org" not in page
 
 
 def test_pieces_of_text_are_the_whole_text_and_aligned_with_tokens():
