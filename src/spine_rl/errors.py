@@ -70,6 +70,8 @@ def suggest_nearest(name: str, known: Iterable[str], otherwise: str | None = Non
         return f"did you mean {near[0]!r}?"
     if otherwise is not None:
         return otherwise
+    if not known:
+        return "there are none"
     return "known: " + ", ".join(known) if len(known) <= 20 else "nothing known has a similar name"
 
 

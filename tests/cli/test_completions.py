@@ -172,7 +172,7 @@ def test_grade_explains_one_completion(spine, completions, gold, tmp_path):
     assert printed.splitlines()[-1] == "gold '1/2': correct"
     assert "'1/2'" in printed
     assert "pass@1" not in printed
-    for wanted in ("a:3", "z", "a:x"):
+    for wanted in ("a:3", "z", "a:x", f"a:{2**70}"):
         status, _, errors = spine("grade", completions, "--gold", gold, "--explain", wanted)
         assert status == 2
         assert "no such completion" in errors

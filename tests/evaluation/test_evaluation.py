@@ -274,6 +274,25 @@ def test_responses_to_other_problems_are_refused(model_folder, tmp_path):
         load_recorded(tmp_path, ["q0"])
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("settings.json", {"decoding": None}, "settings.json cannot be read"),
+        ("settings.json", {"num_samples": "4"}, "settings.json cannot be read"),
+        ("greedy.jsonl", {"id": ["a"]}, "line 1: not a response of spine eval"),
+        ("greedy.jsonl", {"num_tokens": "3"}, "line 1: not a response of spine eval"),
+        ("greedy.jsonl", {"truncated": None}, "line 1: not a response of spine eval"),
+    ],
+)
+def test_garbage_in_an_evaluations_folder_is_named(tmp_path, name, change, message):
+    settings = {"model": "m", "problems": {"number": 1}, "prompt": {}, "decoding": {"seed": 0}, "num_samples": 1}
+    row = {"id": "a", "sample": 0, "completion": "1", "num_tokens": 3, "truncated": False}
+    for file, content in (("settings.json", settings), ("greedy.jsonl", row), ("samples.jsonl", row)):
+        (tmp_path / file).write_text(json.dumps(content | (change if file == name else {})) + "\n")
+    with pytest.raises(DataError, match=message):
+        load_recorded(tmp_path, ["a"])
+
+
 def test_images_are_not_left_out_silently(model_folder, tmp_path):
     with pytest.raises(ConfigError, match="'a' has images; take an image-text model"):
         record_responses(

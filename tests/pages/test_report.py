@@ -12,10 +12,12 @@ from spine_rl.engine.token_text import split_text
 from spine_rl.errors import DataError
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.pages import show_text
+from spine_rl.pages.problems import render_problems
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_panels import KEY_PANELS, OTHER_PANELS, count_smoothed, list_lines, smooth, split_panels
 from spine_rl.pages.report_runs import Run, group_runs, load_run
 from spine_rl.pages.report_verdict import answer_run
+from spine_rl.problems import Problem, ProblemSet
 from spine_rl.training.samples import SampleFile
 
 ATTACK = "document.title='owned'"
@@ -220,6 +222,13 @@ class _ByteTokenizer:
         return bytes(ids).decode("utf-8", errors="replace")
 
 
+def test_a_part_of_a_chat_is_no_source_of_a_picture():
+    part = {"type": "text", "text": "1+1?", "picture": "https://example.org/a.png"}
+    page = render_problems(ProblemSet([Problem("a", [{"role": "user", "content": [part]}])]), "t")
+    assert "1+1?" in page
+    assert "example.org" not in page
+
+
 def test_pieces_of_text_are_the_whole_text_and_aligned_with_tokens():
     tokenizer = build_tokenizer()
     ids = tokenizer("Quickly: 3*4=12; \\boxed{12}").input_ids
@@ -244,5 +253,46 @@ def test_a_resumed_run_drops_samples_after_its_checkpoint(tmp_path):
 def test_a_sample_without_tokens_is_named_with_its_row(tmp_path):
     folder = write_run(tmp_path / "a")
     (folder / "samples.jsonl").write_text('{"step": 1, "tokens": 5}\n')
-    with pytest.raises(DataError, match=r"samples.jsonl, row 1: not a sample of a run"):
+    with pytest.raises(DataError, match=r"samples.jsonl, line 1: not a sample of a run"):
         load_run(folder)
+
+
+SAMPLE = {"step": 1, "prompt": "?", "tokens": ["a"], "entropies": [0.5], "forks": [0], "advantage": 1.0, "band": None}
+ROW = {"step": 1, "vote/majority_ratio": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metrics.jsonl", ROW | {"reward": "high"}, "line 1: reward must be a number, got text"),
+        ("metrics.jsonl", ROW | {"vote/majority_ratio": None}, "majority_ratio must be a number, got null"),
+        ("metrics.jsonl", ROW | {"step": True}, "step must be a number, got true or false"),
+        ("spine_config.json", {"resolved": [1]}, "resolved must be an object, got a list"),
+        ("spine_config.json", {"resolved": {"training": 5}}, "training must be an object, got a number"),
+        ("spine_config.json", {"versions": "2"}, "versions must be an object, got text"),
+        ("spine_config.json", {"finished": {"kept": {"step": "x"}}}, "kept must say a step and a reason"),
+        ("samples.jsonl", SAMPLE | {"entropies": []}, "line 1: not a sample of a run"),
+        ("samples.jsonl", SAMPLE | {"entropies": [None]}, "line 1: not a sample of a run"),
+        ("samples.jsonl", SAMPLE | {"tokens": [1]}, "line 1: not a sample of a run"),
+        ("samples.jsonl", SAMPLE | {"forks": [[0]]}, "line 1: not a sample of a run"),
+        ("samples.jsonl", SAMPLE | {"band": [0.1]}, "line 1: not a sample of a run"),
+        ("samples.jsonl", SAMPLE | {"prompt": None}, "line 1: not a sample of a run"),
+    ],
+)
+def test_garbage_in_a_runs_folder_is_named_with_its_place(tmp_path, name, content, message):
+    folder = write_run(tmp_path / "a")
+    (folder / name).write_text(json.dumps(content) + "\n")
+    with pytest.raises(DataError) as caught:
+        load_run(folder)
+    assert message in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_what_is_not_finite_is_left_out_and_a_sample_may_have_no_band(tmp_path):
+    folder = write_run(tmp_path / "a")
+    rows = [ROW | {"step": step, "kl": kl} for step, kl in enumerate((float("nan"), 10**400, 0.5), start=1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "samples.jsonl").write_text(json.dumps({k: v for k, v in SAMPLE.items() if k != "band"}) + "\n")
+    run = load_run(folder)
+    assert [row.get("kl") for row in run.rows] == [None, None, 0.5]
+    assert "nan" not in build_report([run])

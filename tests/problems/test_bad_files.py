@@ -73,6 +73,9 @@ def test_a_large_cell_is_read(tmp_path):
         ("a.csv", "id\tquestion\tanswer\n1\t?\t1\n", r"columns are parted by '\t'"),
         ("a.jsonl", "[1]", "line 1: expected an object with columns, got a list; give one a row"),
         ("a.parquet", "PAR1 and no more", "not a Parquet file that can be read"),
+        ("a.csv", "\n\nid,question,answer\n1,?,1\n", "line 1: an empty line; begin with the names of the columns"),
+        ("a.csv", "id,question,answer\r1,?,1\r", "not valid CSV (lines end in a carriage return alone)"),
+        ("a.csv", "id,question,answer,options\n1,?,1,x|y\n", "got text; write them so, in a .jsonl file"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path, name, text, message):
@@ -81,6 +84,67 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name, text, message):
         read(tmp_path / name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        (
+            [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}],
+            "ends with a message of 'assist",
+        ),
+        ([{"role": "system", "content": "Be brief."}], "ends with a message of 'system'"),
+        ([{"role": {"a": 1}, "content": "1+1?"}], "must be text or a list of chat messages"),
+        ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": " "}], "empty prompt"),
+        ([{"role": "user", "content": []}], "empty prompt"),
+        ([{"role": "user", "content": [{"type": "text", "text": "\u200b"}]}], "empty prompt"),
+    ],
+)
+def test_a_chat_that_asks_nothing_is_refused(tmp_path, messages, message):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages, "answer": 1}))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.jsonl")
+    assert message in str(caught.value)
+
+
+def test_an_empty_cell_of_a_csv_says_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text("id,question,answer,answer_type,options,image\n1,?,1,,,\n2,?,1,math,,\n")
+    problems = read(tmp_path / "a.csv").problems
+    assert [(each.answer_type, each.options, each.images) for each in problems] == [(None, (), ()), ("math", (), ())]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a"])
+def test_a_folder_is_said_to_be_one(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=rf"{name} is a folder; give a file in it"):
+        read(tmp_path / name)
+
+
+_LONG = "iVBORw0KGgo-" * 1000  # base64 of URLs
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (_LONG, "copy it there, or mend its path"),
+        ("data:image/png," + _LONG, "image number 1 is a data: URI, but no base64"),
+        ("HTTPS://example.org/a.png", "is a URL; download it"),
+        ("https://example.org/" + _LONG, "is a URL; download it"),
+        ({"url": "https://example.org/a.png"}, "got an object"),
+    ],
+)
+def test_a_cell_that_is_no_picture_is_named_in_a_short_line(tmp_path, image, message):
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"image": image}))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.jsonl")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_an_empty_column_of_pictures_hides_no_other(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not opened here")
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"images": [], "image": "a.png"}))
+    assert len(read(tmp_path / "a.jsonl").problems[0].images) == 1
 
 
 def test_whole_characters_in_escapes_are_read(tmp_path):

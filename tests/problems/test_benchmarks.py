@@ -197,6 +197,8 @@ def test_data_show_and_export(spine, tmp_path, monkeypatch):
     assert "4.jpg⟧?" in printed.replace("\n", "")
     assert "gold" not in printed
     assert "gold: B" in spine("data", "show", f"mathvision={path}", "--show-gold")[1]
+    page = ("data", "show", f"mathvision={path}", "--html", tmp_path / "p.html")
+    assert [spine(*page, *more)[0] for more in ([], [], ["--overwrite"])] == [0, 2, 0]
 
     out = tmp_path / "out.jsonl"
     assert spine("data", "export", f"mathvision={path}", out)[0] == 0

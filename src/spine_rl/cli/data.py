@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.cli.groups import Config, Overwrite, group
+from spine_rl.cli.groups import Overwrite, group
 from spine_rl.cli.parse import make_app
 from spine_rl.options import option
 from spine_rl.runs.kinds import PAGE, rows_kind
@@ -47,15 +47,15 @@ class ShowOptions:
 
     limit: int = option(3, "Number of problems to show, the first ones.", at_least=1)
     show_gold: bool = option(False, "Show the gold answers too.")
-    html: Path | None = option(None, "File for a page with the images; an earlier one is never replaced.")
+    html: Path | None = option(None, "File for a page with the images.")
 
 
 @data.command(name="show")
-def show_problems(source: Source, /, *, show: ShowOptions = ShowOptions(), config: Config = Config()) -> None:
+def show_problems(source: Source, /, *, show: ShowOptions = ShowOptions(), output: Overwrite = Overwrite()) -> None:
     """Prompts as a model sees them (before its chat template), options, images and answer types."""
     from spine_rl.problems import load_problems, show_prompt
 
-    check_may_write([Output(show.html, PAGE, "--html")], overwrite=False, reads=[source])
+    check_may_write([Output(show.html, PAGE, "--html")], overwrite=output.overwrite, reads=[source])
     problem_set = load_problems(source, gold_column="answer" if show.show_gold else None, limit=show.limit)
     if show.html is not None:
         from spine_rl.pages import write_page

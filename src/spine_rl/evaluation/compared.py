@@ -168,7 +168,7 @@ def _reload(options: EvalOptions, folder: Path, sheet: AnswerSheet) -> _Comparis
     """What an earlier evaluation drew, and what it was compared with unless another baseline is given."""
     ids = [problem.id for problem in sheet.problems]
     settings = read_settings(folder)
-    before = settings[COMPARISON]
+    before = settings.get(COMPARISON) or {}
     nested = folder / BASELINE_FOLDER
     baseline = options.baseline or (str(nested) if nested.is_dir() else before.get("baseline"))
     known = before.get("budget", 0)

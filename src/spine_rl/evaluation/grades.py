@@ -1,5 +1,6 @@
 """Completions of any system, graded against gold answers as they come."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ def explain_grade(file: str, answers: Mapping[str, Gold], wanted: str) -> list[s
     """
     problem_id, _, number = (wanted, "", "0") if wanted in answers else wanted.rpartition(":")
     of_problem = (each for each in read_completions(file) if each.problem_id == problem_id)
-    completion = next(islice(of_problem, int(number), None), None) if number.isdecimal() else None
+    completion = next(islice(of_problem, int(number), None), None) if re.fullmatch(r"\d{1,9}", number) else None
     if completion is None or problem_id not in answers:
         raise DataError(f"--explain {wanted}: {file} has no such completion; give an id of both files, or id:number")
     gold = answers[problem_id]

@@ -34,7 +34,14 @@ EVALUATION = folder_kind(
     (*_ROWS_AND_REPORT, *(f"{BASELINE_FOLDER}/{name}" for name in (*_ROWS_AND_REPORT, SETTINGS_FILE))),
 )
 REPORT = json_kind("a report of spine eval", "n_problems", "settings")
-_SETTINGS = {"model", "problems", "decoding", "num_samples"}  # without which an evaluation is none
+_SETTINGS = {
+    "model": str,
+    "problems": dict,
+    "prompt": dict,
+    "decoding": dict,
+    "num_samples": int,
+}  # of every evaluation
+_ROW = {"id": str, "sample": int, "completion": str, "num_tokens": int, "truncated": bool}
 COMPARISON = "comparison"  # of the settings, the part that does not decide which responses are drawn
 SHARD = "shard"  # of the settings, where the folder holds a part of an evaluation: `2/4`
 
@@ -94,7 +101,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         settings = None
-    if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS:
+    if not (isinstance(settings, dict) and all(isinstance(settings.get(key), kind) for key, kind in _SETTINGS.items())):
         raise DataError(f"{folder}: no evaluation, {SETTINGS_FILE} cannot be read; give a folder that spine eval wrote")
     return settings
 
@@ -185,6 +192,6 @@ def _read_row(where: str, line: str) -> ResponseRow:
         record = ResponseRow(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
         record = None
-    if record is None or not (isinstance(record.completion, str) and isinstance(record.sample, int)):
+    if record is None or not all(isinstance(getattr(record, name), kind) for name, kind in _ROW.items()):
         raise DataError(f"{where}: not a response of spine eval; mend or remove the evaluation")
     return record

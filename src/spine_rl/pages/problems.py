@@ -38,4 +38,6 @@ def _list_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _view_part(part: Mapping[str, Any], pictures: Any) -> dict[str, Any]:
-    return {"picture": next(pictures), "text": ""} if part["type"] == "image" else {"picture": None, **part}
+    """Nothing of the part but its text: whatever else the data says there is no source of a picture."""
+    is_image = part["type"] == "image"
+    return {"picture": next(pictures) if is_image else None, "text": "" if is_image else part["text"]}

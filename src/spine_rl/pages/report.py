@@ -108,7 +108,7 @@ def _view_sample(sample: Mapping[str, Any]) -> dict[str, Any]:
         {"text": text, "entropy": entropy, "fork": index in forks, "shade": min(entropy / 2.0, 1.0)}
         for index, (text, entropy) in enumerate(zip(sample["tokens"], sample["entropies"], strict=True))
     ]
-    return {**sample, "tokens": tokens}
+    return {"band": None, **sample, "tokens": tokens}
 
 
 def _thin_out(samples: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

@@ -1,13 +1,14 @@
 """What a run's folder tells, and which runs differ by nothing but their seed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import DataError
-from spine_rl.problems.text_file import parse_json, read_lines, read_text
+from spine_rl.problems.text_file import describe_kind, parse_json, read_lines, read_text
 from spine_rl.runs.run_file import RUN_FILE
 from spine_rl.runs.run_folder import METRICS_FILE, SAMPLES_FILE
 
@@ -66,16 +67,16 @@ def load_run(folder: Path) -> Run:
     if not (folder / RUN_FILE).is_file():
         raise DataError(f"{folder}: no run's folder, it has no {RUN_FILE}; give an output_dir of spine train")
     config = _read_object(folder / RUN_FILE)
-    rows = [row for row in _read_rows(folder / METRICS_FILE) if "vote/majority_ratio" in row]
+    rows = [row for row in _read_metrics(folder / METRICS_FILE) if "vote/majority_ratio" in row]
     if not rows:
         raise DataError(f"{folder}: no step is logged yet in {METRICS_FILE}; wait for the first one")
     return Run(
         folder.resolve().name,
         rows,
-        config.get("resolved", {}),
-        config.get("versions", {}),
+        _take_objects(config, folder / RUN_FILE),
+        _take_object(config, "versions", folder / RUN_FILE),
         _read_samples(folder / SAMPLES_FILE),
-        config.get("finished", {}).get("kept", {}),
+        _take_kept(config, folder / RUN_FILE),
     )
 
 
@@ -105,25 +106,78 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL file; none if there is no file. A last line that a running process is still writing is left."""
+def _take_object(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """A field that is an object, empty where it is missing."""
+    value = content.get(name) or {}
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: {name} must be an object, got {describe_kind(value)}; mend or remove it")
+    return value
+
+
+def _take_objects(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    groups = _take_object(content, "resolved", path)
+    return {name: _take_object(groups, name, path) for name in groups}
+
+
+def _take_kept(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    kept = _take_object(_take_object(content, "finished", path), "kept", path)
+    if kept and not (isinstance(kept.get("step"), int) and isinstance(kept.get("reason"), str)):
+        raise DataError(f"{path}: kept must say a step and a reason; mend or remove it")
+    return kept
+
+
+def _read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where a row of a JSONL file stands, and the row; none if there is no file. A last line that a running process is
+    still writing is left."""
     if not path.is_file():
-        return []
-    rows = []
+        return
     for where, line in read_lines(path):
         if not line.endswith("\n"):
-            break
+            return
         row = parse_json(where, line, halves=True)
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
             raise DataError(f"{where}: not a row of a run, it has no step; mend or remove the line")
-        rows.append(row)
+        yield where, row
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Logged steps, without what is not finite, as earlier versions wrote it; raises DataError at what is no number."""
+    rows = []
+    for where, row in _read_rows(path):
+        wrong = next((name for name, value in row.items() if not _is_number(value)), None)
+        if wrong is not None:
+            got = describe_kind(row[wrong])
+            raise DataError(f"{where}: {wrong} must be a number, got {got}; mend or remove the line")
+        rows.append({name: value for name, value in row.items() if _is_finite(value)})
     return rows
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:
-    """As `_read_rows`; raises DataError where one has not what a page shows of it."""
-    rows = _read_rows(path)
-    for number, row in enumerate(rows, start=1):
-        if not all(isinstance(row.get(name), list) for name in ("tokens", "entropies", "forks")):
-            raise DataError(f"{path}, row {number}: not a sample of a run, it has no tokens; mend or remove the line")
+    """Raises DataError where one has not what a page shows of it."""
+    rows = []
+    for where, row in _read_rows(path):
+        if not _is_sample(row):
+            raise DataError(f"{where}: not a sample of a run; mend or remove the line")
+        rows.append(row)
     return rows
+
+
+def _is_sample(row: Row) -> bool:
+    tokens, entropies, forks, band = (row.get(name) for name in ("tokens", "entropies", "forks", "band"))
+    lists = all(isinstance(values, list) for values in (tokens, entropies, forks))
+    return (
+        lists
+        and len(tokens) == len(entropies)
+        and all(isinstance(text, str) for text in (row.get("prompt"), *tokens))
+        and all(_is_number(value) and _is_finite(value) for value in (row.get("advantage"), *entropies, *forks))
+        and (band is None or (isinstance(band, list) and len(band) == 2 and all(map(_is_number, band))))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: float) -> bool:
+    """Of what Python can draw: an integer of hundreds of digits is no `float`."""
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63

@@ -12,23 +12,46 @@ from spine_rl.problems.problem import Messages
 from spine_rl.problems.text_file import describe_kind
 
 _PAYLOADS = ("image", "image_url", "path", "url", "base64")
+_ASKING = ("user", "tool")  # whose messages a model answers
 
 
 def check_chat(where: str, prompt: Any, column: str) -> Messages:
     """The messages, their parts without the keys that are None, as columns of Arrow have them.
 
     Raises:
-        DataError: It is no chat, or has content that is not read.
+        DataError: It is no chat, has content that is not read, or does not end with a question: a data set's own answer
+            would be shown to the model.
     """
     is_chat = isinstance(prompt, list) and all(
-        isinstance(message, dict) and "role" in message and "content" in message for message in prompt
+        isinstance(message, dict) and isinstance(message.get("role"), str) and "content" in message
+        for message in prompt
     )
     if not is_chat or not prompt:
         raise DataError(
             f"{where}: column {column!r} must be text or a list of chat messages with role and content, "
             f"got {describe_kind(prompt)}"
         )
-    return [{**message, "content": _check_content(where, message)} for message in prompt]
+    messages = [{**message, "content": _check_content(where, message)} for message in prompt]
+    last = messages[-1]["role"]
+    if last not in _ASKING:
+        raise DataError(
+            f"{where}: its chat ends with a message of {last!r}, which the model would be shown as part of the "
+            "question; end it with the user's"
+        )
+    return messages
+
+
+def has_text(text: str) -> bool:
+    """Whether there is anything in it to read."""
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
+def says_something(messages: Messages) -> bool:
+    """Whether a message that asks has a text or a picture."""
+    contents = [message["content"] or "" for message in messages if message["role"] in _ASKING]
+    parts = [part for content in contents if not isinstance(content, str) for part in content]
+    texts = [content for content in contents if isinstance(content, str)]
+    return any(part["type"] != "text" or has_text(part["text"]) for part in parts) or any(map(has_text, texts))
 
 
 def take_images(messages: Messages) -> tuple[Messages, list[Any]]:

@@ -18,7 +18,9 @@ from spine_rl.problems.text_file import describe_kind
 
 IMAGE_COLUMNS = ("images", "image")
 MAX_DOWNLOAD = 50 * 2**20  # bytes
+_MAX_SHOWN = 120  # characters of a cell in a message
 _DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,", re.ASCII)
+_URL = re.compile(r"https?://", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
 
 
@@ -149,6 +151,7 @@ def check_images(images: Iterable[Any]) -> None:
 
 
 def _find(where: str, cell: Any, number: str, options: ImageOptions) -> ProblemImage:
+    got = describe_kind(cell)
     if isinstance(cell, dict):
         cell = cell.get("bytes") or cell.get("path")
     if isinstance(cell, Image.Image):
@@ -158,33 +161,40 @@ def _find(where: str, cell: Any, number: str, options: ImageOptions) -> ProblemI
     if isinstance(cell, bytes | bytearray):
         return ProblemImage(where, bytes(cell), f"{number} ({len(cell)} bytes)", options.max_pixels)
     if not isinstance(cell, str) or not cell.strip():
-        raise DataError(
-            f"{where}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {describe_kind(cell)}"
-        )
+        raise DataError(f"{where}: image {number} must be a path, base64, bytes or {{'bytes', 'path'}}, got {got}")
     content = _read_text(where, cell, number, options)
     if content is not None:
         return ProblemImage(where, content, f"{number} ({len(content)} bytes)", options.max_pixels)
     if options.folder is None:
-        raise DataError(f"{where}: image {cell!r} is only a name; get the data set's image files and give a local copy")
-    path = options.folder / cell.removeprefix("file://")
-    if not path.is_file():
-        raise DataError(f"{where}: no image {path}; copy it there, or mend its path")
-    return ProblemImage(where, path, str(path), options.max_pixels)
+        raise DataError(
+            f"{where}: image {_cut(cell)!r} is only a name; get the data set's image files and give a local copy"
+        )
+    name = cell.removeprefix("file://")
+    if not _is_file(options.folder, name):
+        raise DataError(f"{where}: no image {_cut(str(options.folder / name))}; copy it there, or mend its path")
+    return ProblemImage(where, options.folder / name, str(options.folder / name), options.max_pixels)
 
 
 def _read_text(where: str, cell: str, number: str, options: ImageOptions) -> bytes | None:
     """Content that is written in the cell, or behind its URL; None of a path."""
-    if cell.startswith(("http://", "https://")):
+    if _URL.match(cell):
         if not options.allow_urls:
-            raise DataError(f"{where}: image {cell[:120]} is a URL; download it, or allow it with --allow-image-urls")
+            raise DataError(f"{where}: image {_cut(cell)} is a URL; download it, or allow it with --allow-image-urls")
         return _download(where, cell)
     prefix = _DATA_URI.match(cell)
+    if prefix is None and cell.startswith("data:"):
+        raise DataError(f"{where}: image {number} is a data: URI, but no base64 of an image; give that, or a file")
     if prefix is None and (not _BASE64.fullmatch(cell) or _is_file(options.folder, cell)):
         return None
     try:
         return base64.b64decode("".join(cell[prefix.end() if prefix else 0 :].split()), validate=True)
     except ValueError:
         raise DataError(f"{where}: image {number} is neither a file nor valid base64; mend it") from None
+
+
+def _cut(cell: str) -> str:
+    """What is no name of a file may be megabytes of something else, such as base64 of another alphabet."""
+    return cell if len(cell) <= _MAX_SHOWN else f"{cell[:_MAX_SHOWN]}…"
 
 
 def _is_file(folder: Path | None, cell: str) -> bool:
@@ -199,9 +209,9 @@ def _download(where: str, url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=30) as answer:
             content = answer.read(MAX_DOWNLOAD + 1)
     except (OSError, ValueError) as error:
-        raise DataError(f"{where}: image {url[:120]} cannot be downloaded ({error}); download it yourself") from None
+        raise DataError(f"{where}: image {_cut(url)} cannot be downloaded ({error}); download it yourself") from None
     if len(content) > MAX_DOWNLOAD:
-        raise DataError(f"{where}: image {url[:120]} has more than {MAX_DOWNLOAD} bytes; download it yourself")
+        raise DataError(f"{where}: image {_cut(url)} has more than {MAX_DOWNLOAD} bytes; download it yourself")
     return content
 
 

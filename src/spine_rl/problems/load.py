@@ -6,7 +6,7 @@ from typing import Any
 
 from spine_rl.errors import DataError
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
-from spine_rl.problems.chats import check_chat, fill_images, take_images
+from spine_rl.problems.chats import check_chat, fill_images, has_text, says_something, take_images
 from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
 from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.problem import Messages, Problem, ProblemSet
@@ -105,7 +105,7 @@ def _find_images(
     where: str, row: Row, prompt: str | Messages, options: ImageOptions
 ) -> tuple[str | Messages, tuple[ProblemImage, ...]]:
     """The prompt, its image parts empty, and the pictures of the row's column and of the parts, in their order."""
-    cells = next((to_cells(row[name]) for name in IMAGE_COLUMNS if row.get(name) is not None), [])
+    cells = next((cells for name in IMAGE_COLUMNS if (cells := to_cells(row.get(name)))), [])
     try:
         if not isinstance(prompt, str):
             prompt, held = take_images(prompt)
@@ -118,8 +118,7 @@ def _find_images(
 
 
 def _check_prompt(where: str, prompt: Any, column: str) -> str | Messages:
-    if isinstance(prompt, str):
-        if not any(character.isprintable() and not character.isspace() for character in prompt):
-            raise DataError(f"{where}: empty prompt in column {column!r}; remove the row or fill it")
-        return prompt
-    return check_chat(where, prompt, column)
+    checked = prompt if isinstance(prompt, str) else check_chat(where, prompt, column)
+    if not (has_text(checked) if isinstance(checked, str) else says_something(checked)):
+        raise DataError(f"{where}: empty prompt in column {column!r}; remove the row or fill it")
+    return checked

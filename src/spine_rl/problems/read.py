@@ -11,6 +11,10 @@ from spine_rl.errors import DataError
 from spine_rl.problems.text_file import describe_kind, parse_json, read_lines, read_text
 
 Row = dict[str, Any]
+_CSV_REASONS = {  # in words, where the library's are about its own use
+    "end of data": "a quote is not closed",
+    "new-line character": "lines end in a carriage return alone",
+}
 _OTHER_COMMA = re.compile(r"[;\t|]")
 csv.field_size_limit(2**31 - 1)  # a cell may hold a picture; more than this no platform takes
 
@@ -34,9 +38,13 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
     if reader is not None:
         if split is not None:
             raise DataError(f"{source}: a file has no splits; leave split={split!r} out, or give a hub data set")
+        if path.is_dir():
+            raise DataError(f"{source} is a folder; give a file in it")
         if not path.is_file():
             raise DataError(f"{source}: no such file; check the path (now in {Path.cwd()})")
         rows = reader(path)
+    elif path.is_dir():
+        raise DataError(f"{path} is a folder; give a file in it")
     elif path.exists():
         raise DataError(f"{source}: unknown kind of file; use {', '.join(_READERS)} or a hub data set id")
     else:
@@ -69,6 +77,8 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
     """Quotes that are not closed would swallow rows, and of two columns of one name the last would win: both raise."""
     reader = csv.DictReader((line for _, line in read_lines(path)), strict=True)
     try:
+        if reader.fieldnames == []:
+            raise DataError(f"{path}, line 1: an empty line; begin with the names of the columns")
         twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
         if twice:
             raise DataError(f"{path}, line 1: the column {twice[0]!r} stands twice; rename one")
@@ -80,7 +90,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
                 raise DataError(f"{where}: {len(reader.fieldnames or ())} columns expected; mend or remove the line")
             yield where, row
     except csv.Error as error:
-        reason = "a quote is not closed" if "end of data" in str(error) else str(error)
+        reason = next((words for part, words in _CSV_REASONS.items() if part in str(error)), str(error))
         raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({reason}); mend the line") from None
 
 

@@ -59,11 +59,13 @@ def read_options(where: str, row: Row) -> tuple[str, ...]:
     options = row.get("options")
     if isinstance(options, dict):
         options = _order_options(where, options)
-    if options is None:
+    if options is None or options == "":  # an empty cell of a CSV
         return ()
     if not isinstance(options, list | tuple):
-        got = describe_kind(options)
-        raise DataError(f"{where}: options must be a list of texts, or an object from letters to texts, got {got}")
+        raise DataError(
+            f"{where}: options must be a list of texts, or an object from letters to texts, got "
+            f"{describe_kind(options)}; write them so, in a .jsonl file"
+        )
     if len(options) > len(LETTERS):
         raise DataError(f"{where}: {len(options)} options; letters A to {LETTERS[-1]} are read, leave some out")
     wrong = next((option for option in options if _says_nothing(option)), "")
@@ -85,6 +87,8 @@ def _order_options(where: str, options: dict[Any, Any]) -> list[Any]:
 def read_answer_type(where: str, row: Row) -> str | None:
     """Raises DataError where there is no such type."""
     answer_type = row.get("answer_type")
+    if answer_type == "":  # an empty cell of a CSV
+        return None
     if answer_type is not None and answer_type not in ANSWER_TYPES:
         raise DataError(f"{where}: answer_type {answer_type!r} must be one of {', '.join(ANSWER_TYPES)}")
     return answer_type
