@@ -39,7 +39,7 @@ def find_packing_obstacle(model: Any, device: torch.device) -> str | None:
 def score_packed(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> Piece:
     """Scores responses `rows` of a batch in one call."""
     row, previous = pack(batch, rows)
-    with _attention(model.config):
+    with _packed_layers(model):
         output = model.base_model(
             input_ids=row.ids[None],
             position_ids=row.positions[None],
@@ -144,6 +144,29 @@ def _make_masks(config: Any, row: PackedRow) -> BlockMask | dict[str, BlockMask]
     if types is None:
         return make_block_mask(row, window)
     return {type_: make_block_mask(row, window if type_ == "sliding_attention" else None) for type_ in set(types)}
+
+
+@contextmanager
+def _packed_layers(model: Any) -> Iterator[None]:
+    """Layers attend so within, and where gradient checkpointing runs one anew in the backward pass, after it."""
+    layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    checkpoints = [layer._gradient_checkpointing_func for layer in layers]
+    for layer, checkpoint in zip(layers, checkpoints, strict=True):
+        layer._gradient_checkpointing_func = functools.partial(_run_checkpointed, checkpoint, model.config)
+    try:
+        with _attention(model.config):
+            yield
+    finally:
+        for layer, checkpoint in zip(layers, checkpoints, strict=True):
+            layer._gradient_checkpointing_func = checkpoint
+
+
+def _run_checkpointed(checkpoint: Callable[..., Any], config: Any, run: Callable[..., Any], *args: Any) -> Any:
+    def run_packed(*args: Any) -> Any:
+        with _attention(config):
+            return run(*args)
+
+    return checkpoint(run_packed, *args)
 
 
 @contextmanager
