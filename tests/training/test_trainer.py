@@ -580,6 +580,9 @@ def test_what_else_keeps_a_model_from_sharing(tmp_path):
     args = SpineConfig(**options(tmp_path))
     assert "activation_checkpointing" in str(find_obstacle(model, args, checkpoints_layers=True))
     assert "router_aux_loss_coef to 0" in str(find_obstacle(model, args, balances_router=True))
+    model.gradient_checkpointing_enable()  # as peft's prepare_model_for_kbit_training does, whatever the run's option
+    assert "gradient_checkpointing_disable()" in str(find_obstacle(model, args))
+    assert find_obstacle(model, args, packed=True) is None
 
 
 def test_what_rounding_may_differ_by_depends_on_what_computes(tmp_path):

@@ -209,6 +209,8 @@ def find_obstacle(
         "gradient_checkpointing=True leaves no key-value cache; set it to False, sharing saves memory as well": (
             args.gradient_checkpointing and not packed
         ),
+        "its layers are checkpointed, which leaves no key-value cache; call its gradient_checkpointing_disable(), as "
+        "sharing saves memory as well": not packed and _checkpoints_layers(model),
         f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
             not layer_types <= _EXACT_TYPES
         ),
@@ -221,6 +223,11 @@ def find_obstacle(
         "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef to 0": balances_router,
     }
     return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def _checkpoints_layers(model: Any) -> bool:
+    """Whether a model came so, as `prepare_model_for_kbit_training` leaves it; a run's own option acts later."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in unwrap_model(model).modules())
 
 
 def is_split(model: Any) -> bool:
