@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import warnings
 
 import pytest
@@ -542,6 +543,26 @@ def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_pat
     mask = batch["completion_mask"].bool()
     torch.testing.assert_close(logps[mask], expected[0][mask])
     torch.testing.assert_close(entropies[mask], expected[1][mask])
+
+
+def test_a_packed_call_that_fails_here_is_given_up_together_with_other_processes(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path)
+    batch, gathered, score = scored_batch(trainer), [], SharedScoring.score
+
+    def fail_packed(sharing, model, *rows, **more):
+        if sharing.is_packed(model):
+            raise RuntimeError("no kernel")
+        return score(sharing, model, *rows, **more)
+
+    monkeypatch.setattr(SharedScoring, "score", fail_packed)
+    monkeypatch.setattr(trainer.accelerator, "gather", lambda value: gathered.append(value.item()) or value)
+    trainer.sharing._take(trainer.model, "packed")
+    with pytest.warns(UserWarning, match="are run in two calls: RuntimeError: no kernel"):
+        trainer.score_tokens(trainer.model, batch)
+    assert trainer.sharing.serves(trainer.model)
+    assert gathered[0] == math.inf  # the others wait for this process's word
+    assert len(gathered) == 2
 
 
 def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch):

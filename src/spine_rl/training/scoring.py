@@ -113,6 +113,7 @@ class ScoringTrainer(LoggingTrainer):
         self, model: Any, ids: Tensor, attention_mask: Tensor, width: int, group_ids: Tensor | None, **images: Any
     ) -> None:
         mask, rows = attention_mask[:, -width:].bool(), (model, ids, attention_mask, width)
+        failure = None
         with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
             plain = super()._get_per_token_logps_and_entropies(*rows, **images)[0]
             try:
@@ -120,8 +121,8 @@ class ScoringTrainer(LoggingTrainer):
             except Exception as error:
                 if not self.sharing.is_packed(model):
                     raise
-                return self.sharing.refuse(model, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-            return self.sharing.compare(model, shared[mask], plain[mask])
+                shared, failure = plain, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.sharing.compare(model, shared[mask], plain[mask], failure)
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
         """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.
