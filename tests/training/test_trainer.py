@@ -565,6 +565,20 @@ def test_a_packed_call_that_fails_here_is_given_up_together_with_other_processes
     assert len(gathered) == 2
 
 
+def test_a_generation_batch_is_scored_plainly_a_micro_batch_at_a_time(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    size = BATCH // 2
+    trainer = make_trainer(
+        tmp_path, prompt_sharing="off", per_device_train_batch_size=size, gradient_accumulation_steps=2
+    )
+    batch, rows = scored_batch(trainer), []
+    trainer.model.register_forward_pre_hook(
+        lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    trainer.score_tokens(trainer.model, batch)
+    assert rows == [size, size]
+
+
 def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
     with warnings.catch_warnings():

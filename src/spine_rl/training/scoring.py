@@ -91,7 +91,8 @@ class ScoringTrainer(LoggingTrainer):
             self._compare_paths(model, input_ids[:some], attention_mask[:some], logits_to_keep, None, **images)
         if not self.sharing.serves(model):
             options = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
-            return super()._get_per_token_logps_and_entropies(*rows, batch_size, **options, **images)
+            size = batch_size or self.args.per_device_train_batch_size  # the rows may be a whole generation's
+            return super()._get_per_token_logps_and_entropies(*rows, size, **options, **images)
         graph = torch.is_grad_enabled()
         with self.accelerator.autocast():
             return *self.sharing.score(
