@@ -98,3 +98,6 @@ def test_what_asks_for_python_takes_the_growing_loop(monkeypatch):
         generator(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2], **options})
     assert asked == [True, True, False, False, False]
     assert not is_static(model, None, [])  # on a CPU
+    model.set_attn_implementation("eager")
+    Generator(model, "model")(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2]})
+    assert not asked[-1]  # it adds masks, and these are true or false

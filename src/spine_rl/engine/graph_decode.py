@@ -27,13 +27,14 @@ Prepare = Callable[[Tensor], tuple[Tensor, dict[str, Any]]]
 
 
 def is_static(model: Any, draw: Draw, stopping_criteria: Any) -> bool:
-    """Whether responses are decoded here: on a GPU, if a step asks nothing of Python."""
+    """Whether responses are decoded here: on a GPU, if a step asks nothing of Python, by attention that takes masks of
+    booleans: eager attention would add them."""
     return (
         model.device.type == "cuda"
         and not draw.reads_tokens
         and all(isinstance(criterion, EosTokenCriteria | MaxLengthCriteria) for criterion in stopping_criteria)
         and not is_autocast(model)
-        and model.config._attn_implementation in ("sdpa", "eager")
+        and model.config.get_text_config(decoder=True)._attn_implementation == "sdpa"
     )
 
 
