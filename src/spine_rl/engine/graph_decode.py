@@ -64,7 +64,7 @@ def decode_in_graphs(
         try:
             _Wave(model, responses, draw, rows, outputs, prepare, ends).run(total - len(waiting))
         except torch.OutOfMemoryError:
-            if size <= 1:
+            if len(rows) <= 1:
                 raise
             size = len(rows) // 2
             torch.cuda.empty_cache()
