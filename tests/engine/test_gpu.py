@@ -128,7 +128,7 @@ def captured(monkeypatch):
         yield count
 
 
-@pytest.mark.parametrize("architecture", ["qwen3", "llama", "gemma3", "llava", "gemma3-vision", QWEN])
+@pytest.mark.parametrize("architecture", ["qwen3", "llama", "gemma3", "mistral", "llava", "gemma3-vision", QWEN])
 def test_greedy_generation_in_graphs_equals_transformers_own(architecture, captured):
     model, image_token = build_architecture(architecture)
     prompts, mask, _, _, group, further = make_batch(model.config, image_token)

@@ -32,7 +32,7 @@ def make_arguments(architecture):
     }
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mistral"])
 def test_greedy_equals_transformers_own(architecture):
     model, arguments = make_arguments(architecture)
     arguments["do_sample"] = False

@@ -11,7 +11,8 @@ from spine_rl.engine.forward import add_shared_forward
 from spine_rl.engine.packed import BLOCK, find_packing_obstacle, make_block_mask, pack
 from spine_rl.engine.shared_batch import SharedBatch
 
-TEXT = ("qwen2", "qwen3", "llama", "gemma3")  # gemma3: a sliding window shorter than a prompt, and a soft cap
+# The last two have a window shorter than a prompt, one of them for some layers and with a soft cap.
+TEXT = ("qwen2", "qwen3", "llama", "gemma3", "mistral")
 
 
 def build_batch(config, mask=None, with_gradient=None, **options):

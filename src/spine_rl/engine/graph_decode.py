@@ -119,12 +119,14 @@ class _Wave:
         self._seen[..., :width] = True if seen is None else seen[:, None, None, :width].bool()
         self._window = getattr(model.config.get_text_config(), "sliding_window", None)
         types = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
-        self._near = torch.zeros_like(self._seen) if "sliding_attention" in types else None
+        self._has_types = len(types) > 0
+        slides = "sliding_attention" in types or (not types and self._window is not None)
+        self._near = torch.zeros_like(self._seen) if slides else None
         self._inputs = {
             name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()
         } | {
             "input_ids": self._ids,
-            "attention_mask": self._seen if self._near is None else self._masks(),
+            "attention_mask": self._masks(),
             "past_key_values": _copy_cache(outputs.past_key_values, prompts, width + longest),
         }
 
@@ -180,15 +182,19 @@ class _Wave:
             if isinstance(value, Tensor) and value.dim() > 0:
                 self._inputs[name] = value[:, staying] if value.dim() == 3 else value[staying]  # positions: (3, b, 1)
         self._inputs["input_ids"] = self._ids
-        self._inputs["attention_mask"] = self._seen if self._near is None else self._masks()
+        self._inputs["attention_mask"] = self._masks()
         for layer in cast(Any, self._inputs["past_key_values"]).layers:
             layer.keys, layer.values = layer.keys[staying], layer.values[staying]
 
     def _write(self) -> None:
         self._responses.write(self._rows, 0, self._tokens, self._measures, self._lengths)
 
-    def _masks(self) -> dict[str, Tensor | None]:
-        """As models whose layers differ in it take them, (b, 1, 1, P + T) true at what is attended to."""
+    def _masks(self) -> Tensor | dict[str, Tensor]:
+        """As the model takes them, (b, 1, 1, P + T) true at what is attended to: one, or one for each type of layer."""
+        if self._near is None:
+            return self._seen
+        if not self._has_types:
+            return self._near
         return {"full_attention": self._seen, "sliding_attention": self._near}
 
 
