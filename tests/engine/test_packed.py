@@ -109,8 +109,9 @@ def test_a_token_sees_its_prompt_and_its_response_up_to_itself(window):
 
 def test_what_keeps_a_model_from_being_packed():
     gpu = torch.device("cuda")
-    assert find_packing_obstacle(build_architecture("qwen2")[0], gpu) is None
-    assert "no backward pass" in find_packing_obstacle(build_architecture("qwen2")[0], torch.device("cpu"))
+    assert find_packing_obstacle(build_architecture("qwen3")[0], gpu) is None
+    assert "no backward pass" in find_packing_obstacle(build_architecture("qwen3")[0], torch.device("cpu"))
+    assert "heads of 16 features" in find_packing_obstacle(build_architecture("qwen2")[0], gpu)  # its are of 8
     assert "images" in find_packing_obstacle(build_architecture("llava")[0], gpu)
     model, _ = build_architecture("qwen3")
     model.config.attention_dropout = 0.1

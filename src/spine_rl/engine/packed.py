@@ -20,6 +20,7 @@ from spine_rl.engine.shared_batch import Piece, Score, SharedBatch
 
 BLOCK = 128
 _LEAST_TOKENS = 2 * BLOCK  # a shorter row takes another kernel, which wants other numbers of heads
+_LEAST_WIDTH = 16  # of a head: Triton multiplies no smaller matrices
 _ATTENTION = "spine_packed"  # its name in transformers' registry
 
 
@@ -32,8 +33,17 @@ def find_packing_obstacle(model: Any, device: torch.device) -> str | None:
         "it sees images": text is not config,
         "transformers does not give it FlexAttention": not getattr(model, "_supports_flex_attn", False),
         "it drops out attention weights": (getattr(text, "attention_dropout", 0) or 0) > 0,
+        f"FlexAttention's kernels want heads of {_LEAST_WIDTH} features or more": _has_narrow_heads(text),
     }
     return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def _has_narrow_heads(config: Any) -> bool:
+    """As far as a configuration says: of some models layers differ in it, and others have no heads."""
+    width, heads = getattr(config, "head_dim", None), getattr(config, "num_attention_heads", None)
+    if width is None and isinstance(heads, int):
+        width = config.hidden_size // heads
+    return isinstance(width, int) and width < _LEAST_WIDTH
 
 
 def score_packed(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> Piece:
