@@ -11,7 +11,9 @@ from transformers import TrainerCallback
 
 from models import build_qwen2, save_qwen2
 from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.objective import Objective, TokenBatch, compute_loss
 from spine_rl.training.finite_steps import FiniteSteps
+from spine_rl.training.samples import SampleFile
 
 
 class Weights(TrainerCallback):
@@ -79,6 +81,17 @@ def test_three_in_a_row_end_the_run_with_the_last_good_weights(tmp_path, poison)
     assert trainer.finite_steps.failure == (
         "3 steps in a row were not taken, the last because its loss or gradient is not finite; lower learning_rate"
     )
+
+
+def test_responses_whose_entropies_are_not_finite_are_not_written_down(tmp_path):
+    entropies, mask = torch.tensor([[1.0, torch.nan, 1.0], [0.5, 0.5, torch.nan]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
+    batch = TokenBatch(torch.zeros(2, 3), entropies, mask, advantages=torch.ones(2))
+    output = compute_loss(batch, Objective(), num_response_tokens=5.0, num_forks=1.0)
+    inputs = {f"{part}_ids": torch.full((2, 3), 7) for part in ("prompt", "completion")}
+    inputs |= {f"{part}_mask": mask for part in ("prompt", "completion")}
+    SampleFile(tmp_path, build_qwen2()[1]).record(1, inputs, batch, output)
+    rows = (tmp_path / "samples.jsonl").read_text().splitlines()
+    assert [json.loads(row)["entropies"] for row in rows] == [[0.5, 0.5]]
 
 
 @pytest.mark.filterwarnings("ignore:step")
