@@ -120,6 +120,26 @@ def test_the_command_ends_with_status_1_and_weights_that_are_finite(tmp_path, sp
     assert (out / "model.safetensors").exists()
 
 
+class Elsewhere(torch.Tensor):
+    """On another device, as with `device_map="auto"`: torch stacks it with no other before it is moved."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.stack:
+            raise RuntimeError("Expected all tensors to be on the same device")
+        if function is not torch.Tensor.to:
+            return super().__torch_function__(function, types, args, kwargs or {})
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **kwargs or {}).as_subclass(torch.Tensor)
+
+
+def test_weights_on_several_devices_are_looked_at_together():
+    steps = FiniteSteps(SimpleNamespace(accelerator=SimpleNamespace(num_processes=1, device="cpu")))
+    there = torch.ones(3).as_subclass(Elsewhere)
+    assert steps._agree([torch.ones(2), there])
+    assert not steps._agree([torch.ones(2), there * torch.inf])
+
+
 def test_all_processes_leave_out_what_one_cannot_take():
     """Of two processes, this one is well and the other is not."""
     seen = []

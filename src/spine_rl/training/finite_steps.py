@@ -85,7 +85,8 @@ class FiniteSteps(TrainerCallback):
         """Whether all are finite, on every process; one collective, where there are several."""
         accelerator = self._trainer.accelerator
         parts = [part for part in map(get_local, tensors) if part.numel() > 0]
-        largest = [norm.float() for norm in torch._foreach_norm(parts, torch.inf)] if parts else []
+        norms = torch._foreach_norm(parts, torch.inf) if parts else []
+        largest = [norm.to(accelerator.device, torch.float32) for norm in norms]  # a split model's are on several
         finite = not largest or bool(torch.stack(largest).isfinite().all())
         if accelerator.num_processes == 1:
             return finite
