@@ -33,17 +33,17 @@ def flatten(model):
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
-def adapt(folder, **options):
+def adapt(folder, resume=None, **options):
     model, tokenizer = build_qwen2()
     config = SpineConfig(
         output_dir=str(folder), num_generations=2, per_device_train_batch_size=2, gradient_accumulation_steps=2,
-        max_completion_length=6, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
-        **{"max_steps": 6, "learning_rate": 1e-2, "lr_scheduler_type": "constant", **options},
+        max_completion_length=6, use_cpu=True, report_to="none", disable_tqdm=True,
+        **{"max_steps": 6, "learning_rate": 1e-2, "lr_scheduler_type": "constant", "save_strategy": "no", **options},
     )  # fmt: skip
     data = Dataset.from_list([{"prompt": f"{n}+1=", "problem_id": str(n)} for n in range(2)])
     watch = Weights()
     trainer = SpineTrainer(model, config, data, tokenizer, callbacks=[watch])
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer, watch.after
 
 
@@ -81,6 +81,16 @@ def test_three_in_a_row_end_the_run_with_the_last_good_weights(tmp_path, poison)
     assert trainer.finite_steps.failure == (
         "3 steps in a row were not taken, the last because its loss or gradient is not finite; lower learning_rate"
     )
+
+
+@pytest.mark.filterwarnings("ignore:step")
+def test_a_resumed_run_counts_on(tmp_path, poison):
+    poison |= {2, 3, 4}
+    adapt(tmp_path, max_steps=3, save_strategy="steps", save_steps=3)
+    trainer, _ = adapt(tmp_path, resume=str(tmp_path / "checkpoint-3"))
+    assert trainer.state.global_step == 4
+    assert trainer.finite_steps.skipped == 3
+    assert trainer.finite_steps.failure.startswith("3 steps in a row were not taken")
 
 
 def test_responses_whose_entropies_are_not_finite_are_not_written_down(tmp_path):
