@@ -16,6 +16,8 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    MistralConfig,
+    MistralForCausalLM,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
@@ -96,6 +98,8 @@ def build_architecture(name):
         return Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=16, tie_word_embeddings=True)), None
     if name == "llama":
         return LlamaForCausalLM(LlamaConfig(**SMALL)), None
+    if name == "mistral":  # all layers slide, and no configuration of layers says so
+        return MistralForCausalLM(MistralConfig(**SMALL, head_dim=16, sliding_window=8)), None
     if name == "gemma3":
         return Gemma3ForCausalLM(Gemma3TextConfig(**SMALL, **_GEMMA3)), None
     return _IMAGE_TEXT[name](SMALL, IMAGE_TOKEN), IMAGE_TOKEN

@@ -32,7 +32,7 @@ def make_arguments(architecture):
     }
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mistral"])
 def test_greedy_equals_transformers_own(architecture):
     model, arguments = make_arguments(architecture)
     arguments["do_sample"] = False
@@ -81,6 +81,21 @@ def test_a_wave_that_is_too_large_is_halved_and_run_again(monkeypatch):
     assert tried == [8, 4, 2, 2, 2, 2]
 
 
+def test_a_single_response_that_does_not_fit_is_told(monkeypatch):
+    model, arguments = make_arguments("qwen2")
+    monkeypatch.setattr(graph_decode, "pick_wave_size", lambda *_: 7)  # the last wave has one row
+    run = graph_decode._Wave.run
+
+    def run_out_of_memory(wave, *given):
+        if 7 in wave._rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(wave, *given)
+
+    monkeypatch.setattr(graph_decode._Wave, "run", run_out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        Generator(model, "model")(**arguments, do_sample=True, top_k=0, eos_token_id=None)
+
+
 def test_what_asks_for_python_takes_the_growing_loop(monkeypatch):
     monkeypatch.undo()
     model, arguments = make_arguments("qwen2")
@@ -98,3 +113,6 @@ def test_what_asks_for_python_takes_the_growing_loop(monkeypatch):
         generator(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2], **options})
     assert asked == [True, True, False, False, False]
     assert not is_static(model, None, [])  # on a CPU
+    model.set_attn_implementation("eager")
+    Generator(model, "model")(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2]})
+    assert not asked[-1]  # it adds masks, and these are true or false

@@ -1,9 +1,12 @@
 """The LM head's statistics on a CPU beside plain logits in float64: values and gradients, in 32 bits and in 16."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from spine_rl.engine.cpu_head import CpuStatistics, Head
+from spine_rl.engine.lm_head import read_logit_scale
 
 N, D, V = 300, 16, 5000  # more tokens and words than a tile holds
 
@@ -59,3 +62,18 @@ def test_what_is_added_in_place_is_what_would_have_been_returned():
             CpuStatistics.apply(hidden, weight, bias, targets, head)[1].sum().backward()
         gradients.append(weight.grad)
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    ("stated", "scale"),
+    [
+        ({}, 1.0),
+        ({"logit_scale": 0.5}, 0.5),
+        ({"logit_scale": None, "logits_scaling": 4.0}, 0.25),
+        ({"logits_scaling": 4.0, "model_type": "hyperclovax"}, 4.0),  # the one family that multiplies by it
+        ({"output_multiplier": 3.0}, 3.0),
+        ({"lm_head_multiplier": 2.0}, 2.0),
+    ],
+)
+def test_logits_are_scaled_as_a_models_configuration_says(stated, scale):
+    assert read_logit_scale(SimpleNamespace(**{"model_type": "llama", **stated})) == scale

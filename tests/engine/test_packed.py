@@ -3,13 +3,16 @@
 import pytest
 import torch
 from test_sharing import make_batch
+from torch.nn.functional import scaled_dot_product_attention
 
 from models import build_architecture
+from spine_rl.engine import packed
 from spine_rl.engine.forward import add_shared_forward
 from spine_rl.engine.packed import BLOCK, find_packing_obstacle, make_block_mask, pack
 from spine_rl.engine.shared_batch import SharedBatch
 
-TEXT = ("qwen2", "qwen3", "llama", "gemma3")  # gemma3: a sliding window shorter than a prompt, and a soft cap
+# The last two have a window shorter than a prompt, one of them for some layers and with a soft cap.
+TEXT = ("qwen2", "qwen3", "llama", "gemma3", "mistral")
 
 
 def build_batch(config, mask=None, with_gradient=None, **options):
@@ -31,10 +34,35 @@ def test_a_packed_call_scores_as_the_two_calls(architecture):
     with torch.no_grad():
         for options in ({}, {"with_gradient": some}, {"mask": empty}, {"mask": torch.zeros_like(empty)}):
             two = model(shared_batch=build_batch(model.config, **options))
-            packed = model(shared_batch=build_batch(model.config, **options, packed=True))
+            one = model(shared_batch=build_batch(model.config, **options, packed=True))
             for name in ("log_probs", "entropy"):
-                torch.testing.assert_close(packed[name], two[name], rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-5)
     assert model.config._attn_implementation == attention
+
+
+def attend_densely(query, key, value, *, block_mask, scale, enable_gqa, score_mod):
+    """What FlexAttention computes, with a backward pass on a CPU."""
+    tokens = torch.arange(query.size(2))
+    sees = block_mask.mask_mod(torch.tensor(0), torch.tensor(0), tokens[:, None], tokens[None])
+    return scaled_dot_product_attention(query, key, value, sees, scale=scale, enable_gqa=enable_gqa)
+
+
+@pytest.mark.parametrize("reentrant", [False, True], ids=["", "reentrant"])
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma3"])
+def test_layers_that_are_checkpointed_attend_so_in_the_backward_pass_too(monkeypatch, architecture, reentrant):
+    monkeypatch.setattr(packed, "flex_attention", attend_densely)
+    model, _ = build_architecture(architecture)
+    add_shared_forward(model.train(), temperature=0.7)
+    gradients = []
+    for checkpoints in (False, True):
+        if checkpoints:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        output = model(shared_batch=build_batch(model.config, packed=True))
+        (output["log_probs"] + output["entropy"]).sum().backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters()})
+        model.zero_grad()
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected)
 
 
 def make_long_batch():
@@ -81,8 +109,9 @@ def test_a_token_sees_its_prompt_and_its_response_up_to_itself(window):
 
 def test_what_keeps_a_model_from_being_packed():
     gpu = torch.device("cuda")
-    assert find_packing_obstacle(build_architecture("qwen2")[0], gpu) is None
-    assert "no backward pass" in find_packing_obstacle(build_architecture("qwen2")[0], torch.device("cpu"))
+    assert find_packing_obstacle(build_architecture("qwen3")[0], gpu) is None
+    assert "no backward pass" in find_packing_obstacle(build_architecture("qwen3")[0], torch.device("cpu"))
+    assert "heads of 16 features" in find_packing_obstacle(build_architecture("qwen2")[0], gpu)  # its are of 8
     assert "images" in find_packing_obstacle(build_architecture("llava")[0], gpu)
     model, _ = build_architecture("qwen3")
     model.config.attention_dropout = 0.1

@@ -13,7 +13,9 @@ import pytest
 from spine_rl.errors import RunFolderError
 from spine_rl.runs.folder_lock import LOCK_FILE, holds_nothing, owning
 from spine_rl.runs.kinds import PAGE, folder_kind, json_kind, rows_kind
+from spine_rl.runs.manifest import find_damage
 from spine_rl.runs.may_write import Output, check_may_write, remove_own
+from spine_rl.runs.run_folder import move_model
 from spine_rl.runs.whole_file import open_whole, write_whole, writing_aside
 
 REPORT = json_kind("a report", "score")
@@ -236,6 +238,21 @@ def test_a_folder_is_not_overwritten_by_what_reads_it(tmp_path):
     for read in (folder, folder / "rows.jsonl", folder / "checkpoint-2"):
         refuse("is read from, and --overwrite would remove it", folder, FOLDER, reads=[read])
     check_may_write([Output(folder, FOLDER)], overwrite=True, reads=[folder / "notes.txt", "openai/gsm8k", "x" * 9999])
+
+
+def test_a_model_takes_its_place_where_an_earlier_end_of_the_run_left_one(tmp_path):
+    """Tokenizers with several chat templates save a folder of them."""
+    aside, folder = tmp_path / "aside", tmp_path / "run"
+    folder.mkdir()
+    for text in ("first", "second"):
+        write_whole(aside / "config.json", text)
+        write_whole(aside / "additional_chat_templates" / "tool_use.jinja", text)
+        move_model(aside, folder)
+        assert not aside.exists()
+        assert find_damage(folder) is None
+        assert (folder / "additional_chat_templates" / "tool_use.jinja").read_text() == text
+        write_whole(folder / "additional_chat_templates" / "a_users.jinja", "")
+    assert (folder / "additional_chat_templates" / "a_users.jinja").exists()
 
 
 def test_json_of_an_owner_is_whole(tmp_path):

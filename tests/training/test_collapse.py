@@ -1,6 +1,7 @@
 """The guard of a run: first labels, the best weights, what it does at an alarm, and all of it over a resume."""
 
 import json
+import math
 import random
 import warnings
 from pathlib import Path
@@ -199,6 +200,12 @@ def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_p
 def test_no_gold_reaches_the_guard(tmp_path):
     run = _Run(tmp_path).go(SHARES)
     assert not any("pass@1" in name for row in run.guard._rows for name in row)
+
+
+def test_a_number_that_is_not_finite_is_no_signal(tmp_path):
+    run = _Run(tmp_path).go([0.5])
+    run.guard.observe({"step": 2, "vote/majority_ratio": 0.5, "kl": math.nan, "entropy/forks": math.inf})
+    assert run.guard._rows[-1] == {"step": 2, "vote/majority_ratio": 0.5}
 
 
 def test_a_run_that_sees_no_problem_twice_is_told_so_and_keeps_its_last_weights(tmp_path):

@@ -11,7 +11,9 @@ from transformers import TrainerCallback
 
 from models import build_qwen2, save_qwen2
 from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.objective import Objective, TokenBatch, compute_loss
 from spine_rl.training.finite_steps import FiniteSteps
+from spine_rl.training.samples import SampleFile
 
 
 class Weights(TrainerCallback):
@@ -31,17 +33,17 @@ def flatten(model):
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
-def adapt(folder, **options):
+def adapt(folder, resume=None, **options):
     model, tokenizer = build_qwen2()
     config = SpineConfig(
         output_dir=str(folder), num_generations=2, per_device_train_batch_size=2, gradient_accumulation_steps=2,
-        max_completion_length=6, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
-        **{"max_steps": 6, "learning_rate": 1e-2, "lr_scheduler_type": "constant", **options},
+        max_completion_length=6, use_cpu=True, report_to="none", disable_tqdm=True,
+        **{"max_steps": 6, "learning_rate": 1e-2, "lr_scheduler_type": "constant", "save_strategy": "no", **options},
     )  # fmt: skip
     data = Dataset.from_list([{"prompt": f"{n}+1=", "problem_id": str(n)} for n in range(2)])
     watch = Weights()
     trainer = SpineTrainer(model, config, data, tokenizer, callbacks=[watch])
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer, watch.after
 
 
@@ -82,6 +84,27 @@ def test_three_in_a_row_end_the_run_with_the_last_good_weights(tmp_path, poison)
 
 
 @pytest.mark.filterwarnings("ignore:step")
+def test_a_resumed_run_counts_on(tmp_path, poison):
+    poison |= {2, 3, 4}
+    adapt(tmp_path, max_steps=3, save_strategy="steps", save_steps=3)
+    trainer, _ = adapt(tmp_path, resume=str(tmp_path / "checkpoint-3"))
+    assert trainer.state.global_step == 4
+    assert trainer.finite_steps.skipped == 3
+    assert trainer.finite_steps.failure.startswith("3 steps in a row were not taken")
+
+
+def test_responses_whose_entropies_are_not_finite_are_not_written_down(tmp_path):
+    entropies, mask = torch.tensor([[1.0, torch.nan, 1.0], [0.5, 0.5, torch.nan]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
+    batch = TokenBatch(torch.zeros(2, 3), entropies, mask, advantages=torch.ones(2))
+    output = compute_loss(batch, Objective(), num_response_tokens=5.0, num_forks=1.0)
+    inputs = {f"{part}_ids": torch.full((2, 3), 7) for part in ("prompt", "completion")}
+    inputs |= {f"{part}_mask": mask for part in ("prompt", "completion")}
+    SampleFile(tmp_path, build_qwen2()[1]).record(1, inputs, batch, output)
+    rows = (tmp_path / "samples.jsonl").read_text().splitlines()
+    assert [json.loads(row)["entropies"] for row in rows] == [[0.5, 0.5]]
+
+
+@pytest.mark.filterwarnings("ignore:step")
 def test_weights_that_would_not_be_finite_are_left(tmp_path):
     trainer, after = adapt(tmp_path, learning_rate=1e39)
     assert trainer.state.global_step == 3
@@ -105,6 +128,26 @@ def test_the_command_ends_with_status_1_and_weights_that_are_finite(tmp_path, sp
     assert status == 1
     assert "training ended early: 3 steps in a row were not taken" in error
     assert (out / "model.safetensors").exists()
+
+
+class Elsewhere(torch.Tensor):
+    """On another device, as with `device_map="auto"`: torch stacks it with no other before it is moved."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.stack:
+            raise RuntimeError("Expected all tensors to be on the same device")
+        if function is not torch.Tensor.to:
+            return super().__torch_function__(function, types, args, kwargs or {})
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **kwargs or {}).as_subclass(torch.Tensor)
+
+
+def test_weights_on_several_devices_are_looked_at_together():
+    steps = FiniteSteps(SimpleNamespace(accelerator=SimpleNamespace(num_processes=1, device="cpu")))
+    there = torch.ones(3).as_subclass(Elsewhere)
+    assert steps._agree([torch.ones(2), there])
+    assert not steps._agree([torch.ones(2), there * torch.inf])
 
 
 def test_all_processes_leave_out_what_one_cannot_take():

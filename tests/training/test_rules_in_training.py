@@ -72,6 +72,16 @@ def test_mean_log_probabilities_are_those_that_the_sampler_drew_with(tmp_path, m
     assert found == pytest.approx(average_tokens(drawn, batch["completion_mask"].bool()).tolist())
 
 
+def test_where_another_process_does_not_know_them_all_run_the_forward_pass(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path, preset="confidence-vote")
+    batch, run, score = scored_batch(trainer), [], type(trainer).score_tokens
+    monkeypatch.setattr(trainer.accelerator, "gather", lambda own: torch.cat([own, torch.zeros_like(own)]))
+    monkeypatch.setattr(type(trainer), "score_tokens", lambda *given: run.append(given) or score(*given))
+    measure_responses(trainer, batch, ["mean_logps"])
+    assert len(run) == 1
+
+
 @pytest.mark.parametrize("preset", ["scrl", "dare", "self-certainty", "confidence-vote", "evol", "soft-vote"])
 def test_advantages_and_logs_are_of_the_rules_rewards(tmp_path, monkeypatch, preset):
     pretend_answers(monkeypatch)

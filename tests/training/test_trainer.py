@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import warnings
 
 import pytest
@@ -544,6 +545,40 @@ def test_a_model_that_cannot_share_takes_the_plain_path_and_says_so_once(tmp_pat
     torch.testing.assert_close(entropies[mask], expected[1][mask])
 
 
+def test_a_packed_call_that_fails_here_is_given_up_together_with_other_processes(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    trainer = make_trainer(tmp_path)
+    batch, gathered, score = scored_batch(trainer), [], SharedScoring.score
+
+    def fail_packed(sharing, model, *rows, **more):
+        if sharing.is_packed(model):
+            raise RuntimeError("no kernel")
+        return score(sharing, model, *rows, **more)
+
+    monkeypatch.setattr(SharedScoring, "score", fail_packed)
+    monkeypatch.setattr(trainer.accelerator, "gather", lambda value: gathered.append(value.item()) or value)
+    trainer.sharing._take(trainer.model, "packed")
+    with pytest.warns(UserWarning, match="are run in two calls: RuntimeError: no kernel"):
+        trainer.score_tokens(trainer.model, batch)
+    assert trainer.sharing.serves(trainer.model)
+    assert gathered[0] == math.inf  # the others wait for this process's word
+    assert len(gathered) == 2
+
+
+def test_a_generation_batch_is_scored_plainly_a_micro_batch_at_a_time(tmp_path, monkeypatch):
+    pretend_answers(monkeypatch)
+    size = BATCH // 2
+    trainer = make_trainer(
+        tmp_path, prompt_sharing="off", per_device_train_batch_size=size, gradient_accumulation_steps=2
+    )
+    batch, rows = scored_batch(trainer), []
+    trainer.model.register_forward_pre_hook(
+        lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    trainer.score_tokens(trainer.model, batch)
+    assert rows == [size, size]
+
+
 def test_prompts_are_run_once_per_response_when_asked_for(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
     with warnings.catch_warnings():
@@ -580,6 +615,9 @@ def test_what_else_keeps_a_model_from_sharing(tmp_path):
     args = SpineConfig(**options(tmp_path))
     assert "activation_checkpointing" in str(find_obstacle(model, args, checkpoints_layers=True))
     assert "router_aux_loss_coef to 0" in str(find_obstacle(model, args, balances_router=True))
+    model.gradient_checkpointing_enable()  # as peft's prepare_model_for_kbit_training does, whatever the run's option
+    assert "gradient_checkpointing_disable()" in str(find_obstacle(model, args))
+    assert find_obstacle(model, args, packed=True) is None
 
 
 def test_what_rounding_may_differ_by_depends_on_what_computes(tmp_path):

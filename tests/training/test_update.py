@@ -1,12 +1,14 @@
 """The update in pieces: what memory decides changes no gradient, running out of it costs a step's time alone."""
 
 import warnings
+import weakref
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 from test_trainer import assert_close, gradients, make_trainer, pretend_answers, scored_batch
+from torch import nn
 
 from models import build_architecture, build_qwen2
 from random_updates import OBJECTIVES, draw_batch, run_update
@@ -66,7 +68,7 @@ def test_a_small_budget_changes_the_pieces_and_no_gradient(tmp_path, monkeypatch
 def test_out_of_memory_begins_the_optimiser_step_anew_in_smaller_pieces(tmp_path, monkeypatch):
     """It comes in the backward pass of the second of two micro-batches, with gradients half added."""
     pretend_answers(monkeypatch)
-    weights = []
+    weights, garbage = [], []
     for fails in (False, True):
         torch.manual_seed(0)
         model, tokenizer = build_qwen2()
@@ -83,9 +85,17 @@ def test_out_of_memory_begins_the_optimiser_step_anew_in_smaller_pieces(tmp_path
             calls.append(loss)
             backward(loss)
             if fails and len(calls) == 2:
+                cycle = nn.Module()
+                cycle.__dict__["itself"] = cycle
+                garbage.append(weakref.ref(cycle))
                 raise torch.OutOfMemoryError("out of memory")
 
+        def halve(halve=trainer.budget.halve):
+            assert garbage[0]() is None  # else it is counted as memory in use
+            halve()
+
         monkeypatch.setattr(trainer, "_run_backward", run)
+        monkeypatch.setattr(trainer.budget, "halve", halve)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             trainer.train()

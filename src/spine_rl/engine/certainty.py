@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
+from spine_rl.engine.lm_head import read_logit_scale
+
 
 def find_certainty_obstacle(model: Any) -> str | None:
     """What keeps a model's logits from being linear in its hidden states, or None."""
@@ -33,15 +35,12 @@ def compute_logit_leads(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
         targets: (...) token ids y.
     """
     head, config = model.get_output_embeddings(), model.config.get_text_config()
-    scale = getattr(config, "logit_scale", None)
-    if scale is None:
-        scale = 1 / (getattr(config, "logits_scaling", None) or 1.0)
     with maybe_gather_lm_head_ctx(head.weight, head.bias):
         mean_row = head.weight.float().mean(0)
         leads = (hidden.float() * (head.weight[targets].float() - mean_row)).sum(-1)
         if head.bias is not None:
             leads = leads + head.bias[targets].float() - head.bias.float().mean()
-    return leads * scale
+    return leads * read_logit_scale(config)
 
 
 def compute_self_certainties(leads: Tensor, logps: Tensor, temperature: float, vocabulary: int) -> Tensor:

@@ -27,13 +27,14 @@ Prepare = Callable[[Tensor], tuple[Tensor, dict[str, Any]]]
 
 
 def is_static(model: Any, draw: Draw, stopping_criteria: Any) -> bool:
-    """Whether responses are decoded here: on a GPU, if a step asks nothing of Python."""
+    """Whether responses are decoded here: on a GPU, if a step asks nothing of Python, by attention that takes masks of
+    booleans: eager attention would add them."""
     return (
         model.device.type == "cuda"
         and not draw.reads_tokens
         and all(isinstance(criterion, EosTokenCriteria | MaxLengthCriteria) for criterion in stopping_criteria)
         and not is_autocast(model)
-        and model.config._attn_implementation in ("sdpa", "eager")
+        and model.config.get_text_config(decoder=True)._attn_implementation == "sdpa"
     )
 
 
@@ -63,7 +64,7 @@ def decode_in_graphs(
         try:
             _Wave(model, responses, draw, rows, outputs, prepare, ends).run(total - len(waiting))
         except torch.OutOfMemoryError:
-            if size <= 1:
+            if len(rows) <= 1:
                 raise
             size = len(rows) // 2
             torch.cuda.empty_cache()
@@ -118,12 +119,14 @@ class _Wave:
         self._seen[..., :width] = True if seen is None else seen[:, None, None, :width].bool()
         self._window = getattr(model.config.get_text_config(), "sliding_window", None)
         types = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
-        self._near = torch.zeros_like(self._seen) if "sliding_attention" in types else None
+        self._has_types = len(types) > 0
+        slides = "sliding_attention" in types or (not types and self._window is not None)
+        self._near = torch.zeros_like(self._seen) if slides else None
         self._inputs = {
             name: value.clone() if isinstance(value, Tensor) else value for name, value in inputs.items()
         } | {
             "input_ids": self._ids,
-            "attention_mask": self._seen if self._near is None else self._masks(),
+            "attention_mask": self._masks(),
             "past_key_values": _copy_cache(outputs.past_key_values, prompts, width + longest),
         }
 
@@ -179,15 +182,19 @@ class _Wave:
             if isinstance(value, Tensor) and value.dim() > 0:
                 self._inputs[name] = value[:, staying] if value.dim() == 3 else value[staying]  # positions: (3, b, 1)
         self._inputs["input_ids"] = self._ids
-        self._inputs["attention_mask"] = self._seen if self._near is None else self._masks()
+        self._inputs["attention_mask"] = self._masks()
         for layer in cast(Any, self._inputs["past_key_values"]).layers:
             layer.keys, layer.values = layer.keys[staying], layer.values[staying]
 
     def _write(self) -> None:
         self._responses.write(self._rows, 0, self._tokens, self._measures, self._lengths)
 
-    def _masks(self) -> dict[str, Tensor | None]:
-        """As models whose layers differ in it take them, (b, 1, 1, P + T) true at what is attended to."""
+    def _masks(self) -> Tensor | dict[str, Tensor]:
+        """As the model takes them, (b, 1, 1, P + T) true at what is attended to: one, or one for each type of layer."""
+        if self._near is None:
+            return self._seen
+        if not self._has_types:
+            return self._near
         return {"full_attention": self._seen, "sliding_attention": self._near}
 
 

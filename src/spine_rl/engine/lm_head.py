@@ -45,9 +45,7 @@ def score_tokens(
     head, config = model.get_output_embeddings(), model.config.get_text_config()
     weights: Any = (head.weight, head.bias)
     weight, bias = [p.full_tensor() if isinstance(p, DTensor) else p for p in weights]
-    scale = getattr(config, "logit_scale", None)
-    if scale is None:
-        scale = 1 / (getattr(config, "logits_scaling", None) or 1.0)
+    scale = read_logit_scale(config)
     if in_float32:
         hidden = hidden.float()
     cap = getattr(config, "final_logit_softcapping", None)
@@ -68,6 +66,15 @@ def score_tokens(
             hidden, weight, bias, targets, temperature, VOCABULARY_CHUNK, cap, scale, ("log_probs", "entropy")
         )
     return logps, entropies
+
+
+def read_logit_scale(config: Any) -> float:
+    """What a model multiplies its logits by, from its text configuration; families have names of their own for it."""
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        if getattr(config, name, None) is not None:
+            return getattr(config, name)
+    scaling = getattr(config, "logits_scaling", None) or 1.0
+    return scaling if config.model_type == "hyperclovax" else 1 / scaling  # others divide by it
 
 
 class _ForksOnlyBackward(ChunkedLogProbFunction):

@@ -20,6 +20,7 @@ from spine_rl.engine.shared_batch import Piece, Score, SharedBatch
 
 BLOCK = 128
 _LEAST_TOKENS = 2 * BLOCK  # a shorter row takes another kernel, which wants other numbers of heads
+_LEAST_WIDTH = 16  # of a head: Triton multiplies no smaller matrices
 _ATTENTION = "spine_packed"  # its name in transformers' registry
 
 
@@ -32,14 +33,23 @@ def find_packing_obstacle(model: Any, device: torch.device) -> str | None:
         "it sees images": text is not config,
         "transformers does not give it FlexAttention": not getattr(model, "_supports_flex_attn", False),
         "it drops out attention weights": (getattr(text, "attention_dropout", 0) or 0) > 0,
+        f"FlexAttention's kernels want heads of {_LEAST_WIDTH} features or more": _has_narrow_heads(text),
     }
     return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def _has_narrow_heads(config: Any) -> bool:
+    """As far as a configuration says: of some models layers differ in it, and others have no heads."""
+    width, heads = getattr(config, "head_dim", None), getattr(config, "num_attention_heads", None)
+    if width is None and isinstance(heads, int):
+        width = config.hidden_size // heads
+    return isinstance(width, int) and width < _LEAST_WIDTH
 
 
 def score_packed(model: Any, batch: SharedBatch, rows: Tensor, score: Score) -> Piece:
     """Scores responses `rows` of a batch in one call."""
     row, previous = pack(batch, rows)
-    with _attention(model.config):
+    with _packed_layers(model):
         output = model.base_model(
             input_ids=row.ids[None],
             position_ids=row.positions[None],
@@ -144,6 +154,29 @@ def _make_masks(config: Any, row: PackedRow) -> BlockMask | dict[str, BlockMask]
     if types is None:
         return make_block_mask(row, window)
     return {type_: make_block_mask(row, window if type_ == "sliding_attention" else None) for type_ in set(types)}
+
+
+@contextmanager
+def _packed_layers(model: Any) -> Iterator[None]:
+    """Layers attend so within, and where gradient checkpointing runs one anew in the backward pass, after it."""
+    layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    checkpoints = [layer._gradient_checkpointing_func for layer in layers]
+    for layer, checkpoint in zip(layers, checkpoints, strict=True):
+        layer._gradient_checkpointing_func = functools.partial(_run_checkpointed, checkpoint, model.config)
+    try:
+        with _attention(model.config):
+            yield
+    finally:
+        for layer, checkpoint in zip(layers, checkpoints, strict=True):
+            layer._gradient_checkpointing_func = checkpoint
+
+
+def _run_checkpointed(checkpoint: Callable[..., Any], config: Any, run: Callable[..., Any], *args: Any) -> Any:
+    def run_packed(*args: Any) -> Any:
+        with _attention(config):
+            return run(*args)
+
+    return checkpoint(run_packed, *args)
 
 
 @contextmanager

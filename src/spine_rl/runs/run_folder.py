@@ -176,12 +176,18 @@ def write_finished(
 
 
 def move_model(aside: Path, folder: Path) -> None:
-    """Gives a model that was saved aside its place; the manifest comes last, and with it the model is whole."""
+    """Gives a model that was saved aside its place; the manifest comes last, and with it the model is whole.
+
+    File by file: a folder, as of further chat templates, may be there of an earlier end of the run.
+    """
     write_manifest(aside)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    for path in sorted(aside.iterdir(), key=lambda path: path.name == MANIFEST_FILE):
-        os.replace(path, folder / path.name)
-    aside.rmdir()
+    files = (path for path in aside.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda path: path.name == MANIFEST_FILE):
+        place = folder / path.relative_to(aside)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
+    shutil.rmtree(aside)
 
 
 def _check_same_run(folder: Path, content: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The collapse monitor inside a run: it keeps the best weights, warns, stops or goes back; label-free throughout."""
 
+import math
 import os
 import shutil
 import warnings
@@ -96,7 +97,8 @@ class CollapseGuard(TrainerCallback):
 
     def observe(self, row: Mapping[str, Any]) -> None:
         """Takes a step's signals when its update is computed and not yet done: the weights are those that responded."""
-        signals = {name: row[name] for name in SIGNALS if name in row}
+        # What is not finite, as of a step that is not taken, is no signal: metrics.jsonl has no such number either.
+        signals = {name: row[name] for name in SIGNALS if math.isfinite(row.get(name, math.nan))}
         if self._retried_from is not None:
             signals[RETRIED_FROM], self._retried_from = float(self._retried_from), None
         self._rows.append(signals)

@@ -27,20 +27,28 @@ class FiniteSteps(TrainerCallback):
 
     def __init__(self, trainer: Any):
         self._trainer = trainer
-        self.skipped, self.failure = 0, None
-        self._in_a_row = 0
+        self.failure = None
         self._loss: Tensor | None = None
         self._is_skipping = False
 
-    skipped: int
     failure: str | None
+
+    @property
+    def skipped(self) -> int:
+        return self._counts["skipped"]
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        """Kept where transformers writes it with a checkpoint, so that a resumed run counts on."""
+        nothing = {"skipped": 0, "in_a_row": 0}
+        return cast(dict[str, Any], self._trainer.state.stateful_callbacks).setdefault("finite_steps", nothing)
 
     def add_loss(self, loss: Tensor) -> None:
         """A micro-batch's."""
         self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.skipped, self.failure, self._in_a_row, self._loss = 0, None, 0, None
+        self.failure, self._loss = None, None
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         model, loss, self._loss = self._trainer.model, self._loss, None
@@ -60,7 +68,7 @@ class FiniteSteps(TrainerCallback):
         if self._is_skipping:
             return
         if self._agree([weight for weight in self._trainer.model.parameters() if weight.requires_grad]):
-            self._in_a_row = 0
+            self._counts["in_a_row"] = 0
             return
         weights: BestWeights | None = self._trainer.guard.weights
         if weights is None:
@@ -72,10 +80,11 @@ class FiniteSteps(TrainerCallback):
         self._count("it would leave weights that are not finite; the best ones so far are back", state, control)
 
     def _count(self, reason: str, state: Any, control: Any) -> None:
-        self.skipped += 1
-        self._in_a_row += 1
+        counts = self._counts
+        counts["skipped"] += 1
+        counts["in_a_row"] += 1
         warnings.warn(f"step {state.global_step + 1} is not taken: {reason}", stacklevel=3)
-        if self._in_a_row >= MOST_IN_A_ROW:
+        if counts["in_a_row"] >= MOST_IN_A_ROW:
             self.failure = (
                 f"{MOST_IN_A_ROW} steps in a row were not taken, the last because {reason}; lower learning_rate"
             )
@@ -85,7 +94,8 @@ class FiniteSteps(TrainerCallback):
         """Whether all are finite, on every process; one collective, where there are several."""
         accelerator = self._trainer.accelerator
         parts = [part for part in map(get_local, tensors) if part.numel() > 0]
-        largest = [norm.float() for norm in torch._foreach_norm(parts, torch.inf)] if parts else []
+        norms = torch._foreach_norm(parts, torch.inf) if parts else []
+        largest = [norm.to(accelerator.device, torch.float32) for norm in norms]  # a split model's are on several
         finite = not largest or bool(torch.stack(largest).isfinite().all())
         if accelerator.num_processes == 1:
             return finite

@@ -34,7 +34,8 @@ def measure_responses(trainer: Any, batch: dict[str, Any], needs: Sequence[str])
     drawn = batch.get("sampling_per_token_logps")
     tokens: dict[str, Tensor] = {}
     with trainer.clock.phase("forward"), torch.no_grad():
-        if "mean_logps" in needs and drawn is not None and not drawn[mask].isnan().any():
+        if "mean_logps" in needs and _is_known_everywhere(trainer.accelerator, drawn, mask):
+            assert drawn is not None
             tokens["mean_logps"] = drawn
         if "mean_entropies" in needs or ("mean_logps" in needs and not tokens):
             with eval_mode(trainer.model):
@@ -44,6 +45,12 @@ def measure_responses(trainer: Any, batch: dict[str, Any], needs: Sequence[str])
             tokens["self_certainties"] = _measure_certainties(trainer, batch)
     means = {name: average_tokens(tokens[name], mask).tolist() for name in needs}
     return [dict(zip(means, values, strict=True)) for values in zip(*means.values(), strict=True)]
+
+
+def _is_known_everywhere(accelerator: Any, drawn: Tensor | None, mask: Tensor) -> bool:
+    """Whether every process has what its sampler drew with; else all run the forward pass, which has collectives."""
+    known = drawn is not None and not bool(drawn[mask].isnan().any())
+    return bool(accelerator.gather(torch.tensor([known], device=mask.device)).all())
 
 
 def average_tokens(values: Tensor, mask: Tensor) -> Tensor:

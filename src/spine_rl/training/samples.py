@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from transformers import TrainerCallback
 
 from spine_rl.engine.token_text import split_text
@@ -20,8 +21,8 @@ class TokenRecorder(Protocol):
 class SampleFile(TrainerCallback):
     """Appends rows: `step`, `prompt`, `tokens` (texts), `entropies` (nats), `forks` (positions), `advantage`, `band`.
 
-    The rows are the first ones of the step's first micro-batch, on the main process. A resumed run first drops the rows
-    after its checkpoint.
+    The rows are the first ones of the step's first micro-batch, on the main process; without those whose entropies are
+    not finite, as JSON has no such numbers. A resumed run first drops the rows after its checkpoint.
     """
 
     def __init__(self, folder: Path, tokenizer: Any, *, every: int = 10, per_step: int = 2):
@@ -44,10 +45,10 @@ class SampleFile(TrainerCallback):
         if step == self._last_step or (step != 1 and step % self._every):
             return
         self._last_step = step
-        num_rows = min(self._per_step, len(inputs["completion_ids"]))
-        append_rows(
-            self._path, [{"step": step, **self._describe(row, inputs, batch, output)} for row in range(num_rows)]
-        )
+        mask = inputs["completion_mask"].bool()
+        finite = torch.where(mask, batch.entropies, 0.0)[: self._per_step].isfinite().all(1)
+        rows = finite.nonzero().flatten().tolist()
+        append_rows(self._path, [{"step": step, **self._describe(row, inputs, batch, output)} for row in rows])
 
     def _describe(self, row: int, inputs: dict[str, Any], batch: TokenBatch, output: ObjectiveOutput) -> dict[str, Any]:
         mask = inputs["completion_mask"][row].bool()

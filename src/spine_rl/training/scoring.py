@@ -91,7 +91,8 @@ class ScoringTrainer(LoggingTrainer):
             self._compare_paths(model, input_ids[:some], attention_mask[:some], logits_to_keep, None, **images)
         if not self.sharing.serves(model):
             options = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
-            return super()._get_per_token_logps_and_entropies(*rows, batch_size, **options, **images)
+            size = batch_size or self.args.per_device_train_batch_size  # the rows may be a whole generation's
+            return super()._get_per_token_logps_and_entropies(*rows, size, **options, **images)
         graph = torch.is_grad_enabled()
         with self.accelerator.autocast():
             return *self.sharing.score(
@@ -113,6 +114,7 @@ class ScoringTrainer(LoggingTrainer):
         self, model: Any, ids: Tensor, attention_mask: Tensor, width: int, group_ids: Tensor | None, **images: Any
     ) -> None:
         mask, rows = attention_mask[:, -width:].bool(), (model, ids, attention_mask, width)
+        failure = None
         with torch.no_grad(), self.accelerator.autocast(), eval_mode(model):
             plain = super()._get_per_token_logps_and_entropies(*rows, **images)[0]
             try:
@@ -120,8 +122,8 @@ class ScoringTrainer(LoggingTrainer):
             except Exception as error:
                 if not self.sharing.is_packed(model):
                     raise
-                return self.sharing.refuse(model, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-            return self.sharing.compare(model, shared[mask], plain[mask])
+                shared, failure = plain, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.sharing.compare(model, shared[mask], plain[mask], failure)
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
         """Forks of the generation batch over all processes: the KL anchor's denominator, fixed before any update.

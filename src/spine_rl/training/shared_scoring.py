@@ -98,19 +98,27 @@ class SharedScoring:
         self._checked.add(id(unwrap_model(model)))
         return first
 
-    def compare(self, model: Any, shared: Tensor, plain: Tensor) -> None:
+    def compare(self, model: Any, shared: Tensor, plain: Tensor, failure: str | None = None) -> None:
         """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding, on any process.
 
-        To be called as the model is run, within autocast or without.
+        To be called as the model is run, within autocast or without; by every process, as they decide together.
+
+        Args:
+            model: Wrapped or not.
+            shared: By the shared forward.
+            plain: By TRL's.
+            failure: Why this process has none by the shared forward.
         """
         difference = (shared - plain).abs().mean() if len(plain) > 0 else shared.new_zeros(())
+        difference = difference if failure is None else torch.full_like(difference, torch.inf)
         everywhere = cast(Tensor, self._accelerator.gather(difference.float().reshape(1)))
         difference = everywhere.nan_to_num(nan=torch.inf).max().item()
         device = shared.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         precision = autocast or next(model.parameters()).dtype
         if difference > _TOLERANCE.get(precision, _LOW_PRECISION_TOLERANCE):
-            self.refuse(model, f"its log-probabilities differ by {difference:.2g} nats from the plain forward's")
+            differs = f"its log-probabilities differ by {difference:.2g} nats from the plain forward's"
+            self.refuse(model, failure or differs)
 
     def scores_in_pieces(self, model: Any) -> bool:
         """Whether the backward pass may come in pieces on prompts that are run once: no other process waits for it."""
@@ -209,6 +217,8 @@ def find_obstacle(
         "gradient_checkpointing=True leaves no key-value cache; set it to False, sharing saves memory as well": (
             args.gradient_checkpointing and not packed
         ),
+        "its layers are checkpointed, which leaves no key-value cache; call its gradient_checkpointing_disable(), as "
+        "sharing saves memory as well": not packed and _checkpoints_layers(model),
         f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
             not layer_types <= _EXACT_TYPES
         ),
@@ -221,6 +231,11 @@ def find_obstacle(
         "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef to 0": balances_router,
     }
     return next((reason for reason, found in obstacles.items() if found), None)
+
+
+def _checkpoints_layers(model: Any) -> bool:
+    """Whether a model came so, as `prepare_model_for_kbit_training` leaves it; a run's own option acts later."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in unwrap_model(model).modules())
 
 
 def is_split(model: Any) -> bool:

@@ -36,10 +36,11 @@ class UpdatingTrainer(ProbingTrainer):
             except torch.OutOfMemoryError:
                 if not self._is_updating or self.accelerator.num_processes > 1:
                     raise
-            self.budget.halve()  # out of the handler, which holds the graph that did not fit
+            # Out of the handler, which holds the graph that did not fit.
             model.zero_grad()
             self._statistics, self._step, self._begins_anew = StepStatistics(), first, True
             clear_device_cache(garbage_collection=True)
+            self.budget.halve()  # by what is free now: a graph in a cycle is memory until it is collected
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
