@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from paths import DATA
 from spine_rl.errors import DataError
@@ -197,6 +198,7 @@ def test_data_show_and_export(spine, tmp_path, monkeypatch):
     assert "4.jpg⟧?" in printed.replace("\n", "")
     assert "gold" not in printed
     assert "gold: B" in spine("data", "show", f"mathvision={path}", "--show-gold")[1]
+    Image.new("RGB", (4, 4)).save(tmp_path / "images" / "4.jpg")
     page = ("data", "show", f"mathvision={path}", "--html", tmp_path / "p.html")
     assert [spine(*page, *more)[0] for more in ([], [], ["--overwrite"])] == [0, 2, 0]
 
