@@ -4,8 +4,9 @@ import re
 
 FUNCTIONS = "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|log|ln|exp|arcsin|arccos|arctan"
 _NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{FUNCTIONS})(?![A-Za-z])")
-_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|(\d+))")
-_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-?\d{2,}))")
+_ROOT = re.compile(r"(?:(?<![\\A-Za-z])sqrt|\\sqrt(?=\s*\())\s*(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|(\d+))")
+_BARE_ROOT = re.compile(r"\\sqrt\s*(\d{2,}(?:\.\d+)?|\d\.\d+)")  # TeX takes one digit, whoever writes it means all
+_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-\d+|\d{2,}))")
 _LOG_BASE = re.compile(r"\\log_\s?(\w)(?!\w)")
 _BRACE_SPACE = re.compile(r"(?<=\{)\s+|\s+(?=\})")
 # What other countries call a function, and what stands in a wrapper that the parser does not know.
@@ -27,6 +28,7 @@ _PRIMED = re.compile(r"(?<![\\A-Za-z])([A-Za-z])('+|\^\{?(?:\\prime)+\}?)")
 def to_latex(text: str) -> str:
     """What the parser would read otherwise than it is meant, written out."""
     text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text.replace("**", "^"))
+    text = _BARE_ROOT.sub(r"\\sqrt{\1}", text)
     text = _SYNONYM.sub(lambda match: "\\" + _SYNONYMS[match.group(1)], _BRACE_SPACE.sub("", text))
     text = _LOG_BASE.sub(r"\\log_{\1}", text)
     if "'" in text or "\\prime" in text:
