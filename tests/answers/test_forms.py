@@ -153,6 +153,11 @@ SAME = [
     ["300 K", "300"],
     ["5\\text{ N}\\cdot\\text{m}", "5 N·m", "5"],
     ["24 sq. cm", "24"],
+    ["\\mathbf{\\frac{1}{2}}", "\\boldsymbol{\\dfrac{1}{2}}", "1/2"],
+    ["\\textcolor{red}{2}", "{\\bf 2}", "\\large 2", "\\underline{2}", "“2”", "*2*", "2"],
+    ["USD 2.50", "Rs. 2.50", "$2.50", "2.5"],
+    ["50¢", "50 cents", "50"],
+    ["\\text{All real numbers}", "all reals", "ℝ"],
     ["\\lbrace 1,2 \\rbrace", "1, 2"],
 ]
 

@@ -30,7 +30,9 @@ _SEPARATE_NUMBERS = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d")  # 1e400 is
 _NAMED = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
 _NAMED |= {"i": "0+1i"}  # as the value of \sqrt{-1} is written
 _NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
-_NAMED |= dict.fromkeys(("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers"), "(-oo;oo)")
+_NAMED |= dict.fromkeys(
+    ("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers", "allreals"), "(-oo;oo)"
+)
 _BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _AROUND_COMMAND = re.compile(r"\s*(\\[A-Za-z]+)(?:\s+(?![A-Za-z]))?")
@@ -113,7 +115,7 @@ def _atom_key(text: str) -> str | None:
         SymbolicTimeoutError: Its value cannot be had in time.
     """
     text = strip_units(text.strip())
-    key = number_key(text) or _NAMED.get(text.replace(" ", "")) or read_span(text)
+    key = number_key(text) or _named_key(text.replace(" ", "")) or read_span(text)
     if key is not None:
         return key
     if based := _BASE.fullmatch(text):
@@ -124,6 +126,10 @@ def _atom_key(text: str) -> str | None:
     if _is_expression(text):
         return compute_symbolic_key(to_latex(text)) or _words_key(text)
     return _words_key(text)
+
+
+def _named_key(text: str) -> str | None:
+    return _NAMED.get(text) or _NAMED.get(text.casefold() if len(text) > 4 else "")
 
 
 def _equation_key(text: str) -> str | None:

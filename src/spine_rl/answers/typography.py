@@ -16,7 +16,7 @@ _SYMBOLS = str.maketrans(
         "°": r"^\circ ", "º": r"^\circ ",
         "；": "; ", "、": ", ", "（": "(", "）": ")", "√": r"\sqrt ",
         "∛": r"\sqrt[3] ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
-        "\ufeff": "", "’": "'", "′": "'", "≈": r"\approx ", "。": ".",
+        "\ufeff": "", "’": "'", "“": "", "”": "", "′": "'", "≈": r"\approx ", "。": ".",
         "：": ":", "．": ".", "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+", "【": "[", "】": "]",
         "٫": ".", "٬": ",", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
     }
@@ -43,11 +43,13 @@ _THIN_SPACE = re.compile(
     r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
 )
 _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
-_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*|\*\*$|`")
+_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
 _LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
-_CURRENCY = re.compile(r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*")
-_CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹])$")
+_CURRENCY = re.compile(
+    r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
+)
+_CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹¢])$")
 _SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),])")
 _BRACKETS = {"\\langle": "(", "\\rangle": ")", "\\lbrace": "\\{", "\\rbrace": "\\}", "\\lvert": "|", "\\rvert": "|"}
@@ -63,8 +65,12 @@ _DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 _DEGREE = re.compile(
     r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
 )
-_TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|boldsymbol|hbox|bm|rm|bf)"
-_UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
+_TEXT = (
+    r"\\(?:text|textbf|textit|textrm|textnormal|texttt|emph|underline|mbox|hbox|mathrm|mathbf|mathit|mathtt|mathsf"
+    r"|operatorname|boldsymbol|bm|rm|bf)"
+)
+_UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_STYLE = re.compile(r"\\(?:(?:large|Large|LARGE|huge|Huge|bf|rm|it)(?![A-Za-z])|(?:text)?color\s*\{\w+\}(?=\s*\{))\s*")
 _CONCLUDES = re.compile(r"^\\(?:therefore|Rightarrow|Longrightarrow|implies)(?![A-Za-z])\s*")
 _LEADING_WORDS = re.compile(
     r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx|\\sim(?:eq)?)\s*(?=[\d.$\\-])", re.IGNORECASE
@@ -92,7 +98,7 @@ def strip_typography(answer: str) -> str:
     text = _CURRENCY_END.sub("", _CURRENCY.sub(r"\1", text))
     if "\\" in text or "$" in text or "*" in text or "~" in text or "`" in text:
         text = _THIN_GROUP.sub("", text)
-        text = _SIZES.sub("", text)
+        text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
         text = _DELIMITERS.sub(" ", text)
         text = _FRACTION.sub(r"\\\1", text)
