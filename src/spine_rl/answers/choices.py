@@ -27,6 +27,8 @@ MAX_FIRST = 60  # characters of an option's text that is a line before others
 MAX_OPTION = 300  # characters of an option that is compared by value
 _VALUE = re.compile(r"\d|\\[a-zA-Z]|[=^]")
 _FORMULA = re.compile(r"\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]")
+_LABEL = re.compile(r"[^\n:：]{1,30}(?:[:：]|(?<=\bans)\.)", re.IGNORECASE)
+_DENYING = re.compile(r"wrong|incorrect|\bnot\b|n't|false|elimin|exclu|reject|except|least|错|不|排除", re.IGNORECASE)
 _AFTER_OPTION = re.compile(r"\s*(?:[,.;:!，。；：！—–]|-\s|\(|（|$|\b(?:because|since|as|for)\b)")
 _DENIED = re.compile(
     r"(?:\bnot|n't|\bneither|\bnor|\bnever|不是|不|非|\bpas|\bnicht|\bне)\s?(?:\w+\s){0,2}$", re.IGNORECASE
@@ -61,6 +63,8 @@ def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None
         return letter
     if is_refusal(phrase):
         return NO_ANSWER
+    if place.kind == "final" and (labelled := _letter_of_label(phrase, options)):
+        return labelled
     letter = read_said_in(phrase)
     if letter is None and place.kind != "boxed":
         letter = _letter_of_value(phrase, place, options) or _letter_within(place.text, options)
@@ -123,6 +127,19 @@ def _letter_of_prefix(phrase: str, options: Sequence[str]) -> str | None:
         and not re.fullmatch(r"[\d.\s]*", text)
     ]
     return max(found)[1] if found else None
+
+
+def _letter_of_label(line: str, options: Sequence[str]) -> str | None:
+    """The letter after a label in whatever language: "Conclusion: C", "Jawaban: C", "Result: C. Rome"."""
+    label = _LABEL.match(line)
+    if label is None or _DENYING.search(label.group()):
+        return None
+    rest = line[label.end() :].strip()
+    if rest == rest.upper() and is_letter_line(rest):
+        return rest.strip("()[]（）.:： ")
+    head = LETTERED_LINE.match(rest)
+    letter = head and (head[1] or head[2])
+    return letter if head and letter == _letter_of_text(rest[head.end() :], options) else None
 
 
 def _letter_of_value(phrase: str, place: Place, options: Sequence[str]) -> str | None:

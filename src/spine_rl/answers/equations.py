@@ -16,6 +16,8 @@ _NO_LETTERS = re.compile(
     r"|infty|approx)(?![a-z])"
     r"|(?<![A-Za-z\\])(?:pi|sqrt|sin|cos|tan|log|ln|exp|e|hundred|thousand|[mbtr]{1,2}illion)(?![a-z])|[万亿]"
 )
+_IS_EXACT = re.compile(r"\\(?:frac|sqrt|pi)|\d\s*/\s*\d|[a-z(^]")
+_ROUNDED = re.compile(r"(?<=[\w)}!])\s*\\approx(?![A-Za-z])\s*-?\d*\.\d+\s*$")
 _COMPUTED = re.compile(r"\s*\\(?:lim|sum|int|prod)(?![a-z])")
 _COORDINATE = re.compile(r"(?<![\\A-Za-z])[xyz](?![A-Za-z])|(?<![A-Za-z\\])[xyz]{2,3}(?![A-Za-z])")
 
@@ -24,6 +26,13 @@ def named_value(text: str) -> str | None:
     """What an equation says that something is, where a number was asked for: 7 of `x + y = 7`; None of no equation."""
     sides = split(text, EQUALS)
     return sides[-1] if len(sides) > 1 and (len(sides) > 2 or _is_numeric(sides[-1])) else find_solution(sides)
+
+
+def drop_rounded(text: str) -> str:
+    """An exact value without the decimal that rounds it: `\\frac{2}{3} \\approx 0.667`, but not `x \\approx 0.667`."""
+    rounded = _ROUNDED.search(text)
+    exact = split(text[: rounded.start()], EQUALS)[-1] if rounded else ""
+    return text[: rounded.start()] if rounded and _IS_EXACT.search(exact) and _is_numeric(exact) else text
 
 
 def find_solution(sides: list[str]) -> str | None:

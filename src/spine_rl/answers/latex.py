@@ -4,12 +4,15 @@ import re
 
 FUNCTIONS = "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|log|ln|exp|arcsin|arccos|arctan"
 _NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{FUNCTIONS})(?![A-Za-z])")
-_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s*(?:\(([^()]*)\)|(\d+))")
-_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-?\d{2,}))")
+_ROOT = re.compile(r"(?:(?<![\\A-Za-z])sqrt|\\sqrt(?=\s*\())\s*(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|(\d+))")
+# Of \sqrt 13 TeX takes one digit, and who writes it means all.
+_BARE_ROOT = re.compile(r"\\sqrt\s*(\[\w{1,3}\](?=\s*\d))?\s*(\d+(?:\.\d+)?)")
+_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-\d+|\d{2,}))")
 _LOG_BASE = re.compile(r"\\log_\s?(\w)(?!\w)")
 _BRACE_SPACE = re.compile(r"(?<=\{)\s+|\s+(?=\})")
 # What other countries call a function, and what stands in a wrapper that the parser does not know.
 _SYNONYMS = {"tg": "tan", "ctg": "cot", "lg": "log", "arctg": "arctan", "sh": "sinh", "ch": "cosh", "th": "tanh"}
+_SYNONYMS |= {"varphi": "phi", "varepsilon": "epsilon", "vartheta": "theta"}
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 # 3(5), (3)5 and (3)(5) are products; the parser takes two numbers side by side for a mixed one, and adds them.
 _FUNCTION_HEAD = r"(?:\\[A-Za-z]+\s*(?:[_^]\s*(?:\{[^{}]*\}|\w))*|[A-Za-z]\s*_\s*\w)\s*"
@@ -27,6 +30,7 @@ _PRIMED = re.compile(r"(?<![\\A-Za-z])([A-Za-z])('+|\^\{?(?:\\prime)+\}?)")
 def to_latex(text: str) -> str:
     """What the parser would read otherwise than it is meant, written out."""
     text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text.replace("**", "^"))
+    text = _BARE_ROOT.sub(r"\\sqrt\1{\2}", text)
     text = _SYNONYM.sub(lambda match: "\\" + _SYNONYMS[match.group(1)], _BRACE_SPACE.sub("", text))
     text = _LOG_BASE.sub(r"\\log_{\1}", text)
     if "'" in text or "\\prime" in text:

@@ -40,6 +40,7 @@ _PRONOUN = re.compile(r"(?!because|since|as|is\b)[a-z']")
 _LINE = re.compile(r"[(\[（]?\s?[A-J]\s?[)\]）]?\s?[.:：。]?|[a-j]|[(\[（]?[a-j][)\]）]")
 LETTERED_LINE = re.compile(r"(?:[(\[（]([A-J])[)\]）]|([A-J])[.):：、](?=\s|$))")
 _DENIED = re.compile(
+    r"(?:incorrect|wrong|false|eliminated|excluded)(?:\s(?:options?|answers?|choices?))(?:\s(?:is|are))?\s?:?\s?[(\[]?(?-i:[A-J])\b|"
     rf"(?:{words('not_')})(?:\s(?:be|an?|the|it))*\s*(?:{words('option')})?\s*[(\[（]?(?-i:[A-J])[)\]）]?(?![\w'’])"
     rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*{_JOINER}\s*)*[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
     rf"(?:\s*(?:选项|项))?(?:[^，。；,;.\n]{{0,12}}?(?:{join('wrong', spaced=False)})"
@@ -65,11 +66,13 @@ _IS_HEDGED = re.compile(
 )
 _IS_LAST = re.compile(rf"\b(?:be|is|est|ist|[Ii]t's|with|chose|choose|pick|select)\s+{_TOKEN}$")
 _SO_LAST = re.compile(
-    rf"(?:\b(?:so|therefore|thus|hence|then|but|leaving|leaves|donc|also|somit|mais|sondern|sino|итак)\b|因此|所以|故)[\s,，:]*{_TOKEN}$",
+    r"(?:\b(?:so|therefore|thus|hence|then|but|leaving|leaves|by (?:process of )?elimination|donc|also|somit|mais"
+    rf"|sondern|sino|итак)\b|因此|所以|故)[\s,，:]*{_TOKEN}$",
     re.IGNORECASE,
 )
 _ONLY = re.compile(rf"\bonly\s+(?:{words('option')}\s*)?{_TOKEN}\s+[a-z]", re.IGNORECASE)
 _LOWER = re.compile(rf"((?:{words('option')}|\b(?:is|be|est|ist)|'s)\s*)[(\[（]([a-j])[)\]）]", re.IGNORECASE)
+_LIST = re.compile(r"(?:[(]?A[.):]\s.{1,300}?[.;,!?]?\s[(]?B[.):]\s)")  # the options, on one line
 _HEADED = re.compile(rf"{words('option')}\s*{_TOKEN}\s?[:：]", re.IGNORECASE)
 _RIGHT = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('right')})(?!\s*(?:not|不)))",
@@ -78,7 +81,7 @@ _RIGHT = re.compile(
 _BEST = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('best')}))", re.IGNORECASE
 )
-_LEAD = re.compile(r"^(?:[>•→⇒∴=-]+\s*)+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
+_LEAD = re.compile(r"^(?:[>•→⇒∴=#-]+\s*)+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
 _SENTENCE = re.compile(r"(?<=[.!?])\s|[\n。！？]")
 MAX_SENTENCES = 40
 
@@ -128,6 +131,8 @@ def read_leading_letter(phrase: str, *, is_line: bool) -> str | None:
         return NO_ANSWER
     if is_line and LETTERED_LINE.match(phrase) and len(set(_BRACKETED.findall(phrase))) > 1:
         return NO_ANSWER  # the options, one after another
+    if is_line and _LIST.match(phrase):
+        return None  # "A. wrong, since ... B. right, since ... So B"
     if is_line and len({head[1] for head in _HEADED.finditer(phrase)}) > 1:
         return None  # "Option A: no. Option B: yes. So B"
     return letter.upper()
@@ -184,7 +189,11 @@ def _only_lettered_line(text: str) -> str | None:
     """The letter of a first line "C. text", where no other line begins with a letter so."""
     lines = [strip_phrase(line) for line in text.strip().split("\n")[:MAX_SENTENCES]]
     first = LETTERED_LINE.match(lines[0]) if lines else None
-    if first is None or (len(lines) > 1 and any(LETTERED_LINE.match(line) for line in lines[1:])):
+    if (
+        first is None
+        or _LIST.match(lines[0])
+        or (len(lines) > 1 and any(LETTERED_LINE.match(line) for line in lines[1:]))
+    ):
         return None
     if len(set(_BRACKETED.findall(lines[0]))) > 1:
         return None

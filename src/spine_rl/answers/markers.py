@@ -64,9 +64,11 @@ ENGLISH = Language(
     best=r"(?:is|was|seems|appears|would be|must be|should be)(?: to be)? (?:the )?(?:(?:only|single) )?"
     r"(?:most )?(?:correct|right|best|likely|accurate|appropriate|suitable|reasonable|plausible|logical) "
     r"(?:answer|option|choice)|is (?:the|my) (?:final )?answer"
+    r"|(?:is|seems) (?:the )?most (?:suitable|appropriate|accurate|likely|plausible|reasonable|fitting|logical)"
+    r"(?=\s*(?:$|[.,;]|given|because|since|here|among|of\b))"
     r"|(?:fits|works|matches) best|makes (?:the )?most sense|(?:is|seems) the best (?:fit|match)",
-    wrong=r"(?:is|are|was|were|can be|must be|seems) (?:also |both |clearly |therefore |thus )*(?:incorrect|wrong"
-    r"|false|untrue"
+    wrong=r"(?:is|are|was|were|can be|must be|seems) (?:also |both |clearly |therefore |thus |most |likely |probably )*"
+    r"(?:incorrect|wrong|false|untrue"
     r"|inaccurate|ruled out|eliminated|excluded|irrelevant)"
     r"|(?:(?:is|are|was|were)(?:n't| not)|cannot be|can't be|could not be|does not|doesn't|do not|don't) (?:the |be "
     r"|an? |seem"
@@ -240,7 +242,26 @@ SPANISH = Language(
     courtesy=r"espero que|si (?:tienes|tiene|necesitas)|no dudes|buena suerte|gracias|obrigad[oa]|spero",
 )  # fmt: skip
 
-LANGUAGES = (ENGLISH, CHINESE, FRENCH, GERMAN, RUSSIAN, KOREAN, JAPANESE, SPANISH)
+OTHERS = Language(  # Arabic, Vietnamese, Indonesian, Polish, Dutch, Swahili
+    stems=("الإجابة", "الاجابة", "الجواب", "câu trả lời", "đáp án", "đáp số", "jawaban", "odpowied",
+           "antwoord", "jibu"),
+    answer=r"الإجابة|الاجابة|الجواب|câu trả lời|đáp án|đáp số|jawaban|odpowiedź|antwoord|jibu",
+    is_=r"هي|هو|là|adalah|(?<=odpowiedź )to|jest|(?<=jibu )ni",
+    fillers=r"الصحيحة|الصحيح|النهائية|النهائي|đúng|cuối|chính|yang|akhir|sahihi",
+    option=r"الخيار|lựa chọn|phương án|opsi|pilihan|opcja|optie",
+    yes=r"نعم|có", no=r"لا|không|tidak",
+)  # fmt: skip
+
+VERB_LAST = Language(  # Hindi, Bengali, Telugu, Turkish, Thai: an answer may follow its noun at once
+    spaced=False,
+    stems=("उत्तर", "উত্তর", "సమాధానం", "జవాబు", "cevap", "คำตอบ"),
+    answer=r"उत्तर|উত্তর|సమాధానం|జవాబు|cevap|คำตอบ(?:ที่ถูกต้อง|สุดท้าย)?",
+    is_=r"คือ|\sহলো?",
+    option=r"विकल्प|বিকল্প|seçenek|ข้อ|ตัวเลือก",
+    yes=r"हाँ|হ্যাঁ|evet|ใช่", no=r"नहीं|না|hayır|ไม่",
+)  # fmt: skip
+
+LANGUAGES = (ENGLISH, CHINESE, FRENCH, GERMAN, RUSSIAN, KOREAN, JAPANESE, SPANISH, OTHERS, VERB_LAST)
 
 THOUGHTS = (  # reasoning between these is no answer, and one that is not closed leaves none
     ("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"),

@@ -28,10 +28,14 @@ _COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z]
 _WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
 _SEPARATE_NUMBERS = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d")  # 1e400 is not 400e
 _NAMED = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
+_NAMED |= {"i": "0+1i"}  # as the value of \sqrt{-1} is written
 _NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
-_NAMED |= dict.fromkeys(("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers"), "(-oo;oo)")
+_NAMED |= dict.fromkeys(
+    ("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers", "allreals"), "(-oo;oo)"
+)
 _BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
+_AROUND_COMMAND = re.compile(r"\s*(\\[A-Za-z]+)(?:\s+(?![A-Za-z]))?")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
 _SHORT_WORDS = {"no", "up", "on", "in", "it", "go", "or", "ok", "is", "we", "he", "so", "at", "by", "to", "if"}
 
@@ -111,7 +115,7 @@ def _atom_key(text: str) -> str | None:
         SymbolicTimeoutError: Its value cannot be had in time.
     """
     text = strip_units(text.strip())
-    key = number_key(text) or _NAMED.get(text.replace(" ", "")) or read_span(text)
+    key = number_key(text) or _named_key(text.replace(" ", "")) or read_span(text)
     if key is not None:
         return key
     if based := _BASE.fullmatch(text):
@@ -122,6 +126,10 @@ def _atom_key(text: str) -> str | None:
     if _is_expression(text):
         return compute_symbolic_key(to_latex(text)) or _words_key(text)
     return _words_key(text)
+
+
+def _named_key(text: str) -> str | None:
+    return _NAMED.get(text) or _NAMED.get(text.casefold() if len(text) > 4 else "")
 
 
 def _equation_key(text: str) -> str | None:
@@ -147,6 +155,8 @@ def _is_expression(text: str) -> bool:
 def _words_key(text: str) -> str | None:
     """Text without its typography. Words are compared without case, but not letters and pairs of them: R, Aa, AB."""
     text = re.sub(r"\\(?![A-Za-z])|[{}\"]", "", text)
+    if "\\" in text:
+        text = _AROUND_COMMAND.sub(r"\1", text)  # A \cap B as A\cap B
     spaced = re.search(r"[A-Za-z]{2,}\s+[A-Za-z]|\d\s+\d", text)
     text = (" " if spaced else "").join(text.split()).strip(" .,;")
     if text.casefold() in _SHORT_WORDS or (spaced and _LONG_WORD.search(text) and "\\" not in text):

@@ -55,7 +55,7 @@ MAX_BEFORE = 60  # characters before a marker, where it may be declined
 MAX_STEMS = 30  # looked at from the end
 _LETTERS = tuple("(（ABCDEFGHIJ")
 _ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s*[(（]?[B-J][.)）:：、][^\n]*$")
-_SENTENCE_END = re.compile(r"(?<!\\)[.!](?=\s|$)|。|！|．(?!\d)|\n")
+_SENTENCE_END = re.compile(r"(?<!\\)[.!](?=\s|$)|[。।؟]|！|．(?!\d)|\n")
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})([^$]{1,1000}?)"

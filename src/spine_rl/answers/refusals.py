@@ -14,7 +14,7 @@ _CUES = ("not ", "n't ", "unable", "mpossible", "no way", "difficult", "hard to"
 _UNKNOWN = re.compile(
     r"\W*(?:\\text\w*\s*\{)?\s*(?:unknown|n/a|unclear|indeterminate|inconclusive|不确定|未知)\W*", re.IGNORECASE
 )
-_VALUE = re.compile(r"\d|\\[a-z]|\b[A-J]\b")
+_VALUE = re.compile(r"\d|\\(?!text|mathrm|mbox)[a-z]|\b[A-J]\b")
 
 
 def is_refusal(text: str, *, after_value: bool = True) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from spine_rl.answers.brackets import CLOSE, OPEN, is_enclosed, split
-from spine_rl.answers.equations import EQUALS, find_solution, is_name
+from spine_rl.answers.equations import EQUALS, drop_rounded, find_solution, is_name
 
 Key = str | None
 MAX_DEPTH = 8
@@ -33,6 +33,11 @@ _MATRIX = re.compile(
 )
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MEMBERSHIP = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?\s*\\in(?![A-Za-z])\s*")
+_SYSTEM = re.compile(r"\\begin\{(cases|aligned|gathered|align\*?)\}((?:(?!\\begin|\\end|&(?!=)).)*)\\end\{\1\}")
+_BUILDER = re.compile(
+    r"\\?\{\s*[A-Za-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\(?:mid|vert)(?![A-Za-z])|[:|])\s*(.+?)\s*\\?\}"
+)
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 _UNION = re.compile(r"\s*\\cup(?![A-Za-z])\s*")
 _BOTH = re.compile(r"(?<![A-Za-z\\])and\b|\\(?:land|wedge)(?![a-z])|且")
 _RELATION = re.compile(r"\s*(\\(?:leq?slant|geq?slant|leq?|geq?|lt|gt)(?![A-Za-z])|<=|>=|<|>)\s*")
@@ -59,7 +64,11 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
         return atom(text)
     if not _MARKS.search(text):
         return atom(text)
+    if "{" in text and (builder := _BUILDER.fullmatch(text)):  # \{x | x > 2\}
+        return key(builder.group(1))
     if "\\begin" in text:
+        if (system := _SYSTEM.fullmatch(text)) and (rows := _ROW_END.split(system.group(2).replace("&=", "="))):
+            return key(", ".join(row.strip(" ,;") for row in rows if row.strip()))
         matrix = _MATRIX.fullmatch(text)
         return _matrix_key(matrix.group(2), key) if matrix else atom(text)
     parts = [part for part in split(text, _SEMICOLON) if part]
@@ -71,7 +80,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
         return _set_key([key(_choose_sign(text, upper)) for upper in (True, False)])
     if (membership := _MEMBERSHIP.match(text)) is not None:
         return key(text[membership.end() :])
-    if len(sides := split(text, EQUALS)) > 1:
+    if len(sides := split(text := drop_rounded(text), EQUALS)) > 1:
         return equation(text) if (side := find_solution(sides)) is None else key(side)
     if len(parts := split(text, _UNION)) > 1:
         keys = sorted({part_key or "" for part_key in map(key, parts)})
@@ -228,7 +237,7 @@ _COMMA = re.compile(r"\s*[,;]\s*")
 
 
 def _matrix_key(body: str, key: Callable[[str], Key]) -> Key:
-    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", body) if row.strip()]
+    rows = [row.split("&") for row in _ROW_END.split(body) if row.strip()]
     keys = [[key(cell) for cell in row] for row in rows]
     if not keys or any(cell is None for row in keys for cell in row):
         return None

@@ -16,6 +16,7 @@ _ESCAPES = re.compile(
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
+_WORKED = re.compile(r"<<[^<>\n]{1,100}>>")  # GSM8K's calculator: 3*4=<<3*4=12>>12
 _NEXT_QUESTION = re.compile(r"\n[ \t]{0,20}(?:Q|Question|Problem|Human|User|Input|问题|题目)\s*[:：]")
 _ANSWERED = re.compile(r"(?:^|\n)\s*A\s*:|\banswer\b|####|\\boxed|答案", re.IGNORECASE)
 _COURTESY = re.compile(rf"[\s*_>~-]*(?:{words('courtesy')})[^\n]{{0,300}}", re.IGNORECASE)
@@ -38,6 +39,8 @@ def read_final_turn(response: str, max_length: int) -> str:
     text = text[-max_length:]
     if "\x1b" in text or "\x9b" in text:
         text = _ESCAPES.sub("", text)  # a terminal's colours: the 1 of "\\x1b[1m" is no answer
+    if "<<" in text:
+        text = _WORKED.sub("", text)
     if "<" in text or "[" in text:
         text = _first_turn(text)
     question = _NEXT_QUESTION.search(text)

@@ -1,39 +1,58 @@
 """Takes from a mathematical answer what carries no meaning: spacing, delimiters, wrappers, units, currency, percent."""
 
 import re
+import unicodedata
 
 from spine_rl.answers.units import strip_units
 
 _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "﹣": "-", "－": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
-        "∕": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
-        "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "％": "%", "，": ", ",
+        "∕": "/", "⁄": "/", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
+        "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ", "⊂": r"\subset ", "⊆": r"\subseteq ",
+        "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "∠": r"\angle ", "△": r"\triangle ", "⊥": r"\perp ",
+        "∥": r"\parallel ", "≡": r"\equiv ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
+        "⟨": "(", "⟩": ")", "→": r"\to ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "％": "%", "，": ", ",
         "°": r"^\circ ", "º": r"^\circ ",
-        "；": "; ", "、": ", ", "（": "(", "）": ")", "½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4",
-        "¾": " 3/4", "√": r"\sqrt ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
-        "\ufeff": "", "’": "'", "′": "'", "≈": r"\approx ", "。": ".",
+        "；": "; ", "、": ", ", "（": "(", "）": ")", "√": r"\sqrt ",
+        "∛": r"\sqrt[3] ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
+        "\ufeff": "", "’": "'", "“": "", "”": "", "′": "'", "≈": r"\approx ", "。": ".",
         "：": ":", "．": ".", "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+", "【": "[", "】": "]",
-        "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
+        "٫": ".", "٬": ",", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
     }
 )  # fmt: skip
-_RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻]+")
-_NORMAL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+    "ϕ": "phi", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma",
+    "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
+_GREEK_LETTERS = re.compile(rf"(?<![\u0370-\u03ff])[{''.join(_GREEK)}]{{1,3}}(?![\u0370-\u03ff])")  # no words
+_RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻ⁿⁱ]+")
+_LOWERED = re.compile(r"[₀-₉]+")
+_NORMAL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ₀₁₂₃₄₅₆₇₈₉", "0123456789+-ni0123456789")
+_VULGAR = re.compile("[¼½¾⅐-⅞]")
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")  # ٤٢, ४२
 _OUTWARD = re.compile(r"([\[\]])(\s*[^\s,;\[\]()][^,;\[\]()]*[,;][^\[\]()]+)([\[\]])")
 _MODULUS = re.compile(r"\s*(?:\\p?mod\s*\{?\s*(\d+)\s*\}?|\(\s*(?:\\?mod|\\text\{\s*mod\s*\})\s*(\d+)\s*\))$")
+_DOTS = re.compile(r"\s*(?:\.{3,}|…|\\[lc]?dots[bcim]?(?![A-Za-z]))")
 _REPEATED = re.compile(r"(\d*\.)(?:(\d{1,6}?)\2+|(\d*?)(\d{1,3}?)\4{2,})\s*(?:\.{3}|…|\\[lc]?dots)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _THIN_SPACE = re.compile(
     r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
 )
 _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
-_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*|\*\*$|`")
+_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
 _LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
-_CURRENCY = re.compile(r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*")
-_CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹])$")
+_CURRENCY = re.compile(
+    r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
+)
+_CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹¢])$")
 _SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}(),])")
+_BRACKETS = {"\\langle": "(", "\\rangle": ")", "\\lbrace": "\\{", "\\rbrace": "\\}", "\\lvert": "|", "\\rvert": "|"}
 _DECIMAL_COMMA = re.compile(r"^([-+]?(?:0|\d{4,})),(\d+)$")
 _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _LISTED = re.compile(r"(?:\d{1,3}(?:,\d{3})+|[^\d,]|,\s|(?<![\d,])\d+(?!,?\d))+")  # (1,000, 2,000), not (12,102)
@@ -46,10 +65,15 @@ _DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 _DEGREE = re.compile(
     r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
 )
-_TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|operatorname|boldsymbol|hbox|bm|rm|bf)"
-_UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*)\}")
+_TEXT = (
+    r"\\(?:text|textbf|textit|textrm|textnormal|texttt|emph|underline|mbox|hbox|mathrm|mathbf|mathit|mathtt|mathsf"
+    r"|operatorname|boldsymbol|bm|rm|bf)"
+)
+_UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_STYLE = re.compile(r"\\(?:(?:large|Large|LARGE|huge|Huge|bf|rm|it)(?![A-Za-z])|(?:text)?color\s*\{\w+\}(?=\s*\{))\s*")
+_CONCLUDES = re.compile(r"^\\(?:therefore|Rightarrow|Longrightarrow|implies)(?![A-Za-z])\s*")
 _LEADING_WORDS = re.compile(
-    r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx)\s*(?=[\d.$\\-])", re.IGNORECASE
+    r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx|\\sim(?:eq)?)\s*(?=[\d.$\\-])", re.IGNORECASE
 )
 _TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?")
@@ -64,7 +88,9 @@ def strip_typography(answer: str) -> str:
     if not text.isascii():
         text = _SQUARE_METRES.sub("", text)
         text = _RAISED.sub(lambda power: f"^{{{power.group().translate(_NORMAL)}}}", text)
-        text = text.translate(_SYMBOLS)
+        text = write_out_fractions(_LOWERED.sub(lambda index: f"_{{{index.group().translate(_NORMAL)}}}", text))
+        text = _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text.translate(_SYMBOLS))
+        text = _GREEK_LETTERS.sub(_name_letters, text)
     text = " ".join(_CONTROL.sub("", text).split())
     if "\\\\" in text and "\\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)  # escaped twice, as in JSON
@@ -72,7 +98,7 @@ def strip_typography(answer: str) -> str:
     text = _CURRENCY_END.sub("", _CURRENCY.sub(r"\1", text))
     if "\\" in text or "$" in text or "*" in text or "~" in text or "`" in text:
         text = _THIN_GROUP.sub("", text)
-        text = _SIZES.sub("", text)
+        text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
         text = _DELIMITERS.sub(" ", text)
         text = _FRACTION.sub(r"\\\1", text)
@@ -80,15 +106,16 @@ def strip_typography(answer: str) -> str:
         if _TRIGONOMETRY.search(text):
             text = _ANGLE.sub(r"{(\\frac{\1\\pi}{180})}", text)
         text = _DEGREE.sub("", text)
-        text = text.replace("\\langle", "(").replace("\\rangle", ")")
+        for written, bracket in _BRACKETS.items():
+            text = text.replace(written, bracket)
     if ".." in text or "dots" in text or "…" in text:
-        text = _REPEATED.sub(_repeat, text)
+        text = _DOTS.sub(r"\\ldots ", _REPEATED.sub(_repeat, text))
     text = text.lstrip(" \t\n,;:").rstrip(" \t\n.,;:")
     if text[:1] == "]" or text[-1:] == "[":
         text = _OUTWARD.sub(_turn_brackets, text)
     if "mod" in text:
         text = _MODULUS.sub(lambda modulus: f" \\pmod {modulus[1] or modulus[2]}", text)
-    text = strip_units(_LEADING_WORDS.sub("", text))
+    text = strip_units(_LEADING_WORDS.sub("", _CONCLUDES.sub("", text)))
     if "\\" in text:
         text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
     text = " ".join(text.split()).replace("!=", "\\ne ").replace("==", "=")
@@ -105,9 +132,18 @@ def strip_typography(answer: str) -> str:
     return text
 
 
+def write_out_fractions(text: str) -> str:
+    """`2½` as 2 1/2."""
+    return _VULGAR.sub(lambda part: " " + unicodedata.normalize("NFKC", part.group()).replace("⁄", "/"), text)
+
+
 def _repeat(decimal: re.Match[str]) -> str:
     """`0.1212...` as `0.\\overline{12}`."""
     return f"{decimal[1]}{decimal[3] or ''}\\overline{{{decimal[2] or decimal[4]}}}"
+
+
+def _name_letters(letters: re.Match[str]) -> str:
+    return "".join(f"\\{_GREEK[letter]} " for letter in letters.group())
 
 
 def _turn_brackets(interval: re.Match[str]) -> str:

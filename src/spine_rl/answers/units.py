@@ -25,16 +25,21 @@ _LONG_UNITS = (
     r"|foot|yards?|miles?|(?:kilo|centi|milli)?(?:met(?:er|re)|gram|lit(?:er|re))s?|units?|pounds?|ounces?|gallons?"
 )
 _WORD_UNIT = re.compile(
-    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:{_SHORT_UNITS}|{_LONG_UNITS})|\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
+    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:sq\.\s?)?(?:{_SHORT_UNITS}|{_LONG_UNITS})|\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
     r"(?:\s*\^\s*\{?[23]\}?|/[a-z]{1,6}(?:\^\{?\d\}?)?)?\.?$"
 )
 _RATE = re.compile(r"(?<=\d)\s+(?:k?m|k?g|L|J|N|rad)\s?/\s?(?:s|h|hr|min|c?m|L|kg|mol)(?:\s*\^\s*\{?[23]\}?)?$")
-_LETTER_UNIT = re.compile(r"^([-+]?\d[\d.,]*)\s+(?:[msghLJNW]|m\s*\^\s*\{?[23]\}?)$")
-_UNIT_LETTER = re.compile(r"^([-+]?\d[\d.,]*)\s*(?:[kcmM]?[mgsLlVAWJNCFKhTΩ]|k?Hz|k?Pa|kWh?|dB)(?:/(?:s|h|hr|min))?$")
+_PRODUCT = re.compile(r"(?<=\d)\s+(?:k?N|k?J|W|Pa|kg|V|A)\s?\\cdot\s?(?:m|s|h)$")
+_LETTER_UNIT = re.compile(r"^([-+]?\d[\d.,]*)\s+(?:[msghLJNWVK]|m\s*\^\s*\{?[23]\}?)$")
+_UNIT_LETTER = re.compile(
+    r"^([-+]?\d[\d.,]*)\s*(?:[kcmM]?[mgsLlVAWJNCFKhT]|[kM]?\s?\\Omega|k?Hz|k?Pa|kWh?|dB)"
+    r"(?:/(?:s|h|hr|min))?$"
+)
 _CHINESE_UNIT = re.compile(
     r"(?<=[\d万亿})])\s*(?:平方|立方)?(?:个|元|美元|角|分|厘?米|[千毫分]米|公里|千?克|公斤|斤|吨|毫?升|秒钟?|分钟|小时|天|日|周"
     r"|个?月|年|岁|人|名|位|只|条|本|张|支|件|块|辆|页|次|倍|度|棵|朵|头|匹|组|种|袋|箱|盒|瓶|杯)$"
 )
+_OHM = re.compile(r"(?<=\d)\s*\\Omega$")
 _IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
 _BARE = re.compile(r"[-+\d.,/ ]*")
 _VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
@@ -51,8 +56,9 @@ def strip_units(text: str) -> str:
         return text
     for _ in range(4):  # "5.4 \text{ cents} \text{ per pound}", "12 square units"
         shorter = _PERCENT.sub("", text)
-        shorter = _LETTER_UNIT.sub(r"\1", _RATE.sub("", _TEXT_UNIT.sub("", shorter)))
-        shorter = _WORD_UNIT.sub("", _IN_WORDS.sub("", shorter)).rstrip(" ,;")
+        shorter = _TEXT_UNIT.sub("", shorter).removesuffix("\\cdot")
+        shorter = _LETTER_UNIT.sub(r"\1", _RATE.sub("", _PRODUCT.sub("", shorter)))
+        shorter = _WORD_UNIT.sub("", _OHM.sub("", _IN_WORDS.sub("", shorter))).rstrip(" ,;")
         if not shorter.isascii():
             shorter = _CHINESE_UNIT.sub("", shorter)
         if shorter in (text, "") or not _VALUE_ENDS.search(shorter):

@@ -1,14 +1,13 @@
 """The value in a phrase: a formula, an expression in plain text, or a number; so `math` and `number` are read."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from spine_rl.answers.number_words import CHINESE, ENGLISH
 from spine_rl.answers.places import NO_ANSWER, Place
 from spine_rl.answers.quantities import CLOCK, COMPOUND, quantity_key
 from spine_rl.answers.refusals import is_refusal
-from spine_rl.answers.typography import strip_typography
+from spine_rl.answers.typography import strip_typography, write_out_fractions
 from spine_rl.answers.units import strip_letter_unit
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -17,7 +16,7 @@ _BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈]|(?
 _PROSE = re.compile(
     r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text"
     r"|hundred|thousand|[mb]illion|trillion)\b)"
-    r"(?:[A-Za-zÀ-ÿ]{2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u3040-\u9fff\uac00-\ud7af]|[\u0400-\u04ff]{2,}"
+    r"(?:(?:(?![×÷])[A-Za-zÀ-ɏ\u1e00-\u1eff]){2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u3040-\u9fff\uac00-\ud7af]|(?:(?!\d)[\u0400-\u1dff]){2,}|[\u0370-\u03ff\u1f00-\u1fff]{4,}"
 )
 _DIGITS = r"(?:\d[\d,]*\.?\d*|\.\d+)"
 _SCALE = r"(?:\s?[万亿]|\s(?:hundred|thousand|[mb]illion|trillion)\b)"
@@ -35,13 +34,27 @@ _LAST_NUMERAL = re.compile(
 )
 _ASIDE = re.compile(r"(?<=\s)\([^()]{1,200}\)")
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{[^{}]*\}")
+# Remarks behind an answer, which may hold numbers of their own: "12, which is 3 times 4", "12 because 3 boxes hold 4".
+# What a remark only says in other words ("2 hours, which is 120 minutes") is read.
+_WHY = re.compile(
+    r"[\s,;]\s?(?:because|since)\s(?!.*\b(?:so|thus|hence|therefore)\b)|,?\sor\s(?:about|approximately|roughly)\s",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(
+    rf"{_WHY.pattern}|[,;]\s(?:which|where|as|not)\s(?!(?:is|equals|makes|gives)\s(?:\$[^$]+\$|{_NUMERAL})[\sA-Za-z]*$)",
+    re.IGNORECASE,
+)
+_ROUNDED = re.compile(r"((?:[√π]|\d/)[\d√π()/·+-]{0,20})\s?≈\s?\d*\.\d+")  # 2√3 ≈ 3.46
+_WORKING = re.compile(r"(?<=\d)\s+\(=?(?=[^()]*[+×*/÷=-])(?:[\d\s.,+×*/÷=-]|\\times|\\cdot)+\)$")  # 12 (3 × 4)
 _TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
 _PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|[\d)}]\s?[-+−])\s{0,2}$")
 _PART_AFTER = re.compile(r"\s?(?:[√^*/×·π!]|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
 _NUMBER_WORDS = re.compile(rf"(?<![\w-])(?:(?:minus|negative)\s)?{ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
 _MINUS = re.compile(r"(?<![\d)}]\s)(?:\b(?:minus|negative|moins)\s|负)(?=\d)", re.IGNORECASE)  # not of a difference
 _BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^()]*\)$")
+_BOX_LEAD = re.compile(r"^\\text\w*\s?\{[^{}]{0,80}(?:\b(?:is|are|equals)|[:=：])\s*\}(?:\s|\\[,;:! ])*(?=\S)")
 _BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
+_ARROW = re.compile(r"(?:(?:[=-]{1,2}>|[→⇒⟹⟶➜➡∴•▶👉]\ufe0f?)\s*)+")  # => 12
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
 
@@ -72,10 +85,12 @@ def read_value(place: Place) -> str | None:
     """What a place says, whether it declines or not."""
     place = Place(place.kind, _write_out(place.text))
     if place.kind == "boxed" or (place.kind == "tagged" and not _PROSE.search(_TEXT.sub("", place.text))):
-        return _BOX_ASIDE.sub(r"\1", place.text.strip())
+        return _BOX_ASIDE.sub(r"\1", _BOX_LEAD.sub("", place.text.strip()))
     if "\\boxed" in place.text:
         return None  # an unfinished box
     phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
+    phrase = _ARROW.sub("", phrase, count=1) if _ARROW.match(phrase) else phrase
+    phrase = _drop_remark(phrase, _WHY if place.kind == "final" else _REMARK)
     phrase = _drop_asides(phrase) if "(" in phrase else phrase
     answer = _read_formulas(phrase) or _read_expression(phrase)
     if answer:
@@ -89,7 +104,7 @@ def read_value(place: Place) -> str | None:
 def _write_out(text: str) -> str:
     """`negative 5` as -5, and `2½` as 2 1/2."""
     if not text.isascii():
-        text = re.sub("[½⅓⅔¼¾]", lambda part: " " + unicodedata.normalize("NFKC", part.group()).replace("⁄", "/"), text)
+        text = write_out_fractions(text)
     return _MINUS.sub("-", text)
 
 
@@ -110,6 +125,8 @@ def _read_formulas(phrase: str) -> str | None:
 
 def _read_expression(phrase: str) -> str | None:
     """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
+    if "≈" in phrase:
+        phrase = _ROUNDED.sub(r"\1", phrase)
     for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))):
         if _PROSE.search(phrase[: lead.start()].rpartition("=")[2]):  # "the total = 3", but not "x = 3"
             phrase = phrase[lead.end() :]
@@ -127,9 +144,20 @@ def _read_expression(phrase: str) -> str | None:
     return value if starts else None
 
 
+def _drop_remark(phrase: str, pattern: re.Pattern[str]) -> str:
+    """Without a remark behind a value; a phrase that has none before it is left as it is."""
+    remark = pattern.search(phrase)
+    before = phrase[: remark.start()] if remark else ""
+    return before if re.search(r"\d", before) or _NUMBER_WORDS.match(before) else phrase
+
+
 def _drop_asides(phrase: str) -> str:
     """Without what stands in parentheses in words, unless nothing is left: `12 (since 3*4 = 12)` is 12."""
-    shorter = _ASIDE.sub(lambda aside: "" if _PROSE.search(aside.group()) else aside.group(), phrase)
+    phrase = _WORKING.sub("", phrase)
+    shorter = _ASIDE.sub(
+        lambda aside: "" if _PROSE.search(aside.group()) or aside.group()[1:].lstrip()[0] in "≈~" else aside.group(),
+        phrase,
+    )
     return shorter if re.search(r"\d", shorter) else phrase
 
 

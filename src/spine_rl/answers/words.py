@@ -35,9 +35,9 @@ _PUNCTUATION = re.compile(r"[^\w\s.%/+<>=≤≥≠±~^#&°×÷:-]|\.(?!\d)|(?<!\
 _SIGNS = str.maketrans({"−": "-", "–": "-", "﹣": "-"})
 _LATEX_SIGNS = {"le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "lt": "<", "gt": ">", "ne": "≠", "neq": "≠", "pm": "±"}
 _LATEX_SIGN = re.compile(r"\\(leq?|geq?|lt|gt|neq?|pm)(?![A-Za-z])")
-_SIGN_SPACE = re.compile(r"([<>=≤≥≠±~])\s+")
+_SIGN_SPACE = re.compile(r"([<>=≤≥≠±~])\s+|(?<=\d)\s+(%)")
 _LEADING_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
-_SEPARATOR = re.compile(r"\s*[,;、，；]\s*(?:and\s+)?|\s+and\s+|\s*和\s*")
+_SEPARATOR = re.compile(r"\s*[,;、，；]\s*(?:and\s+)?|\s+(?:and|&)\s+|\s*和\s*")
 _NUMBER_WORDS = dict(
     zip(
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
@@ -50,7 +50,7 @@ _NUMBER_WORDS = dict(
 def read_yes_no(place: Place, _: Sequence[str] = ()) -> str | None:
     """Yes, no or maybe: the word a phrase starts with, else the only one of them in it."""
     if place.kind in ("first", "whole"):
-        return None
+        return _read_first_line(place)
     phrase = _ASKED.sub("", _DECORATION.sub("", place.text)).strip()
     for answer, pattern in _OTHER_LANGUAGES.items():
         if pattern.match(phrase):
@@ -62,6 +62,16 @@ def read_yes_no(place: Place, _: Sequence[str] = ()) -> str | None:
     if _NO_ANSWER.search(phrase) or (place.kind == "final" and len(phrase) > MAX_TEXT):
         return None
     return words[0] if len(set(words)) == 1 else None
+
+
+def _read_first_line(place: Place) -> str | None:
+    """A first line that is one of the words; or begins with one, where nothing after it says more."""
+    line = _DECORATION.sub("", place.text).strip().partition("\n")[0]
+    found = _YES_NO_WORD.match(line)
+    rest = line[found.end() :].strip(" .!。！") if found else ""
+    if found is None or (rest and (place.kind == "first" or rest[0] not in ",;:，；-–—")):
+        return None
+    return _YES_NO[found.group().lower()]
 
 
 def yes_no_key(answer: str) -> str | None:
@@ -89,6 +99,6 @@ def normalize_words(text: str) -> str:
     """Lower case; no articles and punctuation; numbers up to ten as digits; single spaces."""
     text = _LATEX_SIGN.sub(lambda sign: f" {_LATEX_SIGNS[sign.group(1)]} ", text) if "\\" in text else text
     text = _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text.translate(_SIGNS))).strip()
-    text = _SIGN_SPACE.sub(r"\1", _LEADING_POINT.sub("0.", text))
+    text = _SIGN_SPACE.sub(r"\1\2", _LEADING_POINT.sub("0.", text))
     text = _ARTICLE.sub(" ", text).casefold()
     return " ".join(_NUMBER_WORDS.get(word, word) for word in text.split())
