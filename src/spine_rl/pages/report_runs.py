@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from spine_rl.errors import DataError
 from spine_rl.problems.text_file import describe_kind, parse_json, read_lines, read_text
@@ -164,17 +164,17 @@ def _read_samples(path: Path) -> list[dict[str, Any]]:
 
 def _is_sample(row: Row) -> bool:
     tokens, entropies, forks, band = (row.get(name) for name in ("tokens", "entropies", "forks", "band"))
-    lists = all(isinstance(values, list) for values in (tokens, entropies, forks))
+    if not (isinstance(tokens, list) and isinstance(entropies, list) and isinstance(forks, list)):
+        return False
     return (
-        lists
-        and len(tokens) == len(entropies)
+        len(tokens) == len(entropies)
         and all(isinstance(text, str) for text in (row.get("prompt"), *tokens))
         and all(_is_number(value) and _is_finite(value) for value in (row.get("advantage"), *entropies, *forks))
         and (band is None or (isinstance(band, list) and len(band) == 2 and all(map(_is_number, band))))
     )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
