@@ -66,6 +66,18 @@ def test_in_a_terminal_all_that_goes_on_is_shown_and_then_gone(clock):
     assert line._live is None
 
 
+def test_what_is_left_shrinks_while_nothing_more_is_done(clock):
+    with LiveLine(Console(file=io.StringIO())) as line:
+        tell("samples", 0, 192, "responses")
+        clock[0] += 120
+        tell("samples", 64, 192, "responses")
+        clock[0] += 60
+        tell("samples", 64, 192, "responses")
+        phase = line._phases["samples"]
+        assert phase.describe_time(clock[0]) == "3:00, 3:00 left"
+        assert phase.describe_time(clock[0] + 300) == "8:00, 0:00 left"
+
+
 def test_times_are_read_at_a_glance():
     assert [*map(format_seconds, (6.6, 750, 11_100))] == ["0:07", "12:30", "3:05:00"]
 

@@ -23,10 +23,11 @@ _LEAST = 5.0  # a phase that was shorter is not worth a plain line
 
 @dataclass
 class _Phase:
-    """One that is not over: what was told last, and since when."""
+    """One that is not over: what was told last, and since when; `told` is when `done` last grew."""
 
     name: str
     started: float
+    told: float
     first: int
     done: int = 0
     total: int = 0
@@ -39,9 +40,11 @@ class _Phase:
 
     def describe_time(self, now: float) -> str:
         """`0:14, 0:46 left`."""
-        passed, moved = now - self.started, self.done - self.first
-        left = f", {format_seconds(passed / moved * (self.total - self.done))} left" if self.total and moved else ""
-        return format_seconds(passed) + left
+        moved, left = self.done - self.first, ""
+        if self.total and moved:
+            seconds = (self.told - self.started) / moved * (self.total - self.done) - (now - self.told)
+            left = f", {format_seconds(max(0.0, seconds))} left"
+        return format_seconds(now - self.started) + left
 
 
 class LiveLine:
@@ -83,10 +86,12 @@ class LiveLine:
             if phase and not (is_part or self._is_live) and now - max(self._printed, phase.started) >= _LEAST:
                 self._print(f"{name} took {format_seconds(now - phase.started)}")
         elif phase is None:
-            self._phases[name] = _Phase(name, now, done, done, total, unit)
+            self._phases[name] = _Phase(name, now, now, done, done, total, unit)
         else:
             if done < phase.done:  # it began anew
                 phase.started, phase.first = now, done
+            if done != phase.done:
+                phase.told = now
             phase.done, phase.total, phase.unit = done, total, unit
         if self._is_live:
             self._start() if self._phases else self._stop()
