@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 import matplotlib
@@ -21,6 +22,7 @@ _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "spine", "font.size": 8, 
 _SHARES = ("pass@1", "greedy_pass@1", "majority_ratio")
 _GREY = "#9aa3ad"
 _MOST_A_ROW = 6  # arms of a map: more are wrapped
+_TITLE_WIDTH = 28  # characters of a panel's title in a line
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> str:
@@ -194,10 +196,11 @@ def draw_map(results: Results) -> Figure:
         cells = np.array([gains.loc[by_rate[rate]] if rate in by_rate else nothing for rate in rates])[:, 1:]
         mesh = panel.pcolormesh(list(gains.columns), range(len(rates) + 1), cells, cmap="RdBu", vmin=-0.5, vmax=0.5)
         title = plain(", ".join([*_describe_task(results, task), arm]))
-        panel.set(title=title, xlabel="step", ylabel="learning rate")
+        panel.set(title=fill(title, _TITLE_WIDTH), xlabel="step", ylabel="learning rate")
         panel.set_yticks([index + 0.5 for index in range(len(rates))], [f"{rate:g}" for rate in rates])
     _hide_empty(axes)
-    figure.colorbar(mesh, ax=axes.ravel().tolist(), label="Pass@1 less its start")
+    size = min(1.0, 4 / shape[0])  # of the bar: many rows are not all as high as it has to be
+    figure.colorbar(mesh, ax=axes.ravel().tolist(), label="Pass@1 less its start", shrink=size, anchor=(0.0, 1.0))
     return figure
 
 
