@@ -54,7 +54,8 @@ class CollapseGuard(TrainerCallback):
         folder: The run's.
         on_collapse: `warn`: one warning; `stop`: and training ends; `retry`: at every alarm the best weights come back,
             the learning rate is halved and training goes on.
-        keep_best: Whether the run ends with the best weights, and not with the last; `retry` needs them, too.
+        keep_best: Whether the best weights are held, and the run ends with them and not with the last; `retry` needs it
+            (`SpineConfig.keeps_best`).
 
     Raises:
         ConfigError: `retry`, and the weights are sharded by the first FSDP.
@@ -65,7 +66,7 @@ class CollapseGuard(TrainerCallback):
         obstacle = find_obstacle(trainer.accelerator)
         if obstacle is not None and on_collapse == "retry":
             raise ConfigError(f"on_collapse='retry': {obstacle}, or give warn or stop, and keep checkpoints")
-        self._keeps = (keep_best or on_collapse == "retry") and obstacle is None
+        self._keeps = keep_best and obstacle is None
         self._misses = obstacle if keep_best else None
         self.weights: BestWeights | None = None  # in training, where best ones are kept
         self.kept: Kept | None = None  # when training has ended

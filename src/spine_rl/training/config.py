@@ -104,6 +104,11 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             self.generation_dtype = resolved["generation_dtype"]
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether the best weights so far are held: to end with, or to go back to."""
+        return self.keep_best != "none" or self.on_collapse == "retry"
+
+    @property
     def objective(self) -> Objective:
         """The objective's settings, as the pure core takes them."""
         assert self.fork_selector is not None
