@@ -168,6 +168,14 @@ def test_a_retry_makes_the_monitor_forget_the_way_that_was_left():
     assert all(verdict.healthy for verdict in judge_run([*rows, {**well[0], RETRIED_FROM: 10.0}, *well[1:]])[20:])
 
 
+@pytest.mark.parametrize("retried_from", [0, 10])
+def test_the_step_after_a_retry_stands_for_one_step(retried_from):
+    collapsed = [{**SOUND, "step": step, RESPONSES: 64, "vote/first_label_share": 0.5} for step in range(1, 41)]
+    odd = {**collapsed[0], "step": 41, "response_length/mean": 5.0, "vote/first_label_share": 0.35}
+    assert find_alarm([*collapsed, odd]) is None
+    assert find_alarm([*collapsed, {**odd, RETRIED_FROM: float(retried_from)}]) is None
+
+
 def test_the_monitor_reads_no_gold():
     rows = make_rows(**{"vote/label_accuracy": 0.0, "vote/pass@1": 0.0, "vote/reward_accuracy": 0.0})
     assert judge_run(rows) == judge_run(make_rows())

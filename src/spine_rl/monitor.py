@@ -6,12 +6,12 @@ being readable. Each signal is compared with its own start, the share of respons
 with its best, over the last few steps. That share also says which weights to keep: it stands in for the accuracy.
 
 Steps take up different problems, so a window is an epoch, within limits: where every problem is seen every step it is
-one step, and the monitor speaks from the third. A row may stand for several steps, where not every step was logged.
+one step, and the monitor speaks from the third. A row stands for the steps since the row before it.
 Where a run has a probe, problems whose votes are taken again every so many steps, the share is the probe's alone.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
@@ -80,6 +80,14 @@ class Share:
 
 
 @dataclass(frozen=True)
+class _Logged:
+    """A row, and for how many steps it stands: those since the row before it, also where that one is forgotten."""
+
+    row: Row
+    steps: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the monitor says at a step.
 
@@ -106,7 +114,8 @@ class CollapseMonitor:
     def __init__(self, thresholds: Thresholds = Thresholds()):
         self.thresholds = thresholds
         self._start: list[Row] = []
-        self._rows: list[Row] = []  # since the start, and the start's too
+        self._logged: list[_Logged] = []  # since the start, and the start's too
+        self._last_step = 0
         self._best: Share | None = None
         self._has_probe = False
 
@@ -117,23 +126,24 @@ class CollapseMonitor:
         start and the best share.
         """
         if RETRIED_FROM in row:
-            self._rows = [earlier for earlier in self._rows if earlier["step"] <= row[RETRIED_FROM]]
+            self._logged = [each for each in self._logged if each.row["step"] <= row[RETRIED_FROM]]
         epoch = _count_steps_an_epoch(row)
         limits = self.thresholds
         needed = math.ceil(limits.responses / max(row.get(RESPONSES, limits.responses), 1))
         start_steps = min(limits.start_steps, max(needed, epoch or limits.start_steps))
         window = min(limits.window, max(2, needed, epoch or limits.window))
         starts = not self._start or self._start[-1]["step"] < start_steps
-        self._rows.append(row)
+        self._logged.append(_Logged(row, row["step"] - self._last_step))
+        self._last_step = row["step"]
         if starts:
             self._start.append(row)
         self._has_probe |= _PROBE_SHARE in row
         share = self._read_probe(row) if self._has_probe else self._measure_share(epoch or limits.window)
-        since = [each for each in self._rows if each["step"] > self._start[-1]["step"]]
-        early = starts or row["step"] - self._start[-1]["step"] < math.ceil(window / 2)
+        since = [each for each in self._logged if each.row["step"] > self._start[-1]["step"]]
+        early = starts or _count_steps(since) < math.ceil(window / 2)
         alarms: list[str] = []
         if not early:
-            recent = [*_take_last(since, window)]
+            recent = [each.row for each in _take_last(since, window)]
             drift = row.get(_PROBE_DRIFT, 0.0) if self._has_probe else _measure_drift(recent)
             alarms = [*self._judge_share(share, drift), *self._judge_signals(recent)]
         if share is not None and (self._best is None or share.mean > self._best.mean):
@@ -143,10 +153,10 @@ class CollapseMonitor:
     def _measure_share(self, epoch: int) -> Share | None:
         """Of the last steps of an epoch; of half an epoch at least, and three steps where an epoch has so many."""
         size = max(1, min(epoch, self.thresholds.longest_window))
-        rows = [*_take_last(self._rows, size)]
-        covered = rows[-1]["step"] - _step_before(self._rows, rows[0])
-        logged = [row for row in rows if _SHARE in row]
-        if 2 * len(logged) < len(rows) or covered < min(size, max(3, math.ceil(size / 2))):
+        window = _take_last(self._logged, size)
+        covered = _count_steps(window)
+        logged = [each.row for each in window if _SHARE in each.row]
+        if 2 * len(logged) < len(window) or covered < min(size, max(3, math.ceil(size / 2))):
             return None
         shares = [row[_SHARE] for row in logged]
         mean = fmean(shares)
@@ -156,7 +166,7 @@ class CollapseMonitor:
             a_step = fmean(row.get(RESPONSES, self.thresholds.responses) for row in logged)
             responses = a_step * max(covered, len(logged))  # a row may be the mean of several steps
             error = _estimate_error(mean, max(responses, 1) / 2)
-        return Share(mean, error, covered >= size and rows[-1]["step"] > epoch)
+        return Share(mean, error, covered >= size and self._last_step > epoch)
 
     def _read_probe(self, row: Row) -> Share | None:
         """Its problems are the same each time, so that they add nothing to the noise of a difference."""
@@ -289,15 +299,17 @@ def _count_steps_an_epoch(row: Row) -> int | None:
     return max(1, round(row["step"] / row["epoch"])) if row.get("epoch") else None
 
 
-def _take_last(rows: Sequence[Row], steps: int) -> Iterator[Row]:
-    """The last rows that stand for so many steps, and one at least."""
-    first = rows[-1]["step"] - steps if rows else 0
-    return (row for row in rows if row["step"] > first or row is rows[-1])
+def _take_last(logged: Sequence[_Logged], steps: int) -> Sequence[_Logged]:
+    """The last rows that stand for so many steps, and one at least where there are any."""
+    first, covered = len(logged), 0
+    while first > 0 and covered < steps:
+        first -= 1
+        covered += logged[first].steps
+    return logged[first:]
 
 
-def _step_before(rows: Sequence[Row], row: Row) -> int:
-    index = next(index for index, each in enumerate(rows) if each is row)
-    return rows[index - 1]["step"] if index else 0
+def _count_steps(logged: Sequence[_Logged]) -> int:
+    return sum(each.steps for each in logged)
 
 
 def _list_alarms(signals: Mapping[str, tuple[float, float] | None], limits: Thresholds) -> list[str]:
