@@ -172,7 +172,11 @@ def test_advantages_match_reference(pairs, std):
     assert found.tolist() == pytest.approx(reference.advantages(rewards, groups, std), abs=1e-9)
 
 
-@pytest.mark.parametrize("rewards", [[0.0] * 8, [1.0] * 8, [1.0]], ids=["abstaining", "unanimous", "single"])
+@pytest.mark.parametrize(
+    "rewards",
+    [[0.0] * 8, [1.0] * 8, [1.0], [1 / 3] * 8, [0.7] * 5],
+    ids=["abstaining", "unanimous", "single", "equal shares", "equal scores"],
+)
 def test_group_without_difference_has_no_advantage(rewards):
     advantages = compute_group_advantages(torch.tensor(rewards), torch.zeros(len(rewards), dtype=torch.long))
     assert advantages.tolist() == [0.0] * len(rewards)

@@ -31,7 +31,9 @@ def compute_group_advantages(
     def group_sum(values: Tensor) -> Tensor:
         return torch.zeros_like(sizes).index_add_(0, group, values)
 
-    centred = rewards - (group_sum(rewards) / sizes)[group]
+    lowest = torch.zeros_like(sizes).scatter_reduce_(0, group, rewards, "amin", include_self=False)
+    above = rewards - lowest[group]  # equal ones, such as 1/3, would differ from their rounded mean
+    centred = above - (group_sum(above) / sizes)[group]
     degrees = sizes - 1 if std == "sample" else sizes
     deviations = (group_sum(centred.square()) / degrees.clamp(min=1)).sqrt()
     return centred / (deviations[group] + epsilon)
