@@ -106,6 +106,13 @@ def test_votes_are_taken_again_judged_and_resumed(tmp_path, two_answers):
     assert read_probes(broken) == probes
     whole_weights, broken_weights = whole.model.state_dict(), broken.model.state_dict()
     assert all(torch.equal(broken_weights[name], value) for name, value in whole_weights.items())
+    assert whole.num_probed == broken.num_probed == 3 * 3 * 4  # of three votes
+
+    labels = broken.state.stateful_callbacks["probe"]["labels"]
+    labels["late"] = ("1", 1.0, 4)  # a problem that had no label before
+    broken.forget_after(2)
+    assert "late" not in labels
+    assert len(labels) == 3
 
 
 def test_a_probe_is_forecast(tmp_path):

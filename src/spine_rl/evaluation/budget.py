@@ -27,9 +27,9 @@ def read_budget(model: str) -> int | None:
 
 
 def count_responses(args: Any, num_steps: int) -> int:
-    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included.
+    """Responses that so many optimiser steps asked for, vote-only ones and all processes' included; not a probe's.
 
-    Votes that stopped early drew fewer: it is the most that was sampled.
+    Votes that stopped early drew fewer: it is the most that the steps sampled.
 
     Args:
         args: A `SpineConfig`, resolved.

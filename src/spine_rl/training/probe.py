@@ -18,7 +18,7 @@ from spine_rl.training.ballots import VotingTrainer
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.dataset import get_answer_format
 from spine_rl.training.election import Response, hold_election
-from spine_rl.training.first_labels import compare_with_first_labels
+from spine_rl.training.first_labels import compare_with_first_labels, forget_later
 
 NUM_PROBLEMS = 16
 LONG_EPOCH = 16  # steps; in a longer one a run could be lost before problems come again
@@ -97,6 +97,7 @@ class ProbingTrainer(VotingTrainer):
                 rule=self.args.vote_rule,
             )
         memory["step"] = step
+        memory["responses"] += len(election.responses)
         signals = compare_with_first_labels(memory["labels"], election.ballots, step)
         found = {f"{PROBE}{name}": value for name, value in signals.items()}
         found[PROBE_RESPONSES] = float(len(election.responses))
@@ -120,9 +121,18 @@ class ProbingTrainer(VotingTrainer):
         return responses
 
     @property
+    def num_probed(self) -> int:
+        """Responses that the probe has drawn so far, over all processes."""
+        return self._probe_memory["responses"]
+
+    def forget_after(self, step: int) -> None:
+        super().forget_after(step)
+        forget_later(self._probe_memory["labels"], step)
+
+    @property
     def _probe_memory(self) -> dict[str, Any]:
-        """First labels, and the step of the last vote; kept where transformers writes it with a checkpoint."""
-        nothing: dict[str, Any] = {"labels": {}, "step": None}
+        """First labels, the step of the last vote, responses so far; kept where transformers writes its checkpoints."""
+        nothing: dict[str, Any] = {"labels": {}, "step": None, "responses": 0}
         return cast(dict[str, Any], self.state.stateful_callbacks).setdefault("probe", nothing)
 
 

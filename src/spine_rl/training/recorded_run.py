@@ -71,7 +71,8 @@ def run_recorded(
     if trainer.is_world_process_zero():
         num_steps, num_problems = trainer.state.global_step, inputs["problems"]["number"]
         kept = {} if trainer.guard.kept is None else dataclasses.asdict(trainer.guard.kept)
-        write_finished(folder, num_steps, count_responses(trainer.args, num_steps), num_problems, kept)
+        num_responses = count_responses(trainer.args, num_steps) + trainer.num_probed
+        write_finished(folder, num_steps, num_responses, num_problems, kept)
     if trainer.args.push_to_hub:
         trainer.push_run(folder)
     return None
