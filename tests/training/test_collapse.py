@@ -197,6 +197,15 @@ def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_p
     assert not hasattr(_Run(tmp_path, saves=False).go(SHARES), "last")
 
 
+def test_a_run_that_was_interrupted_ends_with_its_best_weights_the_next_time(tmp_path):
+    run = _Run(tmp_path).go(SHARES[:3], end=False)
+    run.guard.is_interrupted = True
+    run.guard.on_train_end(run.args, run.state, TrainerControl())
+    assert run.guard.kept is None
+    run.state = TrainerState(max_steps=7)
+    assert run.go(SHARES).guard.kept.step == 2
+
+
 def test_no_gold_reaches_the_guard(tmp_path):
     run = _Run(tmp_path).go(SHARES)
     assert not any("pass@1" in name for row in run.guard._rows for name in row)

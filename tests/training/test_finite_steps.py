@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from models import build_qwen2, save_qwen2
 from spine_rl import SpineConfig, SpineTrainer
@@ -99,9 +99,12 @@ def test_responses_whose_entropies_are_not_finite_are_not_written_down(tmp_path)
     output = compute_loss(batch, Objective(), num_response_tokens=5.0, num_forks=1.0)
     inputs = {f"{part}_ids": torch.full((2, 3), 7) for part in ("prompt", "completion")}
     inputs |= {f"{part}_mask": mask for part in ("prompt", "completion")}
-    SampleFile(tmp_path, build_qwen2()[1]).record(1, inputs, batch, output)
-    rows = (tmp_path / "samples.jsonl").read_text().splitlines()
-    assert [json.loads(row)["entropies"] for row in rows] == [[0.5, 0.5]]
+    file = SampleFile(tmp_path, build_qwen2()[1])
+    for _ in range(2):  # train() is called once more: its first step is recorded again
+        file.on_train_begin(None, TrainerState(), None)
+        file.record(1, inputs, batch, output)
+        rows = (tmp_path / "samples.jsonl").read_text().splitlines()
+        assert [json.loads(row)["entropies"] for row in rows] == [[0.5, 0.5]]
 
 
 @pytest.mark.filterwarnings("ignore:step")

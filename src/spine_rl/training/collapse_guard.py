@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from spine_rl.errors import ConfigError
 from spine_rl.monitor import RETRIED_FROM, SIGNALS, BestStep, CollapseMonitor, Verdict
+from spine_rl.runs.checkpoints import PREFIX
 from spine_rl.runs.run_folder import LAST_FOLDER
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.best_weights import BestWeights, reset_moments
@@ -69,11 +70,11 @@ class CollapseGuard(TrainerCallback):
         self._keeps = keep_best and obstacle is None
         self._misses = obstacle if keep_best else None
         self.weights: BestWeights | None = None  # in training, where best ones are kept
-        self.kept: Kept | None = None  # when training has ended
-        self.is_interrupted = False  # set it, and training has not ended
         self._start()
 
     def _start(self) -> None:
+        self.is_interrupted = False  # set it, and training has not ended
+        self.kept: Kept | None = None  # when training has ended
         self._monitor, self._best = CollapseMonitor(), BestStep()
         self._alarm: Verdict | None = None
         self._retry_due = False
@@ -92,7 +93,7 @@ class CollapseGuard(TrainerCallback):
             self.weights = BestWeights(self._trainer.unwrapped_model, is_main=self._trainer.accelerator.is_main_process)
         for row in self._rows:  # empty but for a resumed run
             self._judge(row)
-        if self.weights is not None and not self.weights.load(self._folder / f"checkpoint-{state.global_step}"):
+        if self.weights is not None and not self.weights.load(self._folder / f"{PREFIX}{state.global_step}"):
             self.weights.take()
             self._best.step = state.global_step
 

@@ -30,6 +30,7 @@ class SampleFile(TrainerCallback):
         self._last_step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
+        self._last_step = 0
         if state.is_world_process_zero:
             drop_rows_after(self._path, state.global_step)
 
