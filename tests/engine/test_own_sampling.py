@@ -10,10 +10,12 @@ from transformers import GenerationConfig, GenerationMixin, WatermarkingConfig
 
 from models import build_qwen2
 from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.diagnose.token_scores import score_tokens
 from spine_rl.engine.continuous_sampler import ContinuousSampler
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.sampler import Decoding
+from spine_rl.engine.sampler_entropy import measure_entropies
 from spine_rl.engine.transformers_sampler import TransformersSampler
 
 # Of everything that makes a logits processor or warper, a value that would be noticed.
@@ -118,3 +120,22 @@ def test_shared_generation_gives_what_plain_generation_gives(name, value):
         expected = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
         got = Generator(model)(ids, attention_mask=torch.ones_like(ids), **options)
     assert torch.equal(expected, got)
+
+
+def test_a_model_in_training_still_is_when_sampling_or_scoring_fails(monkeypatch):
+    model, tokenizer = build_qwen2()
+    model.train()
+    sampler = TransformersSampler(model, tokenizer)
+
+    def fail(*_, **__):
+        raise KeyError("interrupted")
+
+    monkeypatch.setattr(type(model), "forward", fail)
+    for call in (
+        lambda: sampler.generate(PROMPTS, DECODING),
+        lambda: measure_entropies(model, PROMPTS, PROMPTS, DECODING, sampler.encode),
+        lambda: score_tokens(model, sampler.encode(PROMPTS[:1]), 2),
+    ):
+        with pytest.raises(KeyError):
+            call()
+        assert model.training

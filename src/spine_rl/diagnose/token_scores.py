@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spine_rl.engine.models import eval_mode
 from spine_rl.objective import compute_logps_and_entropies, select_forks
 from spine_rl.presets import FORK_FRACTION
 
@@ -49,11 +50,9 @@ def score_tokens(
         temperature: Of the distributions, > 0.
         top_k: Alternatives a token.
     """
-    was_training = model.training
-    model.eval()
     inputs = {name: values.to(model.device) for name, values in inputs.items()}
-    logits = model(**inputs, **_keep_logits(model, num_tokens + 1)).logits[0, -num_tokens - 1 : -1].float()
-    model.train(was_training)
+    with eval_mode(model):
+        logits = model(**inputs, **_keep_logits(model, num_tokens + 1)).logits[0, -num_tokens - 1 : -1].float()
     targets = inputs["input_ids"][0, inputs["input_ids"].size(1) - num_tokens :]
     logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
     top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)

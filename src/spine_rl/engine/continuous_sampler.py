@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
+from spine_rl.engine.models import eval_mode
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
 from spine_rl.engine.transformers_sampler import TransformersSampler, sampling_options
 from spine_rl.errors import ModelError
@@ -25,9 +26,8 @@ class ContinuousSampler(TransformersSampler):
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         model: Any = self.model
         ends = list_end_tokens(model.generation_config, self.tokenizer)
-        was_training = model.training
         device = model.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with eval_mode(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
             outputs = model.generate_batch(
                 list(prompts),
                 generation_config=GenerationConfig(
@@ -36,7 +36,6 @@ class ContinuousSampler(TransformersSampler):
                 continuous_batching_config=self._configure(prompts, decoding),
                 progress_bar=False,
             )
-        model.train(was_training)
         failed = next((output.error for output in outputs.values() if output.error is not None), None)
         if failed is not None or len(outputs) < len(prompts):
             raise ModelError(

@@ -4,8 +4,7 @@ import copy
 import functools
 import types
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from spine_rl.engine.decode import decode_groups
 from spine_rl.engine.graph_decode import is_autocast
 from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
-from spine_rl.engine.models import get_hidden_size
+from spine_rl.engine.models import eval_mode, get_hidden_size
 from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
@@ -80,7 +79,7 @@ class Generator:
         request = None
         if self._serves_model and not args and input_ids is not None and _serves(self._model, kwargs):
             request = _read(self._model, input_ids, kwargs)
-        with _eval_mode(self._model):
+        with eval_mode(self._model):  # responses are the policy's own, without dropout
             decoded = None if request is None else self._decode(request)
             if decoded is None:
                 return self._original(input_ids, *args, **kwargs)
@@ -129,17 +128,6 @@ class Generator:
         with torch.autocast(self._model.device.type, enabled=False):
             generate = functools.partial(type(model).generate, model)
             return request.run(generate, dtype=torch.bfloat16, with_entropies=self.with_entropies)
-
-
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    """Without dropout: responses are the policy's own."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def add_shared_generation(model: Any, dtype: str = "auto") -> Generator:

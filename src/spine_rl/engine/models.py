@@ -1,6 +1,8 @@
 """Loading a model and its tokenizer or processor from a folder or the hub; failures in one line."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,6 +144,17 @@ def get_device() -> torch.device:
 def move_to_accelerator(model: Any) -> Any:
     """Moves a model to the GPU, where there is one."""
     return model if get_device().type == "cpu" else model.to(get_device())
+
+
+@contextmanager
+def eval_mode(model: Any) -> Iterator[None]:
+    """Within the block there is no dropout; after it the model is in the mode that it was in, whatever happened."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def get_vision_tower(model: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedModel
 
+from spine_rl.engine.models import eval_mode
 from spine_rl.engine.progress import tell
 from spine_rl.engine.sampler import Decoding, Prompt
 from spine_rl.objective import compute_logps_and_entropies
@@ -36,18 +37,16 @@ def measure_entropies(
         (index for index, response in enumerate(responses) if response),
         key=lambda index: -len(prompts[index]) - len(responses[index]),
     )
-    was_training = model.training
-    model.eval()
-    while order:
-        tell("entropies", len(prompts) - len(order), len(prompts), "responses")
-        width = len(prompts[order[0]]) + len(responses[order[0]])
-        size = min(decoding.batch_size, max(1, _MAX_LOGITS // (width * model.config.get_text_config().vocab_size)))
-        batch, order = order[:size], order[size:]
-        sums = _sum_entropies(model, [(prompts[index], responses[index]) for index in batch], decoding, encode)
-        for index, total in zip(batch, sums, strict=True):
-            means[index] = total / len(responses[index])
+    with eval_mode(model):
+        while order:
+            tell("entropies", len(prompts) - len(order), len(prompts), "responses")
+            width = len(prompts[order[0]]) + len(responses[order[0]])
+            size = min(decoding.batch_size, max(1, _MAX_LOGITS // (width * model.config.get_text_config().vocab_size)))
+            batch, order = order[:size], order[size:]
+            sums = _sum_entropies(model, [(prompts[index], responses[index]) for index in batch], decoding, encode)
+            for index, total in zip(batch, sums, strict=True):
+                means[index] = total / len(responses[index])
     tell("entropies", 1, 1)
-    model.train(was_training)
     return means
 
 

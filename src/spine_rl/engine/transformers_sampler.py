@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from spine_rl.engine.generation import Generator
-from spine_rl.engine.models import get_context_length, get_tokenizer
+from spine_rl.engine.models import eval_mode, get_context_length, get_tokenizer
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, list_end_tokens
 from spine_rl.engine.sampler_entropy import measure_entropies
@@ -43,11 +43,9 @@ class TransformersSampler:
         model: Any = self.model
         ends = list_end_tokens(model.generation_config, self.tokenizer)
         responses: list[SampledResponse] = []
-        was_training = model.training
-        model.eval()
         self.generator.with_entropies = decoding.temperature > 0
         devices = [model.device] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), sampling_as_asked(model):
+        with eval_mode(model), torch.random.fork_rng(devices), sampling_as_asked(model):
             torch.manual_seed(decoding.seed)
             for start in range(0, len(prompts), decoding.batch_size):
                 batch = prompts[start : start + decoding.batch_size]
@@ -62,7 +60,6 @@ class TransformersSampler:
                 rows = output[:, inputs["input_ids"].size(1) :].tolist()
                 drawn = [cut_response(ids, ends, self.tokenizer) for ids in rows]
                 responses += self._add_entropies(batch, drawn, decoding, self.generator.entropies)
-        model.train(was_training)
         return responses
 
     def _add_entropies(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from spine_rl.engine.live import format_seconds
-from spine_rl.engine.models import get_tokenizer
+from spine_rl.engine.models import eval_mode, get_tokenizer
 from spine_rl.training.estimate import estimate_trainer
 from spine_rl.training.probe import Probe
 
@@ -75,14 +75,10 @@ def _time_forward(trainer: Any, num_tokens: int) -> float:
     """Seconds, the faster of two; the first may still make what later ones have."""
     model = trainer.model
     ids, seconds = torch.zeros(1, num_tokens, dtype=torch.long, device=model.device), []
-    was_training = model.training
-    model.eval()
-    try:
+    with eval_mode(model), torch.no_grad():
         for _ in range(2):
             started = time.perf_counter()
-            with torch.no_grad(), trainer.compute_loss_context_manager():
+            with trainer.compute_loss_context_manager():
                 model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -1, 0].item()
             seconds.append(time.perf_counter() - started)
-    finally:
-        model.train(was_training)
     return min(seconds)

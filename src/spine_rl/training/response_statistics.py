@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from spine_rl.engine.certainty import compute_self_certainties, find_certainty_obstacle, keep_logit_leads
+from spine_rl.engine.models import eval_mode
 from spine_rl.errors import ConfigError
-from spine_rl.training.shared_scoring import eval_mode, unwrap_model
+from spine_rl.training.shared_scoring import unwrap_model
 
 
 def measure_responses(trainer: Any, batch: dict[str, Any], needs: Sequence[str]) -> list[dict[str, float]]:

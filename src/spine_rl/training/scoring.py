@@ -8,10 +8,11 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from spine_rl.engine.budget import TokenBudget
+from spine_rl.engine.models import eval_mode
 from spine_rl.objective import Objective, count_forks, select_forks
 from spine_rl.training.logs import LoggingTrainer
 from spine_rl.training.pieces import cut_inputs
-from spine_rl.training.shared_scoring import SharedScoring, eval_mode, unwrap_model
+from spine_rl.training.shared_scoring import SharedScoring, unwrap_model
 from spine_rl.training.vision import allow_no_images, count_pixel_rows
 
 _CHECKED_TOKENS = 1024  # of the first micro-batch, for which both paths are compared
@@ -40,7 +41,7 @@ class ScoringTrainer(LoggingTrainer):
     def share_prompts(self) -> None:
         """Prepares the models, before they are wrapped for the first step."""
         self.budget = TokenBudget(unwrap_model(self.model), self.accelerator.device)
-        self.sharing = SharedScoring(self.args, self.accelerator, self.budget, balances_router=self.aux_loss_enabled)
+        self.sharing = SharedScoring(self.args, self.accelerator, balances_router=self.aux_loss_enabled)
         for scored in (self.model, self.ref_model):
             if scored is not None:
                 if self._is_vlm:

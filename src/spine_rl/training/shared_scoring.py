@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -12,7 +11,6 @@ from peft import PeftModel
 from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid
 
-from spine_rl.engine.budget import TokenBudget
 from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.groups import group_by_id, group_rows
 from spine_rl.engine.packed import find_packing_obstacle
@@ -32,15 +30,11 @@ class SharedScoring:
     Args:
         args: The run's.
         accelerator: The run's: a sharded model makes the same calls on every process.
-        budget: Tokens that are run together.
         balances_router: There is an auxiliary loss of a mixture of experts.
     """
 
-    def __init__(
-        self, args: SpineConfig, accelerator: Accelerator, budget: TokenBudget, *, balances_router: bool = False
-    ):
+    def __init__(self, args: SpineConfig, accelerator: Accelerator, *, balances_router: bool = False):
         self._args, self._accelerator, self._balances_router = args, accelerator, balances_router
-        self._budget = budget
         self.is_sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         self._ways: dict[int, str] = {}
         self._checked: set[int] = set()
@@ -251,17 +245,6 @@ def split_images(images: dict[str, Any]) -> dict[str, list[Tensor]]:
         for name, rows in split_pixel_values_by_grid(given).items()
         if name not in ("num_images", "num_tiles")  # they say how the others are split
     }
-
-
-@contextmanager
-def eval_mode(model: Any) -> Iterator[None]:
-    """Without dropout, for the time being."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def unwrap_model(model: Any) -> Any:
