@@ -17,6 +17,7 @@ from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
 from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.phases import measure_peak_memory
 from spine_rl.training.shared_scoring import SharedScoring, find_obstacle, unwrap_model
 from spine_rl.voting import is_decided
 
@@ -683,3 +684,26 @@ def test_groups_stay_whole_over_steps_and_micro_batches(tmp_path, monkeypatch):
     first = torch.cat([ids for _, ids in seen[:4]])
     assert torch.equal(first, torch.cat([ids for _, ids in seen[4:]]))
     assert len({tuple(prompts[0].tolist()) for prompts, _ in seen[:4]}) == 4
+
+
+def test_a_model_by_its_name_may_bring_code_of_its_own(tmp_path):
+    """Everything that reads its configuration is told that the code may run."""
+    model, tokenizer = build_qwen2()
+    model.config.auto_map = {"AutoConfig": "odd.OddConfig", "AutoModelForCausalLM": "odd.OddModel"}
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "odd", "architectures": ["OddModel"]}))
+    (folder / "odd.py").write_text(
+        "from transformers import Qwen2Config, Qwen2ForCausalLM\n\n\n"
+        'class OddConfig(Qwen2Config):\n    model_type = "odd"\n\n\n'
+        "class OddModel(Qwen2ForCausalLM):\n    config_class = OddConfig\n"
+    )
+    trainer = make_trainer(tmp_path / "run", (str(folder), tokenizer), trust_remote_code=True)
+    assert type(trainer.model).__name__ == "OddModel"
+
+
+def test_the_peak_of_memory_is_that_of_the_device_trained_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # and not used
+    assert measure_peak_memory(torch.device("cpu")) > 0.05

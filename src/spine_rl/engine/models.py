@@ -164,9 +164,8 @@ def get_vision_tower(model: Any) -> Any:
 
 
 def get_hidden_size(model: Any) -> int:
-    """Of a model, or of one in a folder or on the hub: the width of its text part."""
-    config = AutoConfig.from_pretrained(model) if isinstance(model, str) else model.config
-    return config.get_text_config().hidden_size
+    """The width of a model's text part."""
+    return model.config.get_text_config().hidden_size
 
 
 def get_context_length(model: PreTrainedModel) -> int | None:

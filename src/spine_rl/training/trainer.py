@@ -28,7 +28,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from spine_rl.engine.gguf import is_gguf
-from spine_rl.engine.models import get_hidden_size
 from spine_rl.engine.own_sampling import sampling_as_asked
 from spine_rl.errors import ConfigError
 from spine_rl.objective import compute_group_advantages
@@ -43,7 +42,13 @@ from spine_rl.training.phases import PhaseClock
 from spine_rl.training.shared_scoring import unwrap_model
 from spine_rl.training.step_statistics import StepStatistics
 from spine_rl.training.update import UpdatingTrainer
-from spine_rl.training.vision import adapt_language_only, count_pixel_rows, freeze_vision_tower, outline_model
+from spine_rl.training.vision import (
+    adapt_language_only,
+    count_pixel_rows,
+    freeze_vision_tower,
+    outline_model,
+    read_config,
+)
 from spine_rl.training.vllm_weights import completing_engine
 
 
@@ -111,7 +116,8 @@ class SpineTrainer(UpdatingTrainer):
             )
         if peft_config is not None:
             adapt_language_only(peft_config, outline_model(model, args) if isinstance(model, str) else model)
-        args.choose_precision(get_hidden_size(model))
+        config = read_config(model, args) if isinstance(model, str) else model.config
+        args.choose_precision(config.get_text_config().hidden_size)
         self.clock = PhaseClock(synchronizes=args.profile_phases)
         self._statistics = StepStatistics()
         self._vote_signals = {}

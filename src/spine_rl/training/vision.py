@@ -44,15 +44,23 @@ def count_pixel_rows(inputs: dict[str, Any]) -> dict[str, Any]:
     return {**inputs, "num_images": [1] * len(counts)}
 
 
+def read_config(name_or_path: str, args: Any) -> Any:
+    """A model's configuration before TRL loads the model, by the same options of the run (`SpineConfig`)."""
+    revision = (args.model_init_kwargs or {}).get("revision", "main")
+    return AutoConfig.from_pretrained(name_or_path, revision=revision, trust_remote_code=_trusts_code(args))
+
+
+def _trusts_code(args: Any) -> bool:
+    return bool((args.model_init_kwargs or {}).get("trust_remote_code", args.trust_remote_code))
+
+
 def outline_model(name_or_path: str, args: Any) -> nn.Module:
     """A model's modules without weights, by which adapters are placed before TRL loads it."""
-    options = args.model_init_kwargs or {}
-    trust = bool(options.get("trust_remote_code", args.trust_remote_code))
-    config = AutoConfig.from_pretrained(name_or_path, revision=options.get("revision", "main"), trust_remote_code=trust)
+    config = read_config(name_or_path, args)
     is_visual = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     auto: Any = AutoModelForImageTextToText if is_visual else AutoModelForCausalLM
     with torch.device("meta"):
-        return auto.from_config(config, trust_remote_code=trust)
+        return auto.from_config(config, trust_remote_code=_trusts_code(args))
 
 
 def adapt_language_only(config: PeftConfig | None, model: Any) -> None:
