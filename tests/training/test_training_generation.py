@@ -1,6 +1,7 @@
 """Training generates as asked: 16-bit copies whose gap is logged and corrected, or TRL's own way."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from test_trainer import build_qwen2, dataset, make_trainer, options, pretend_an
 from trl import GRPOTrainer
 
 from spine_rl import SpineConfig, SpineTrainer
-from spine_rl.training.step_statistics import measure_sampler_gap
+from spine_rl.objective import Objective, TokenBatch, compute_loss
+from spine_rl.training.step_statistics import StepStatistics, measure_sampler_gap
 
 
 def run(trainer):
@@ -57,10 +59,24 @@ def test_the_gap_is_between_the_same_weights_and_of_response_tokens_alone():
     drawn, mask = torch.tensor([[-1.0, -2.0, 0.0]]), torch.tensor([[1, 1, 0]])
     inputs = {"sampling_per_token_logps": drawn, "completion_mask": mask}
     now = torch.tensor([[-1.5, -2.0, -9.0]])
-    assert measure_sampler_gap(now, inputs).tolist() == [[-0.5, 0.0, 0.0]]
+    expected = pytest.approx([-0.5, 0.0, math.nan], nan_ok=True)
+    assert measure_sampler_gap(now, inputs).tolist()[0] == expected
     before = torch.tensor([[-1.0, -2.25, -9.0]])
-    assert measure_sampler_gap(now, inputs | {"old_per_token_logps": before}).tolist() == [[0.0, -0.25, 0.0]]
+    expected = pytest.approx([0.0, -0.25, math.nan], nan_ok=True)
+    assert measure_sampler_gap(now, inputs | {"old_per_token_logps": before}).tolist()[0] == expected
     assert measure_sampler_gap(now, {}) is None
+
+
+def test_a_token_whose_log_probability_the_sampler_did_not_give_is_not_measured():
+    mask, now = torch.tensor([[1, 1, 0]]), torch.tensor([[-1.5, -2.0, -9.0]])
+    drawn = torch.tensor([[-1.0, torch.nan, 0.0]])
+    batch = TokenBatch(now, torch.ones(1, 3), mask, advantages=torch.ones(1))
+    output = compute_loss(batch, Objective(), num_response_tokens=2.0, num_forks=1.0)
+    statistics = StepStatistics()
+    gap = measure_sampler_gap(now, {"sampling_per_token_logps": drawn, "completion_mask": mask})
+    statistics.add(batch, output, gap)
+    alone = SimpleNamespace(reduce=lambda sums, reduction: sums, num_processes=1)
+    assert statistics.pop(alone, kl=False)["sampling/logp_gap"] == 0.5
 
 
 def test_log_probabilities_go_with_their_tokens_through_shuffling_and_cutting(tmp_path, monkeypatch):

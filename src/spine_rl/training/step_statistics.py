@@ -15,11 +15,13 @@ class StepStatistics:
 
     def __init__(self):
         self._sums: Tensor | None = None
+        self._names: list[str] = []  # of the sums
 
     def add(self, batch: TokenBatch, output: ObjectiveOutput, gap: Tensor | None = None) -> None:
         """Adds a micro-batch; `gap` is (B, T) as `measure_sampler_gap` gives it."""
-        summands = _summands(batch, output, gap).values()
-        sums = torch.stack([value.detach().to(widest_float(value.device)) for value in summands])
+        summands = _summands(batch, output, gap)
+        self._names = [*summands]
+        sums = torch.stack([value.detach().to(widest_float(value.device)) for value in summands.values()])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def pop(self, accelerator: Accelerator, *, kl: bool) -> dict[str, float]:
@@ -27,7 +29,7 @@ class StepStatistics:
         assert self._sums is not None
         totals = cast(Tensor, accelerator.reduce(self._sums, reduction="sum")).tolist()
         self._sums = None
-        total = dict(zip(_NAMES, totals, strict=True))
+        total = dict(zip(self._names, totals, strict=True))
         tokens, forks = max(total["tokens"], 1.0), max(total["forks"], 1.0)
         outside = total["below_band"] + total["above_band"]
         metrics = {
@@ -52,7 +54,7 @@ class StepStatistics:
 
 
 def measure_sampler_gap(logps: Tensor, inputs: dict[str, Any]) -> Tensor | None:
-    """log π(token) of the update less the sampler's, (B, T), for the same weights; 0 where unknown, None if all are.
+    """log π(token) of the update less the sampler's, (B, T), for the same weights; NaN where unknown, None if all are.
 
     Args:
         logps: (B, T) in the update.
@@ -63,7 +65,7 @@ def measure_sampler_gap(logps: Tensor, inputs: dict[str, Any]) -> Tensor | None:
         return None
     before = inputs.get("old_per_token_logps")
     gap = (logps.detach() if before is None else before) - drawn
-    return torch.where(inputs["completion_mask"].bool(), gap, 0.0).nan_to_num(nan=0.0)
+    return torch.where(inputs["completion_mask"].bool(), gap, torch.nan)
 
 
 def _summands(batch: TokenBatch, output: ObjectiveOutput, gap: Tensor | None) -> dict[str, Tensor]:
@@ -84,26 +86,6 @@ def _summands(batch: TokenBatch, output: ObjectiveOutput, gap: Tensor | None) ->
         "policy_loss": output.policy_loss,
         "band_loss": output.band_loss,
         "kl_loss": output.kl_loss,
-        "gap": nothing if gap is None else gap.abs().sum(),
-        "measured": nothing if gap is None else mask.sum(),
+        "gap": nothing if gap is None else gap.abs().nansum(),
+        "measured": nothing if gap is None else (~gap.isnan()).sum(),
     }
-
-
-_NAMES = (
-    "tokens",
-    "entropy",
-    "forks",
-    "fork_entropy",
-    "below_band",
-    "above_band",
-    "clipped",
-    "rows_with_forks",
-    "band_low",
-    "band_high",
-    "kl",
-    "policy_loss",
-    "band_loss",
-    "kl_loss",
-    "gap",
-    "measured",
-)

@@ -134,7 +134,7 @@ class UpdatingTrainer(ProbingTrainer):
         corrects = self.args.vllm_importance_sampling_correction and self.generator is not None
         if gap is None or not corrects or not cast(Generator, self.generator).copies:
             return None
-        return gap.exp().clamp(max=self.args.vllm_importance_sampling_clip_max)
+        return gap.nan_to_num(nan=0.0).exp().clamp(max=self.args.vllm_importance_sampling_clip_max)
 
     def _run_backward(self, loss: Tensor) -> None:
         with self.clock.phase("backward"):
