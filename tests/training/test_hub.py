@@ -1,6 +1,7 @@
 """--push_to_hub against a stand-in of the hub's HTTP: what arrives is the model, its card and how it was made."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import transformers.utils.hub
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hub_stand_in import TOKEN, serving
 from models import save_qwen2
+from spine_rl.training.run import _name_data
 
 
 @pytest.fixture
@@ -96,3 +98,11 @@ def test_a_wrong_token_is_said_before_the_first_step(hub, push, tmp_path):
     assert status == 2
     assert "give a token by HF_TOKEN" in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_card_names_the_data_and_not_where_it_lies(tmp_path):
+    file = tmp_path / "seed=1" / "problems.jsonl"
+    file.parent.mkdir()
+    file.touch()
+    for data, name in ((str(file), "problems.jsonl"), (f"math500={file}", "math500"), ("org/name", "org/name")):
+        assert _name_data(SimpleNamespace(run=SimpleNamespace(data=data))) == name

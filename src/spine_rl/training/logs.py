@@ -83,7 +83,7 @@ class LoggingTrainer(CheckpointingTrainer):
         if self._steps_since_log > 0:
             seconds = self.clock.pop()
             logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
-            logs["memory/peak_gib"] = measure_peak_memory()
+            logs["memory/peak_gib"] = measure_peak_memory(self.accelerator.device)
             logs["skipped_steps"] = float(self.finite_steps.skipped)
             self._steps_since_log = 0
         super().log(logs, start_time)

@@ -63,9 +63,9 @@ class PhaseClock:
         self._since = now
 
 
-def measure_peak_memory() -> float:
-    """The most memory in GiB that this process has held so far: the accelerator's tensors, or on a CPU everything."""
-    if torch.cuda.is_available():
+def measure_peak_memory(device: torch.device) -> float:
+    """The most memory in GiB that this process has held so far: tensors on a GPU, or on another device everything."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
     return peak / (2**30 if sys.platform == "darwin" else 2**20)

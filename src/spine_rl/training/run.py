@@ -17,6 +17,7 @@ from spine_rl.engine.models import get_context_length, get_tokenizer, load_model
 from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError, Stopped
 from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
@@ -153,8 +154,8 @@ def _leave_together(trainer: SpineTrainer) -> None:
 
 def _name_data(arguments: Arguments) -> str:
     """A card is made to be shared: it names a file, not where it lies."""
-    name, equals, copy = arguments.run.data.partition("=")
-    return name if equals or not Path(copy or name).exists() else Path(name).name
+    data = arguments.run.data
+    return split_benchmark_source(data)[0] or (Path(data).name if Path(data).exists() else data)
 
 
 def _describe_kept(folder: Path) -> str:

@@ -62,8 +62,9 @@ def main(side: str, shapes: str) -> None:
         clock = StepClock()
         trainer.add_callback(clock)
         trainer.train()
+    peak = measure_peak_memory(trainer.accelerator.device)
     print()
-    print(json.dumps({"seconds": clock.last, "peak_bytes": int(measure_peak_memory() * 2**30)}))
+    print(json.dumps({"seconds": clock.last, "peak_bytes": int(peak * 2**30)}))
 
 
 if __name__ == "__main__":
