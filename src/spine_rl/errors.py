@@ -6,6 +6,7 @@
     - HubError (also a ConnectionError): a hub that cannot be pushed to
     - ModelError (also a ValueError): a model or tokenizer that cannot be loaded or used
     - RunFolderError (also a FileExistsError): an output folder that must not be touched
+    - UpdateMemoryError (also a MemoryError): an update of a single response that does not fit into memory
 - Stopped: no error; the process was told to end
 """
 
@@ -36,6 +37,10 @@ class ModelError(SpineError, ValueError):
 
 class RunFolderError(SpineError, FileExistsError):
     """An output folder that must not be touched."""
+
+
+class UpdateMemoryError(SpineError, MemoryError):
+    """An update of a single response that does not fit into memory."""
 
 
 class Stopped(BaseException):
@@ -76,6 +81,6 @@ def suggest_nearest(name: str, known: Iterable[str], otherwise: str | None = Non
 
 
 def shorten(error: BaseException, most: int = 300) -> str:
-    """An error's message as a part of one line, cut after `most` characters."""
-    text = " ".join(str(error).split())
+    """An error's message, or without one its name, as a part of one line, cut after `most` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= most else f"{text[:most]}…"

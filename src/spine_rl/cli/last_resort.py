@@ -68,7 +68,7 @@ def advise(arguments: Sequence[str], kept: str | None = None) -> str:
 def describe_os_error(error: OSError) -> str:
     """`PATH: reason`."""
     if error.strerror is None:  # a library's own
-        return shorten(error) or type(error).__name__
+        return shorten(error)
     reason, name = error.strerror, error.filename
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         reason += "; what was whole is untouched: make room, and give the same command"

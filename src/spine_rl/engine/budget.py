@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from spine_rl.engine.estimate import CPU_BYTES, estimate_bytes_per_token
-from spine_rl.errors import SpineError
+from spine_rl.errors import UpdateMemoryError
 
 _LEAST_TOKENS = 32
 _CPU_SHARE, _GPU_SHARE = 0.25, 0.8  # of the free memory: a CPU's is everyone's, and running out of it ends the process
@@ -45,7 +45,7 @@ class TokenBudget:
         """After running out of memory.
 
         Raises:
-            SpineError: It has been halved so often that a piece is as small as can be.
+            UpdateMemoryError: It has been halved so often that a piece is as small as can be.
         """
         self._halvings += 1
         if self.count_tokens() <= _LEAST_TOKENS:
@@ -68,7 +68,3 @@ class TokenBudget:
         trained = [p for p in self._model.parameters() if p.requires_grad]
         states = 2 if optimizer is not None and not getattr(optimizer, "state", None) else 0
         return sum(p.nbytes * (states + (p.grad is None)) for p in trained)
-
-
-class UpdateMemoryError(SpineError, MemoryError):
-    """A single response does not fit."""

@@ -24,6 +24,7 @@ from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded
 from spine_rl.engine.weights_copy import copy_weights, find_copy_obstacle
+from spine_rl.errors import shorten
 
 GENERATION_DTYPES = ("auto", "model", "bfloat16")
 _CHECKED_ROWS, _CHECKED_TOKENS = 2, 32
@@ -111,7 +112,7 @@ class Generator:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            return None, " ".join(str(error).split())[:200]
+            return None, shorten(error, 200)
         difference = compare_with_plain(self._model, request, decoded)
         is_exact = not self.copies and not is_autocast(self._model) and self._model.dtype in _EXACT
         if difference > (_TOLERANCE if is_exact else _LOW_PRECISION_TOLERANCE):

@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from spine_rl.engine.gguf import is_gguf, load_gguf
 from spine_rl.engine.progress import phase
-from spine_rl.errors import ModelError, SpineError
+from spine_rl.errors import ModelError, SpineError, shorten
 
 _PLAIN_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _ADAPTER_FILE = "adapter_config.json"
@@ -51,7 +51,7 @@ def load_model_and_tokenizer(
         except SpineError:
             raise
         except Exception as error:  # files are others': whatever is wrong with one, each library says in its own way
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = shorten(error)
             if not folder.exists():  # a folder's name with a slip in it looks like a hub id
                 raise ModelError(
                     f"{name_or_path}: neither a folder here nor a model of the hub that can be loaded ({reason})"
@@ -125,8 +125,7 @@ def _check_prompts(name: str, processor: PreTrainedTokenizerBase | ProcessorMixi
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"{name}: its chat template cannot be used ({reason}); mend or remove it") from error
+        raise ModelError(f"{name}: its chat template cannot be used ({shorten(error)}); mend or remove it") from error
     if text not in str(rendered):
         raise ModelError(f"{name}: its chat template leaves the prompt out; mend or remove it")
 

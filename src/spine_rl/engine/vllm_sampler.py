@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, derive_seed, list_end_tokens
-from spine_rl.errors import ConfigError, ModelError
+from spine_rl.errors import ConfigError, ModelError, shorten
 
 
 class VllmSampler:
@@ -34,7 +34,7 @@ class VllmSampler:
             self._ends = list_end_tokens(_read_generation_config(model), self.tokenizer)
             self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **list_engine_options(), **_list_own())
         except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from None
+            raise ModelError(f"{model}: vLLM cannot load it: {shorten(error)}") from None
         self.processor = None  # text only so far
         self.context = getattr(config.get_text_config(), "max_position_embeddings", None)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from spine_rl.errors import ConfigError
+from spine_rl.errors import ConfigError, shorten
 
 MAX_BYTES, MAX_DEPTH = 1_000_000, 50
 MAX_WRITTEN, MAX_VALUES = 30_000, 200_000  # values as written, and with what aliases stand for
@@ -160,4 +160,4 @@ def _list_children(node: yaml.Node) -> Iterator[yaml.Node]:
 def _describe(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem or error.context}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return shorten(error)

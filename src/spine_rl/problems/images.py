@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from spine_rl.errors import DataError
+from spine_rl.errors import DataError, shorten
 from spine_rl.problems.text_file import describe_kind
 
 IMAGE_COLUMNS = ("images", "image")
@@ -96,8 +96,9 @@ class ProblemImage:
                 "safely; scale it down"
             ) from None
         except (OSError, ValueError, SyntaxError, OverflowError, MemoryError) as error:  # PIL raises all of these
-            reason = " ".join(str(error).split())[:120]
-            raise DataError(f"{self.where}: image {self.name} cannot be opened ({reason}); replace it") from None
+            raise DataError(
+                f"{self.where}: image {self.name} cannot be opened ({shorten(error, 120)}); replace it"
+            ) from None
         return picture
 
 

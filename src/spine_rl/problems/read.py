@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spine_rl.errors import DataError
+from spine_rl.errors import DataError, shorten
 from spine_rl.problems.text_file import describe_kind, parse_json, read_lines, read_text
 
 Row = dict[str, Any]
@@ -101,8 +101,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not a Parquet file that can be read ({reason})") from None
+        raise DataError(f"{path}: not a Parquet file that can be read ({shorten(error, 200)})") from None
     for number, row in enumerate(rows, start=1):
         yield f"{path}, row {number}", row
 

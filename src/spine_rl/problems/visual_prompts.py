@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spine_rl.errors import DataError
+from spine_rl.errors import DataError, shorten
 from spine_rl.problems.images import open_image
 from spine_rl.problems.placeholders import to_parts
 from spine_rl.problems.problem import Messages, Problem
@@ -61,8 +61,9 @@ def prepare_visual_prompts(processor: Any, problems: Sequence[Problem], style: P
         except DataError:
             raise
         except (ValueError, IndexError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"problem {problem.id!r}: the model's processor refuses it ({reason})") from None
+            raise DataError(
+                f"problem {problem.id!r}: the model's processor refuses it ({shorten(error, 200)})"
+            ) from None
         prompts.append(VisualPrompt(prompt.messages, prompt.images, length))
     return prompts
 

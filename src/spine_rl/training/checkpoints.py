@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from trl import GRPOConfig
 
-from spine_rl.errors import ModelError, RunFolderError
+from spine_rl.errors import ModelError, RunFolderError, shorten
 from spine_rl.runs.checkpoints import PREFIX, publish, rotate
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.hub import HubTrainer
@@ -145,7 +145,7 @@ def naming_the_last(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        reason = getattr(error, "strerror", None) or shorten(error, 200)
         free = shutil.disk_usage(path.parent).free >> 20
         raise RunFolderError(
             f"{path} could not be written ({reason}; {free} MiB are free); what was saved before is whole: make room, "

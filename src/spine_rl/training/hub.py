@@ -13,7 +13,7 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress, hf_api
 from trl import GRPOTrainer
 
-from spine_rl.errors import HubError
+from spine_rl.errors import HubError, shorten
 from spine_rl.runs.checkpoints import PREFIX
 from spine_rl.runs.manifest import MANIFEST_FILE
 from spine_rl.runs.run_folder import LAST_FOLDER
@@ -88,5 +88,4 @@ def _naming(repository: str | None, remedy: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # what huggingface_hub raises: of HTTP, of a missing token, of a wrong name
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise HubError(f"{repository or 'the hub'}: cannot be pushed to ({reason}); {remedy}") from error
+        raise HubError(f"{repository or 'the hub'}: cannot be pushed to ({shorten(error)}); {remedy}") from error

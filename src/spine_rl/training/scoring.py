@@ -9,6 +9,7 @@ from trl import GRPOTrainer
 
 from spine_rl.engine.budget import TokenBudget
 from spine_rl.engine.models import eval_mode
+from spine_rl.errors import shorten
 from spine_rl.objective import Objective, count_forks, select_forks
 from spine_rl.training.logs import LoggingTrainer
 from spine_rl.training.pieces import cut_inputs
@@ -123,7 +124,7 @@ class ScoringTrainer(LoggingTrainer):
             except Exception as error:
                 if not self.sharing.is_packed(model):
                     raise
-                shared, failure = plain, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                shared, failure = plain, f"{type(error).__name__}: {shorten(error, 200)}"
             self.sharing.compare(model, shared[mask], plain[mask], failure)
 
     def _count_forks(self, batch: dict[str, Any]) -> Tensor:
