@@ -28,7 +28,8 @@ from spine_rl.evaluation import statistics as statistics_module
 from spine_rl.evaluation.budget import count_responses, read_budget
 from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 from spine_rl.evaluation.evaluate import evaluate
-from spine_rl.evaluation.grading import list_pass_ks, make_answer_sheet, score_responses, score_votes
+from spine_rl.evaluation.grading import make_answer_sheet, score_responses, score_votes
+from spine_rl.evaluation.metrics import list_pass_ks
 from spine_rl.evaluation.prompting import Prompting, settle_prompting
 from spine_rl.evaluation.report import build_report
 from spine_rl.evaluation.responses import Recorded, ResponseRow, first_difference, keep_whole_batches, load_recorded

@@ -14,9 +14,9 @@ from models import build_architecture, build_qwen2
 from random_updates import OBJECTIVES, draw_batch, run_update
 from spine_rl.engine import budget, precision
 from spine_rl.engine.budget import TokenBudget
-from spine_rl.errors import UpdateMemoryError
 from spine_rl.engine.estimate import estimate_bytes_per_token
 from spine_rl.engine.forward import score_in_pieces
+from spine_rl.errors import UpdateMemoryError
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.pieces import cut_inputs
 

@@ -36,7 +36,7 @@ class TokenBudget:
             optimizer: Its states that are yet to be allocated, two numbers a weight, are left room for.
             with_gradient: Activations are kept; without, a layer's are freed when it is through.
         """
-        free = self._measure_free() - self._count_bytes_to_come(optimizer)
+        free = measure_free_memory(self._device) - self._count_bytes_to_come(optimizer)
         share, most = (_CPU_SHARE, CPU_BYTES) if self._device.type == "cpu" else (_GPU_SHARE, free)
         tokens = int(min(most, share * max(0, free)) / self._bytes_per_token)
         return max(_LEAST_TOKENS, (tokens if with_gradient else 4 * tokens) >> self._halvings)
@@ -58,13 +58,15 @@ class TokenBudget:
                 "the update ran out of memory: the step begins anew, in pieces of half as many tokens", stacklevel=3
             )
 
-    def _measure_free(self) -> int:
-        if self._device.type != "cuda":
-            return psutil.virtual_memory().available
-        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return torch.cuda.mem_get_info(self._device)[0] + unused
-
     def _count_bytes_to_come(self, optimizer: Any) -> int:
         trained = [p for p in self._model.parameters() if p.requires_grad]
         states = 2 if optimizer is not None and not getattr(optimizer, "state", None) else 0
         return sum(p.nbytes * (states + (p.grad is None)) for p in trained)
+
+
+def measure_free_memory(device: torch.device) -> int:
+    """Bytes that new tensors may take on a device; on a GPU what its allocator holds and does not use is free, too."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused

@@ -15,7 +15,7 @@ SHARDINGS = ("none", "optimizer", "gradients", "weights")  # ZeRO's stages; FSDP
 # On a CPU larger pieces save little more time, once the products of a large model fill its caches; a small model's
 # pieces hold many more tokens in as many bytes, which it needs, as its time is that of the calls.
 CPU_BYTES = 3 << 29
-_WHILE_LEAVING = 1.5  # caches at once on a GPU, while responses that have ended leave
+WHILE_LEAVING = 1.5  # caches at once on a GPU, while responses that have ended leave
 _LOGIT_BYTES = 16  # of a token of the vocabulary and a response, while one is drawn
 
 
@@ -221,7 +221,7 @@ def _count_row_bytes(size: ModelSize, plan: MemoryPlan, length: int) -> int:
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     is_narrow = plan.copies_weights or plan.in_16_bits or size.itemsize <= 2
     cache = 2 * config.num_hidden_layers * heads * width * length * (2 if is_narrow else 4)
-    leaving = 1 if plan.device_type == "cpu" else _WHILE_LEAVING
+    leaving = 1 if plan.device_type == "cpu" else WHILE_LEAVING
     return int(leaving * cache) + _LOGIT_BYTES * config.vocab_size
 
 

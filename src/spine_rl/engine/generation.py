@@ -23,6 +23,7 @@ from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded
+from spine_rl.engine.shared_batch import list_uncached_types
 from spine_rl.engine.weights_copy import copy_weights, find_copy_obstacle
 from spine_rl.errors import shorten
 
@@ -190,7 +191,6 @@ _PROMPT_BOUND = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_siz
 
 
 def _serves(model: Any, kwargs: dict[str, Any]) -> bool:
-    layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
     config = _read_config(model, kwargs)
     plain = (
         config.get_generation_mode() in (GenerationMode.SAMPLE, GenerationMode.GREEDY_SEARCH)
@@ -204,7 +204,7 @@ def _serves(model: Any, kwargs: dict[str, Any]) -> bool:
             for name in ("streamer", "custom_generate", "assistant_model", "synced_gpus", "prefix_allowed_tokens_fn")
         )
     )
-    return plain and set(layer_types) <= {"full_attention", "sliding_attention"} and not model.config.is_encoder_decoder
+    return plain and not list_uncached_types(model.config.get_text_config()) and not model.config.is_encoder_decoder
 
 
 def _read_config(model: Any, kwargs: dict[str, Any]) -> Any:

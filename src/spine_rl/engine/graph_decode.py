@@ -14,13 +14,14 @@ from torch import Tensor
 from transformers import Cache, StaticLayer
 from transformers.generation import EosTokenCriteria, MaxLengthCriteria
 
+from spine_rl.engine.budget import measure_free_memory
 from spine_rl.engine.draw import Draw
+from spine_rl.engine.estimate import WHILE_LEAVING
 from spine_rl.engine.responses import Responses, check_finite
 
 _LOOK_EVERY = 16  # steps between two looks at which rows have ended: a look waits for the GPU
 _LEAVE_TOGETHER = 1 / 2  # share of a wave that has ended, at which it leaves: the others need a graph of their own
 _SHARE_OF_MEMORY = 0.8  # of what is free, for a wave
-_WHILE_LEAVING = 1.5  # caches of a wave at once, while half of it leaves
 
 # Rows of a wave (b,) → the prompt of each, and the model's inputs for their second token.
 Prepare = Callable[[Tensor], tuple[Tensor, dict[str, Any]]]
@@ -79,11 +80,9 @@ def pick_wave_size(outputs: Any, responses: Responses, device: torch.device) -> 
         return num_rows
     states = [states for layer in outputs.past_key_values.layers for states in (layer.keys, layer.values)]
     a_token = sum(state[0, :, 0].numel() * state.element_size() for state in states)
-    a_row = a_token * (responses.width + responses.longest) * _WHILE_LEAVING
+    a_row = a_token * (responses.width + responses.longest) * WHILE_LEAVING
     a_row += outputs.logits.size(-1) * (outputs.logits.element_size() + 3 * 4)  # with the float32 copies of a draw
-    free = torch.cuda.mem_get_info(device)[0]
-    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, min(num_rows, int(_SHARE_OF_MEMORY * free / a_row)))
+    return max(1, min(num_rows, int(_SHARE_OF_MEMORY * measure_free_memory(device) / a_row)))
 
 
 class _Wave:

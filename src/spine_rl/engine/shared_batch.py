@@ -9,7 +9,13 @@ from torch import Tensor
 # Per-token inputs of multimodal models, as wide as prompt and response together.
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 
+_CACHED_TYPES = {"full_attention", "sliding_attention"}
 Score = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]  # as `score_tokens`, at a temperature
+
+
+def list_uncached_types(config: Any) -> list[str]:
+    """Types of a text configuration's layers that keep no key-value cache, on which responses could go on."""
+    return sorted(set(getattr(config, "layer_types", None) or ()) - _CACHED_TYPES)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from spine_rl.answers import (
 )
 from spine_rl.errors import DataError
 from spine_rl.evaluation.completions import Completion, read_completions
-from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, warn_of_unreadable_gold
+from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, list_pass_ks, warn_of_unreadable_gold
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.problems.read import read_rows
@@ -103,14 +103,12 @@ class Grader:
         tallies, gold = self._tallies, self._gold
         smallest = min(tally.num_samples for tally in tallies.values())
         completions = sum(tally.num_samples for tally in tallies.values())
-        ks = sorted({2**power for power in range(1, smallest.bit_length())} | ({smallest} - {1}))
         summary: dict[str, float] = {
             "problems": len(tallies),
             "missing": len(gold) - len(tallies),  # gold answers without completions; they are not counted as wrong
             "completions": completions,
-            "pass@1": fmean(tally.num_correct / tally.num_samples for tally in tallies.values()),
         }
-        for k in ks:
+        for k in list_pass_ks(smallest):
             summary[f"pass@{k}"] = fmean(
                 compute_pass_at_k(tally.num_samples, tally.num_correct, k) for tally in tallies.values()
             )

@@ -13,6 +13,7 @@ from spine_rl.evaluation.metrics import (
     compute_mean_at_k,
     compute_pass_at_k,
     is_correct,
+    list_pass_ks,
     warn_of_unreadable_gold,
 )
 from spine_rl.evaluation.responses import ResponseRow
@@ -128,11 +129,6 @@ def score_responses(
 def score_votes(sheet: AnswerSheet, samples: Sequence[Sequence[ResponseRow]]) -> list[float]:
     """maj@k a problem, of all its samples."""
     return _vote_column(sheet, [[sheet.read(index, record) for record in row] for index, row in enumerate(samples)])
-
-
-def list_pass_ks(num_samples: int) -> list[int]:
-    """1, 2, 4, ... and the number of samples itself."""
-    return sorted({2**power for power in range(num_samples.bit_length())} | {num_samples})
 
 
 def _vote_column(sheet: AnswerSheet, keys: Sequence[Sequence[Key]]) -> list[float]:

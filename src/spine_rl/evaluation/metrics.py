@@ -24,6 +24,11 @@ def compute_pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
     return 1.0 - comb(num_samples - num_correct, k) / comb(num_samples, k)
 
 
+def list_pass_ks(num_samples: int) -> list[int]:
+    """The k of pass@k that are reported: 1, 2, 4, ... and the number of samples itself."""
+    return sorted({2**power for power in range(num_samples.bit_length())} | {num_samples})
+
+
 def compute_maj_at_k(problem_id: str, keys: Sequence[Key], gold: Key) -> float:
     return float(is_correct(elect(problem_id, Counter(key for key in keys if key is not None)), gold))
 

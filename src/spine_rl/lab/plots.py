@@ -16,7 +16,7 @@ from spine_rl.lab.experiments.cells import show
 from spine_rl.lab.experiments.fields import get_value
 from spine_rl.lab.experiments.frame import Group, Point, Results, describe_point, estimate_groups
 from spine_rl.lab.experiments.stability import list_map
-from spine_rl.pages.charts import COLOURS
+from spine_rl.pages.charts import COLOURS, plain
 
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "spine", "font.size": 8, "axes.titlesize": 9}
 _SHARES = ("pass@1", "greedy_pass@1", "majority_ratio")
@@ -241,11 +241,6 @@ def _describe_task(results: Results, task: str) -> list[str]:
 
 def _describe_row(results: Results, group: Group) -> list[str]:
     return [*_describe_task(results, group.task), *describe_point(group.point)]
-
-
-def plain(text: str) -> str:
-    """A name is no mathematics, and a leading `_` would hide it from the legend."""
-    return f" {text}".replace("$", r"\$") if text.startswith("_") else text.replace("$", r"\$")
 
 
 def pick_colour(index: int) -> str:

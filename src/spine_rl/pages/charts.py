@@ -100,8 +100,8 @@ def draw_chart(chart: Chart) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for mark in chart.marks:
             _draw_mark(axes, mark)
-        axes.set_title(_plain(chart.title), fontsize=10, color=_INK)
-        axes.set_xlabel(_plain(chart.x_label), color=_INK)
+        axes.set_title(plain(chart.title), fontsize=10, color=_INK)
+        axes.set_xlabel(plain(chart.x_label), color=_INK)
         axes.tick_params(colors=_INK)
         axes.grid(color=_RULE, linewidth=0.6)
         for spine in axes.spines.values():
@@ -118,14 +118,14 @@ def _draw_line(axes: Any, line: Line) -> None:
     if line.raw is not None:
         axes.plot(line.x, line.raw, color=colour, alpha=0.45, linewidth=0.7)
     marker = "o" if len(line.x) < 4 else None
-    axes.plot(line.x, line.y, color=colour, marker=marker, linewidth=1.7, label=_plain(line.label))
+    axes.plot(line.x, line.y, color=colour, marker=marker, linewidth=1.7, label=plain(line.label))
 
 
 def _draw_mark(axes: Any, mark: Mark) -> None:
     colour = COLOURS[mark.colour % len(COLOURS)]
     axes.axvline(mark.x, color=colour, linestyle=":", linewidth=1.2)
     axes.annotate(
-        _plain(mark.label), (mark.x, 1), (2, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
+        plain(mark.label), (mark.x, 1), (2, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
         rotation=90, fontsize=7, color=colour, va="top", ha="left",
     )  # fmt: skip
 
@@ -201,7 +201,7 @@ def save_chart(chart: Chart, path: Path) -> None:
         draw_chart(chart).savefig(new, dpi=150, metadata={maker: GENERATOR})
 
 
-def _plain(text: str) -> str:
-    """A run's name is no mathematics: `$` is drawn as it is, and a leading `_` would hide it from the legend."""
+def plain(text: str) -> str:
+    """A name is no mathematics: `$` is drawn as it is, and a leading `_` would hide it from the legend."""
     text = show_text(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spine_rl.pages import render_page, to_data_uri
-from spine_rl.problems import Problem, ProblemSet, PromptStyle, build_prompt, open_image, order_images
+from spine_rl.problems import Problem, ProblemSet, build_chat, open_image, order_images
+from spine_rl.problems.placeholders import to_parts
 
 _PICTURE_SIDE = 1024  # pixels
 
@@ -26,15 +27,9 @@ def render_problems(problem_set: ProblemSet, title: str) -> str:
 def _view_messages(problem: Problem) -> list[dict[str, Any]]:
     pictures = (to_data_uri(open_image(image), _PICTURE_SIDE) for image in order_images(problem))
     return [
-        {"role": message["role"], "parts": [_view_part(part, pictures) for part in _list_parts(message)]}
-        for message in build_prompt(problem, PromptStyle(), chat=True)
-        if isinstance(message, dict)
+        {"role": message["role"], "parts": [_view_part(part, pictures) for part in message["content"]]}
+        for message in to_parts(build_chat(problem))
     ]
-
-
-def _list_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    content = message["content"] or []
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _view_part(part: Mapping[str, Any], pictures: Any) -> dict[str, Any]:

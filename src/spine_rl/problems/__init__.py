@@ -9,6 +9,7 @@ from spine_rl.problems.load import load_problems
 from spine_rl.problems.problem import Problem, ProblemSet
 from spine_rl.problems.prompts import (
     PromptStyle,
+    build_chat,
     build_prompt,
     build_text_prompts,
     check_prompt_lengths,
@@ -21,6 +22,7 @@ __all__ = [
     "Problem",
     "ProblemSet",
     "PromptStyle",
+    "build_chat",
     "build_prompt",
     "build_text_prompts",
     "check_images",

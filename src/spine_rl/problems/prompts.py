@@ -65,6 +65,13 @@ def build_text_prompts(problems: Sequence[Problem], style: PromptStyle, *, chat:
     return [prompt if isinstance(prompt, str) else to_texts(prompt) for prompt in prompts]
 
 
+def build_chat(problem: Problem) -> Messages:
+    """A problem's messages as they are, with nothing put around them."""
+    prompt = build_prompt(problem, PromptStyle(), chat=True)
+    assert not isinstance(prompt, str)
+    return prompt
+
+
 def order_images(problem: Problem) -> list[Any]:
     """A problem's pictures in the order of the image parts of its prompt."""
     return [image for _, image in _number_images(problem)]
@@ -74,7 +81,7 @@ def show_prompt(problem: Problem) -> str:
     """The prompt as text, for a person: each picture's name where the picture stands, roles where there are several."""
     if isinstance(problem.prompt, str) and not problem.images:
         return problem.prompt
-    messages = [message for message in build_prompt(problem, PromptStyle(), chat=True) if isinstance(message, dict)]
+    messages = build_chat(problem)
     names = (f"⟦image {number}: {name_image(image)}⟧" for number, image in _number_images(problem))
     texts = []
     for message in messages:

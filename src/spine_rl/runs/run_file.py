@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import ConfigError
+from spine_rl.runs.checkpoints import PREFIX
 
 RUN_FILE = "spine_config.json"
+LAST_FOLDER = "last"  # the weights after the last step, where the model is that of an earlier one
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -37,6 +39,6 @@ def read_resolved(model: str) -> dict[str, Any] | None:
     """
     folder = Path(model)
     content = read_run(folder)
-    if content is None and (folder.name == "last" or folder.name.startswith("checkpoint-")):
+    if content is None and (folder.name == LAST_FOLDER or folder.name.startswith(PREFIX)):
         content = read_run(folder.parent)
     return None if content is None else content.get("resolved", {})

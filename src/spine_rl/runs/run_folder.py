@@ -22,12 +22,11 @@ from spine_rl.runs.kinds import Kind
 from spine_rl.runs.machine import list_versions
 from spine_rl.runs.manifest import MANIFEST_FILE, find_damage, read_manifest, write_manifest
 from spine_rl.runs.may_write import remove_own
-from spine_rl.runs.run_file import RUN_FILE, read_run
+from spine_rl.runs.run_file import LAST_FOLDER, RUN_FILE, read_run
 from spine_rl.runs.whole_file import TEMPORARY, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
-LAST_FOLDER = "last"  # where the model is not that of the last step
 _VERSIONED = ("torch", "transformers", "trl", "peft", "accelerate")
 _PATTERNS = (METRICS_FILE, SAMPLES_FILE, "README.md", MANIFEST_FILE, f"{PREFIX}[0-9]*", f"{TEMPORARY}*")
 _PATTERNS += (LAST_FOLDER, "completions")
@@ -132,11 +131,7 @@ def open_folder(folder: Path, start: Start, *, overwrite: bool) -> None:
 def write_config(
     folder: Path, given: Mapping[str, Any], resolved: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> None:
-    """Writes `spine_config.json`: `given` repeats the run, `resolved` says what each field was, `inputs` what was read.
-
-    Raises:
-        RunFolderError: The folder's run was of other problems, or of another model.
-    """
+    """Writes `spine_config.json`: `given` repeats the run, `resolved` is every field, `inputs` says what was read."""
     content = {"given": given, "resolved": resolved, "inputs": inputs, "versions": list_versions(*_VERSIONED)}
     write_whole(folder / RUN_FILE, json.dumps(content, indent=2, default=str) + "\n")
 

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from spine_rl.errors import ConfigError
 from spine_rl.monitor import RETRIED_FROM, SIGNALS, BestStep, CollapseMonitor, Verdict
 from spine_rl.runs.checkpoints import PREFIX
-from spine_rl.runs.run_folder import LAST_FOLDER
+from spine_rl.runs.run_file import LAST_FOLDER
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.best_weights import BestWeights, reset_moments
 from spine_rl.training.first_labels import UNADAPTED_STEPS

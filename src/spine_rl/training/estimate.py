@@ -9,6 +9,7 @@ import torch
 from accelerate.utils import DistributedType
 from peft import PeftConfig, get_peft_model
 
+from spine_rl.engine.budget import measure_free_memory
 from spine_rl.engine.estimate import SHARDINGS, MemoryEstimate, MemoryPlan, ModelSize, estimate_memory, measure_size
 from spine_rl.engine.models import get_vision_tower
 from spine_rl.training.config import SpineConfig
@@ -106,6 +107,6 @@ def _leave_out_tower(size: ModelSize, model: Any) -> ModelSize:
 
 def _measure_available(device: torch.device) -> int:
     """Bytes that this process may have in all: what it has, and what is free."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    return psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    on_gpu = device.type == "cuda"
+    held = torch.cuda.memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss
+    return held + measure_free_memory(device)

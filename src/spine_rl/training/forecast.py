@@ -7,6 +7,7 @@ import torch
 
 from spine_rl.engine.live import format_seconds
 from spine_rl.engine.models import eval_mode, get_tokenizer
+from spine_rl.problems.placeholders import to_parts
 from spine_rl.training.estimate import estimate_trainer
 from spine_rl.training.probe import Probe
 
@@ -51,12 +52,7 @@ def _read_text(prompt: Any) -> str:
     """Of a prompt, or of its messages; what a chat template adds is a few tokens, and pictures are not counted."""
     if isinstance(prompt, str):
         return prompt
-    parts = [part for message in prompt for part in _list_parts(message["content"])]
-    return " ".join(part.get("text") or "" for part in parts)
-
-
-def _list_parts(content: Any) -> list[dict[str, Any]]:
-    return [{"text": content}] if isinstance(content, str) else content
+    return " ".join(part.get("text") or "" for message in to_parts(prompt) for part in message["content"])
 
 
 def _estimate_step(trainer: Any, prompt_tokens: float, probe: Probe | None) -> float:

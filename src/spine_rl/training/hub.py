@@ -16,7 +16,7 @@ from trl import GRPOTrainer
 from spine_rl.errors import HubError, shorten
 from spine_rl.runs.checkpoints import PREFIX
 from spine_rl.runs.manifest import MANIFEST_FILE
-from spine_rl.runs.run_folder import LAST_FOLDER
+from spine_rl.runs.run_file import LAST_FOLDER
 from spine_rl.training.best_weights import FILE as BEST_WEIGHTS
 
 _OF_THIS_MACHINE = (".*", "_*", "*.bin", "*.pt", "*.pth")  # transformers' states and arguments are pickles

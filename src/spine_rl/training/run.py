@@ -21,8 +21,8 @@ from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
-from spine_rl.runs.run_file import read_run
-from spine_rl.runs.run_folder import LAST_FOLDER, RUN, Start, find_start
+from spine_rl.runs.run_file import LAST_FOLDER, read_run
+from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training.arguments import Arguments, build_peft_config
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset

@@ -15,10 +15,9 @@ from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.groups import group_by_id, group_rows
 from spine_rl.engine.packed import find_packing_obstacle
 from spine_rl.engine.progress import tell
-from spine_rl.engine.shared_batch import TOKEN_TYPES, Piece, SharedBatch
+from spine_rl.engine.shared_batch import TOKEN_TYPES, Piece, SharedBatch, list_uncached_types
 from spine_rl.training.config import SpineConfig
 
-_EXACT_TYPES = {"full_attention", "sliding_attention"}
 # What the two paths' log-probabilities may differ by, in nats, where both are computed once to compare them.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _LOW_PRECISION_TOLERANCE = 0.05
@@ -43,7 +42,8 @@ class SharedScoring:
         """Prepares a model that is not yet wrapped; one that cannot be served exactly is left as it is."""
         asked = self._args.prompt_sharing
         if asked == "off":
-            return self._take(model, "off")
+            self._take(model, "off")
+            return
         packing = self._find_packing_obstacle(model)
         if asked != "two-calls" and packing is None:
             self._take(model, "packed")
@@ -52,10 +52,11 @@ class SharedScoring:
                 warnings.warn(f"prompt_sharing=packed: two calls are taken, as {packing}", stacklevel=2)
             obstacle = self._find_obstacle(model)
             if obstacle is not None:
-                return self.refuse(model, obstacle)
+                self.refuse(model, obstacle)
+                return
             self._take(model, "two-calls")
         float32_head = self._args.cast_lm_head_to_fp32
-        return add_shared_forward(unwrap_model(model), self._args.temperature, float32_head=float32_head)
+        add_shared_forward(unwrap_model(model), self._args.temperature, float32_head=float32_head)
 
     def _take(self, model: Any, way: str) -> None:
         self._ways[id(unwrap_model(model))] = way
@@ -191,9 +192,10 @@ class SharedScoring:
         if was_packed and self._find_obstacle(model) is None:
             self._checked.discard(id(unwrap_model(model)))
             warnings.warn(f"prompts and responses are run in two calls: {obstacle}", stacklevel=3)
-            return self._take(model, "two-calls")
-        self._take(model, "off")
-        return warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
+            self._take(model, "two-calls")
+        else:
+            warnings.warn(f"prompts are run once per response, not once per problem: {obstacle}", stacklevel=3)
+            self._take(model, "off")
 
 
 def find_obstacle(
@@ -206,16 +208,14 @@ def find_obstacle(
 ) -> str | None:
     """What keeps the shared forward from being exact for this model and run, or None; `packed` needs no cache."""
     config = unwrap_model(model).config
-    layer_types = set(getattr(config.get_text_config(), "layer_types", None) or _EXACT_TYPES)
+    uncached = list_uncached_types(config.get_text_config())
     obstacles = {
         "gradient_checkpointing=True leaves no key-value cache; set it to False, sharing saves memory as well": (
             args.gradient_checkpointing and not packed
         ),
         "its layers are checkpointed, which leaves no key-value cache; call its gradient_checkpointing_disable(), as "
         "sharing saves memory as well": not packed and _checkpoints_layers(model),
-        f"layers of type {', '.join(sorted(layer_types - _EXACT_TYPES))} keep no key-value cache": (
-            not layer_types <= _EXACT_TYPES
-        ),
+        f"layers of type {', '.join(uncached)} keep no key-value cache": bool(uncached),
         "FSDP's activation_checkpointing runs layers twice, and a key-value cache takes them once": checkpoints_layers
         and not packed,
         "it is split over several devices": is_split(model),

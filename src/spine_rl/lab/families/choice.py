@@ -9,9 +9,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from spine_rl.answers.letters import LETTERS
 from spine_rl.lab.families.arithmetic import Chain, draw_chain, work, work_values
 from spine_rl.lab.families.family import SLIPS, Split, Style, draw_distinct, join_solution
-from spine_rl.problems.benchmarks.benchmark import LETTERS, render_options
+from spine_rl.problems.benchmarks.benchmark import render_options
 
 PROMPT = "Choose, working from left to right: "
 NUM_OPTIONS = 4

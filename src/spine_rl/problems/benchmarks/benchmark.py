@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from spine_rl.answers.letters import LETTERS
 from spine_rl.errors import DataError
 from spine_rl.problems.images import ImageOptions, find_images
 from spine_rl.problems.problem import Problem, ProblemSet
 from spine_rl.problems.read import Row, read_rows
+from spine_rl.problems.values import ID_COLUMNS
 
 DATA_ROOT = "SPINE_DATA_ROOT"  # environment variable: the folder of local copies
-ID_COLUMNS = ("id", "unique_id", "pubid", "problem_id", "qid", "Record ID")
-LETTERS = "ABCDEFGHIJ"
+_ID_COLUMNS = (*ID_COLUMNS, "qid", "Record ID")
 
 BOXED = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 BOXED_SOURCE = "the chain-of-thought prompt of Qwen2.5-Math"
@@ -114,7 +115,7 @@ def load(
             ) from None
         if item is None:
             continue
-        problem_id = next((str(row[name]) for name in ID_COLUMNS if name in row), str(len(problems)))
+        problem_id = next((str(row[name]) for name in _ID_COLUMNS if name in row), str(len(problems)))
         problems.append(_make_problem(benchmark, problem_id, item, where, images))
         gold_answers[problem_id] = item.answer
         tags[problem_id] = item.tags

@@ -1,13 +1,7 @@
 """Questions of science and medicine in text: options to choose from, or yes, no and maybe."""
 
-from spine_rl.problems.benchmarks.benchmark import (
-    BOXED_LETTER,
-    BOXED_LETTER_SOURCE,
-    LETTERS,
-    Benchmark,
-    Item,
-    shuffle_options,
-)
+from spine_rl.answers.letters import LETTERS
+from spine_rl.problems.benchmarks.benchmark import BOXED_LETTER, BOXED_LETTER_SOURCE, Benchmark, Item, shuffle_options
 from spine_rl.problems.read import Row
 
 
