@@ -276,7 +276,6 @@ def test_free_text_is_compared_without_articles_case_order_and_punctuation():
 )
 def test_the_type_follows_from_the_gold_answers(gold, expected):
     assert infer_answer_type(gold) == expected
-    assert infer_answer_type(gold, has_options=True) == "choice"
 
 
 # ---- which answers are the same

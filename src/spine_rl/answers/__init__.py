@@ -6,7 +6,7 @@ reward and the grading use the same one. `None` is "no answer": it never votes a
 
 from spine_rl.answers.explain import Step, explain_response
 from spine_rl.answers.extract import ANSWER_TYPES, extract_answer
-from spine_rl.answers.infer import check_answer_type, infer_answer_type, resolve_answer_type
+from spine_rl.answers.infer import check_answer_type, infer_answer_type, resolve_answer_type, settle_answer_types
 from spine_rl.answers.keys import canonical_key, gold_key, response_key
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "infer_answer_type",
     "resolve_answer_type",
     "response_key",
+    "settle_answer_types",
 ]

@@ -1,7 +1,7 @@
 """Which type of answer a problem has; the shape of gold answers is never looked at where a model is trained."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from spine_rl.answers.choices import LETTERS
 from spine_rl.answers.extract import ANSWER_TYPES
@@ -36,13 +36,13 @@ def resolve_answer_type(answer_type: str | None, has_options: bool, default: str
     return "choice" if has_options else "math"
 
 
-def infer_answer_type(gold_answers: Iterable[str], *, has_options: bool = False) -> str:
+def infer_answer_type(gold_answers: Iterable[str]) -> str:
     """The type that "auto" stands for: every gold answer has its shape, and of several types the narrowest is taken.
 
     `choice` for letters A-J, `yes_no`, `number`, `text` for words alone, else `math`.
     """
     answers = [str(answer).strip() for answer in gold_answers]
-    if has_options or (answers and all(answer.strip("().").upper() in tuple(LETTERS) for answer in answers)):
+    if answers and all(answer.strip("().").upper() in tuple(LETTERS) for answer in answers):
         return "choice"
     if answers and all(answer.lower() in ("yes", "no", "maybe") for answer in answers):
         return "yes_no"
@@ -51,6 +51,23 @@ def infer_answer_type(gold_answers: Iterable[str], *, has_options: bool = False)
     if answers and all(re.fullmatch(r"[^\W\d]{2,}([\s,'-]+[^\W\d]+)*", answer) for answer in answers):
         return "text"
     return "math"
+
+
+def settle_answer_types(problems: Sequence[tuple[str | None, bool, str]], default: str) -> list[str]:
+    """The type of each labelled problem: its own, else the default.
+
+    Args:
+        problems: Each one's own type, whether it has options, and its gold answer.
+        default: "auto" stands for `choice` where there are options, and else goes by all gold answers without.
+
+    Raises:
+        ConfigError: There is no such type.
+    """
+    if check_answer_type(default) != "auto":
+        return [own or default for own, _, _ in problems]
+    types = [own or ("choice" if has_options else None) for own, has_options, _ in problems]
+    inferred = infer_answer_type(gold for kind, (_, _, gold) in zip(types, problems, strict=True) if kind is None)
+    return [kind or inferred for kind in types]
 
 
 def _is_number(answer: str) -> bool:

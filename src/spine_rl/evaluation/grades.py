@@ -13,8 +13,8 @@ from spine_rl.answers import (
     explain_response,
     extract_answer,
     gold_key,
-    infer_answer_type,
     response_key,
+    settle_answer_types,
 )
 from spine_rl.errors import DataError
 from spine_rl.evaluation.completions import Completion, read_completions
@@ -167,15 +167,13 @@ def load_gold(
         if row.problem_id in rows:
             raise DataError(f"{where}: id {row.problem_id!r} stands twice; ids must be unique")
         rows[row.problem_id] = row
-    plain = [row.answer for row in rows.values() if row.answer_type is None and not row.options]
-    inferred = infer_answer_type(plain) if answer_type == "auto" and plain else "math"
-
-    def read(row: _GoldRow) -> Gold:
-        usual = "choice" if row.options else inferred
-        kind = row.answer_type or (usual if answer_type == "auto" else answer_type)
-        return Gold(kind, row.options, gold_key(row.answer, kind, row.options))
-
-    gold = {problem_id: read(row) for problem_id, row in rows.items()}
+    kinds = settle_answer_types(
+        [(row.answer_type, bool(row.options), row.answer) for row in rows.values()], answer_type
+    )
+    gold = {
+        row.problem_id: Gold(kind, row.options, gold_key(row.answer, kind, row.options))
+        for row, kind in zip(rows.values(), kinds, strict=True)
+    }
     warn_of_unreadable_gold({problem_id: each.key for problem_id, each in gold.items()})
     return gold
 

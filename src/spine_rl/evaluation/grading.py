@@ -6,7 +6,7 @@ from statistics import fmean
 
 import numpy as np
 
-from spine_rl.answers import check_answer_type, gold_key, infer_answer_type, response_key
+from spine_rl.answers import gold_key, response_key, settle_answer_types
 from spine_rl.errors import DataError
 from spine_rl.evaluation.metrics import (
     compute_maj_at_k,
@@ -64,21 +64,13 @@ def make_answer_sheet(
             f"problem {missing[0]!r}{more} has no gold answer; evaluation needs one for every problem: fill it, remove "
             "the problem, or name another --gold-column"
         )
-    types = _resolve_types(problems, gold_answers, answer_type)
+    known = [(problem.answer_type, bool(problem.options), gold_answers[problem.id]) for problem in problems]
+    types = settle_answer_types(known, answer_type)
     gold = [
         gold_key(gold_answers[problem.id], kind, problem.options) for problem, kind in zip(problems, types, strict=True)
     ]
     warn_of_unreadable_gold({problem.id: key for problem, key in zip(problems, gold, strict=True)})
     return AnswerSheet(problems, types, gold)
-
-
-def _resolve_types(problems: Sequence[Problem], gold_answers: Mapping[str, str], answer_type: str) -> list[str]:
-    if check_answer_type(answer_type) != "auto":
-        return [problem.answer_type or answer_type for problem in problems]
-    types = [problem.answer_type or ("choice" if problem.options else None) for problem in problems]
-    open_gold = [gold_answers[problem.id] for problem, kind in zip(problems, types, strict=True) if kind is None]
-    inferred = infer_answer_type(open_gold) if open_gold else "math"
-    return [kind or inferred for kind in types]
 
 
 @dataclass(frozen=True)
