@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine_rl.answers import response_key
-from spine_rl.engine.samplers import Decoding
-from spine_rl.errors import ConfigError, RunFolderError
+from spine_rl.engine.samplers import Decoding, TransformersSampler
+from spine_rl.errors import ConfigError, ModelError, RunFolderError
 from spine_rl.evaluation.evaluate import evaluate
-from spine_rl.evaluation.sampling import sample_responses
+from spine_rl.evaluation.sampling import draw_responses
 from spine_rl.lab.adapt import adapt_lab
 from spine_rl.lab.demo import DemoSettings, run_demo
 from spine_rl.lab.families.arithmetic import Chain, generate_chains, write_solution
@@ -21,6 +21,7 @@ from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.lab.teach import Recipe
 from spine_rl.lab.tokenizer import build_tokenizer
 from spine_rl.problems import encode_prompts
+from spine_rl.training.finite_steps import FiniteSteps
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +94,21 @@ def test_sampling_is_seeded_and_does_not_depend_on_batches(base):
     prompts = encode_prompts(
         tokenizer, [[{"role": "user", "content": p.prompt}] for p in ARITHMETIC.make_problems("adapt", 6).problems]
     )
-    first, again, other = (
-        sample_responses(model, tokenizer, prompts, Decoding(60, seed=seed), 2) for seed in (0, 0, 1)
-    )
+    engine = TransformersSampler(model, tokenizer)
+    first, again, other = (draw_responses(engine, prompts, Decoding(60, seed=seed), 2) for seed in (0, 0, 1))
     assert first == again
     assert first != other
-    greedy = [
-        sample_responses(model, tokenizer, prompts, Decoding(60, temperature=0, batch_size=size)) for size in (1, 6)
-    ]
+    greedy = [draw_responses(engine, prompts, Decoding(60, temperature=0, batch_size=size)) for size in (1, 6)]
     assert greedy[0] == greedy[1]
+
+
+@pytest.mark.filterwarnings("ignore:step")
+def test_a_run_that_ends_early_says_so(monkeypatch):
+    monkeypatch.setattr(FiniteSteps, "_agree", lambda self, tensors: False)
+    few = {"num_generations": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+    problems = ARITHMETIC.make_problems("adapt", 1)
+    with pytest.raises(ModelError, match="training ended early: 3 steps in a row were not taken"):
+        adapt_lab(ARITHMETIC, "spine", problems, steps=4, seed=0, evaluate_every=9, **few)
 
 
 def test_evaluation_counts_truncated_and_unreadable_responses(base):

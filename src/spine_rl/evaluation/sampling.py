@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
-
-from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, Sampler, TransformersSampler
+from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, Sampler
 from spine_rl.errors import ConfigError
 from spine_rl.problems import Problem, PromptStyle, build_text_prompts, check_prompt_lengths, encode_prompts
 from spine_rl.problems.visual_prompts import prepare_visual_prompts
@@ -53,17 +51,3 @@ def draw_responses(
     for (index, _), response in zip(rows, drawn, strict=True):
         responses[index].append(response)
     return responses
-
-
-def sample_responses(
-    model: Any,
-    processing_class: PreTrainedTokenizerBase | ProcessorMixin,
-    prompts: Sequence[Prompt],
-    decoding: Decoding,
-    num_samples: int = 1,
-) -> list[list[SampledResponse]]:
-    """`draw_responses` of a transformers model with `generate`.
-
-    The model's mode and torch's random state are left as they were.
-    """
-    return draw_responses(TransformersSampler(model, processing_class), prompts, decoding, num_samples)

@@ -18,6 +18,7 @@ from transformers import (
 from spine_rl.engine.models import get_context_length, get_hidden_size
 from spine_rl.engine.precision import SMALLEST_WIDTH
 from spine_rl.engine.samplers import Decoding
+from spine_rl.errors import ModelError
 from spine_rl.evaluation.evaluate import Evaluation, evaluate
 from spine_rl.lab.tasks import Task
 from spine_rl.problems import ProblemSet, PromptStyle
@@ -130,6 +131,9 @@ def adapt(
             evaluated once before their first step.
         recorder: Of tokens, as `SpineTrainer.token_recorder`.
         callbacks: Further ones of the trainer.
+
+    Raises:
+        ModelError: Training ended early, as steps were not finite.
     """
     assert config.max_completion_length is not None
     dataset = build_dataset(
@@ -150,6 +154,8 @@ def adapt(
     for callback in (*callbacks, watch):  # after the guard: the last evaluation is of the weights that it leaves
         trainer.add_callback(callback)
     trainer.train()
+    if trainer.finite_steps.failure is not None:
+        raise ModelError(f"training ended early: {trainer.finite_steps.failure}")
     logged = [row for row in trainer.state.log_history if "vote/majority_ratio" in row]
     return LabRun(watch.evaluations, logged, _evaluate_kept(trainer, evaluate_model, watch.evaluations))
 
@@ -217,8 +223,9 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         is_last = state.global_step == state.max_steps
-        if args.keep_best != "none" if is_last else state.global_step % self._every == 0:
-            self.evaluations[state.global_step] = self._evaluate(model)  # of a last step, before the best come back
+        is_due = args.keep_best != "none" if is_last else state.global_step % self._every == 0
+        if is_due:  # the last weights before the best come back; where none do, when training ends
+            self.evaluations[state.global_step] = self._evaluate(model)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         if state.global_step not in self.evaluations:
