@@ -83,7 +83,7 @@ def test_time_is_shared_and_split_over_steps(rollouts):
         return estimate_time(rollouts, StepPlan(responses_sampled=64, responses_trained=32, **plan))
 
     assert estimate()["seconds_per_step"] == pytest.approx(64 * sampled + 32 * trained)
-    assert estimate(steps_per_generation=8)["seconds_per_step"] == pytest.approx(8 * sampled + 32 * trained)
+    assert estimate(steps_per_rollout=8)["seconds_per_step"] == pytest.approx(8 * sampled + 32 * trained)
     assert estimate(num_processes=4)["seconds_per_step"] == pytest.approx(16 * sampled + 8 * trained)
     timed = estimate(num_steps=1800)
     assert timed["hours"] == pytest.approx(timed["seconds_per_step"] / 2)

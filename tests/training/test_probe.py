@@ -21,7 +21,7 @@ def plan(tmp_path, *, num_problems=320, max_steps=100, num_processes=1, **change
         args,
         num_problems=num_problems,
         max_steps=max_steps,
-        steps_an_epoch=max(1, num_problems // args.problems_per_step) * args.steps_per_rollout,
+        steps_an_epoch=max(1, num_problems // args.problems_per_rollout) * args.steps_per_rollout,
         num_processes=num_processes,
     )
 

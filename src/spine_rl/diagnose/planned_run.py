@@ -40,7 +40,7 @@ class PlannedRun:
             num_generations=args.num_generations,
             responses_sampled=args.generation_batch_size * votes // args.num_generations,
             responses_trained=args.responses_per_step,
-            steps_per_generation=args.steps_per_rollout,
+            steps_per_rollout=args.steps_per_rollout,
             num_processes=self.num_processes,
             num_steps=args.count_steps(num_problems),
             max_completion_length=args.max_completion_length or 0,

@@ -22,7 +22,7 @@ class StepPlan:
         num_generations: G.
         responses_sampled: Of a generation, those that only vote included, over all processes.
         responses_trained: Of an optimiser step, over all processes.
-        steps_per_generation: Optimiser steps that a generation serves.
+        steps_per_rollout: Optimiser steps that a generation serves.
         num_processes: That share the work.
         num_steps: Optimiser steps of the run, 0 where it has too few problems for one; None where that is open.
         max_completion_length: Longest response, in tokens.
@@ -32,7 +32,7 @@ class StepPlan:
     num_generations: int = 8
     responses_sampled: int = 64
     responses_trained: int = 64
-    steps_per_generation: int = 1
+    steps_per_rollout: int = 1
     num_processes: int = 1
     num_steps: int | None = None
     max_completion_length: int = 512
@@ -85,7 +85,7 @@ def estimate_time(rollouts: Rollouts, plan: StepPlan) -> dict[str, float]:
         passes (a backward pass is about two) that run a prompt once; `hours`, where the number of steps is known.
     """
     drawn = len(rollouts.all_responses)
-    sampling = rollouts.generate_seconds * plan.responses_sampled / plan.steps_per_generation
+    sampling = rollouts.generate_seconds * plan.responses_sampled / plan.steps_per_rollout
     update = 3 * rollouts.forward_seconds * rollouts.update_share * plan.responses_trained
     seconds = (sampling + update) / drawn / plan.num_processes
     cost = {"responses_per_step": float(plan.responses_trained), "seconds_per_step": seconds}

@@ -130,8 +130,8 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         )
 
     @property
-    def problems_per_step(self) -> int:
-        """Problems of one generation batch, over all processes."""
+    def problems_per_rollout(self) -> int:
+        """Problems of one generation, over all processes; it may serve several optimiser steps."""
         assert self.generation_batch_size is not None
         return self.generation_batch_size // self.num_generations
 
@@ -148,11 +148,11 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
 
     def count_steps(self, num_problems: int) -> int:
         """Optimiser steps of a run over so many problems; 0 where there are too few for one generation."""
-        if num_problems < self.problems_per_step:
+        if num_problems < self.problems_per_rollout:
             return 0
         if self.max_steps > 0:
             return self.max_steps
-        return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_step))
+        return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_rollout))
 
     @property
     def vote_rule(self) -> VoteRule:

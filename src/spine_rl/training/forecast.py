@@ -58,7 +58,7 @@ def _read_text(prompt: Any) -> str:
 def _estimate_step(trainer: Any, prompt_tokens: float, probe: Probe | None) -> float:
     args = trainer.args
     many, one = _time_forward(trainer, _TOKENS) / _TOKENS, _time_forward(trainer, 1)
-    rows, limit, drawn = args.responses_per_step, args.max_completion_length, args.problems_per_step
+    rows, limit, drawn = args.responses_per_step, args.max_completion_length, args.problems_per_rollout
     voting = drawn * (args.num_votes or args.num_generations)
     generating = drawn * prompt_tokens * many + limit * max(one, voting * many)
     updating = 3 * (rows / args.num_generations * prompt_tokens + rows * limit) * many

@@ -56,7 +56,7 @@ class LoggingTrainer(CheckpointingTrainer):
         args = self.args
         if not isinstance(self.train_dataset, Dataset):
             return None
-        return max(1, len(self.train_dataset) // args.problems_per_step) * args.steps_per_rollout
+        return max(1, len(self.train_dataset) // args.problems_per_rollout) * args.steps_per_rollout
 
     @property
     def _first_labels(self) -> FirstLabels:

@@ -56,7 +56,7 @@ def plan_probe(
     if wanted is None:
         wanted = NUM_PROBLEMS if steps_an_epoch > LONG_EPOCH else 0
     count = min(math.ceil(wanted / num_processes), num_problems // num_processes) * num_processes
-    fewest = math.ceil(count / args.problems_per_step * args.steps_per_rollout / SHARE_OF_RESPONSES)
+    fewest = math.ceil(count / args.problems_per_rollout * args.steps_per_rollout / SHARE_OF_RESPONSES)
     steps = args.probe_steps or max(LEAST_STEPS, fewest)
     if count == 0 or (args.probe_problems is None and steps >= max_steps):
         return None

@@ -88,7 +88,7 @@ class ScoringTrainer(LoggingTrainer):
         """TRL's, by the shared forward where that is exact: in the update, and for old and reference ones."""
         images = count_pixel_rows(images)
         rows = (model, input_ids, attention_mask, logits_to_keep)
-        while self.sharing.serves(model) and self.sharing.must_check(model):
+        while self.sharing.awaits_comparison(model):
             some = len(input_ids) if images else max(2, _CHECKED_TOKENS // input_ids.size(1))
             self._compare_paths(model, input_ids[:some], attention_mask[:some], logits_to_keep, None, **images)
         if not self.sharing.serves(model):
@@ -107,7 +107,7 @@ class ScoringTrainer(LoggingTrainer):
 
     def _check_sharing(self, model: Any, inputs: dict[str, Any]) -> None:
         """Before a model's first use: a few responses by the shared path and the plain one, which must agree."""
-        while self.sharing.serves(model) and self.sharing.must_check(model):
+        while self.sharing.awaits_comparison(model):
             some = cut_inputs(inputs, _CHECKED_TOKENS)[0]
             options = self._select_options(some)
             self._compare_paths(*self._list_rows(model, some), options.pop("group_ids"), **options)

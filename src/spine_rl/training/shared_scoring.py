@@ -87,11 +87,9 @@ class SharedScoring:
         """Whether `model` runs prompts and responses in one call."""
         return self._ways[id(unwrap_model(model))] == "packed"
 
-    def must_check(self, model: Any) -> bool:
-        """True once for each model: before its first use, both paths are compared."""
-        first = id(unwrap_model(model)) not in self._checked
-        self._checked.add(id(unwrap_model(model)))
-        return first
+    def awaits_comparison(self, model: Any) -> bool:
+        """Whether both paths are still to be compared, as they are before the shared one is first used."""
+        return self.serves(model) and id(unwrap_model(model)) not in self._checked
 
     def compare(self, model: Any, shared: Tensor, plain: Tensor, failure: str | None = None) -> None:
         """Refuses the model if log-probabilities (N,) of the same tokens differ by more than rounding, on any process.
@@ -104,6 +102,7 @@ class SharedScoring:
             plain: By TRL's.
             failure: Why this process has none by the shared forward.
         """
+        self._checked.add(id(unwrap_model(model)))
         difference = (shared - plain).abs().mean() if len(plain) > 0 else shared.new_zeros(())
         difference = difference if failure is None else torch.full_like(difference, torch.inf)
         everywhere = cast(Tensor, self._accelerator.gather(difference.float().reshape(1)))
