@@ -16,7 +16,7 @@ from experiment_parts import FILE, load, make_experiment, make_record
 
 from spine_rl.engine.progress import listening
 from spine_rl.errors import ConfigError, DataError, RunFolderError
-from spine_rl.lab.experiments import fingerprint, plan
+from spine_rl.lab.experiments import plan
 from spine_rl.lab.experiments import run as engine
 from spine_rl.lab.experiments.cells import filter_cells, list_cells
 from spine_rl.lab.experiments.options import ExperimentOptions
@@ -197,7 +197,6 @@ def test_own_tasks_cells_know_their_files(tmp_path, write):
 
     def get_settings(text):
         data.write_text(text)
-        fingerprint._digest.cache_clear()
         return list_cells(load(path))[0].settings["task"]
 
     before, after = get_settings('{"prompt": "a"}'), get_settings('{"prompt": "b"}')

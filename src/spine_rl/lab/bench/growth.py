@@ -7,11 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from spine_rl.lab.bench.floor import count_update_flops
 from spine_rl.lab.bench.measure import alternate, timed
@@ -108,8 +104,8 @@ def plot_growth(points: Sequence[Point], path: Path) -> None:
     """A column an axis; time with the floor above, memory below."""
     axes_names = list(dict.fromkeys(point.axis for point in points))
     shape = (2, len(axes_names))
-    size = (3.2 * shape[1], 6)
-    figure, axes = plt.subplots(*shape, figsize=size, constrained_layout=True, squeeze=False)
+    figure = Figure(figsize=(3.2 * shape[1], 6), layout="constrained")
+    axes = figure.subplots(*shape, squeeze=False)
     for column, axis in enumerate(axes_names):
         along = [point for point in points if point.axis == axis]
         for row, (quantity, label) in enumerate(QUANTITIES.items()):
@@ -127,7 +123,6 @@ def plot_growth(points: Sequence[Point], path: Path) -> None:
     axes[0, 0].legend()
     with writing_aside(path) as new:
         figure.savefig(new, dpi=110)
-    plt.close(figure)
 
 
 def _shorten(value: float) -> str:

@@ -45,7 +45,7 @@ def run_cell(tasks: Mapping[str, TaskRef], cell: Cell, on_step: Callable[[int], 
             seed=seed,
         )
         histograms = TokenHistograms(get_tokenizer(task.processing_class), last_step=settings["steps"])
-        decoding = (config.temperature, config.max_completion_length, seed)
+        decoding = (config.temperature, config.max_completion_length, config.bf16, seed)
         run = adapt(
             task,
             config,

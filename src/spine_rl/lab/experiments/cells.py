@@ -59,8 +59,9 @@ def list_cells(experiment: Experiment) -> list[Cell]:
     for task in experiment.tasks:
         check_task(task, experiment.evaluate_on, experiment.tasks, experiment.name)
     runs = [
-        (task, arm, *_resolve(experiment, task, arm, point))
+        (task, arm, *_resolve(experiment, task, arm, point, digests))
         for task in experiment.tasks
+        for digests in [fingerprint_task(task.own)]
         for arm in experiment.arms
         for point in _list_points(experiment, task, arm)
     ]
@@ -92,14 +93,14 @@ def _list_points(experiment: Experiment, task: TaskRef, arm: str) -> Iterator[di
 
 
 def _resolve(
-    experiment: Experiment, task: TaskRef, arm: str, point: Mapping[str, Any]
+    experiment: Experiment, task: TaskRef, arm: str, point: Mapping[str, Any], digests: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The point with its values as they are run, and a cell's settings."""
     defaults = get_defaults(task)
     given = {**experiment.fields, **experiment.arms[arm], **point}
     fields = resolve_fields(given, defaults, f"{experiment.name}, arm {arm}")
     settings = {
-        "task": {"name": task.name, **task.own, **fingerprint_task(task.own)},
+        "task": {"name": task.name, **task.own, **digests},
         "fields": {**defaults, **fields},
         "steps": experiment.steps,
         "evaluate_every": experiment.evaluate_every,

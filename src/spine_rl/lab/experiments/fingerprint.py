@@ -1,6 +1,5 @@
 """What a task's files hold, in short: results of other data or weights must not be taken for results of these."""
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ def fingerprint_task(own: Mapping[str, Any]) -> dict[str, str]:
     return {f"{name}_files": _digest(path) for name, path in paths.items() if path.exists()}
 
 
-@functools.cache
 def _digest(path: Path) -> str:
     files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
     digest = hashlib.sha256()
