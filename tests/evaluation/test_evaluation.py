@@ -249,6 +249,12 @@ def test_weights_that_changed_under_the_same_name_are_noticed(tmp_path):
         record_responses(folder, make_plan(PROBLEMS), tmp_path / "out")
 
 
+def test_weights_in_one_file_that_changed_are_noticed(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.touch()
+    assert make_plan(PROBLEMS).describe(str(file))["weights_modified"] == file.stat().st_mtime
+
+
 def test_rows_of_a_broken_batch_are_dropped(tmp_path):
     path = tmp_path / "rows.jsonl"
     assert keep_whole_batches(path, 4, 10) == 0

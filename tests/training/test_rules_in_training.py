@@ -1,6 +1,8 @@
 """Label rules in training: what they read of tokens is right, and the rewards that TRL logs are theirs."""
 
 import re
+from collections import defaultdict, deque
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +13,10 @@ from paths import ROOT
 from spine_rl import SpineConfig
 from spine_rl.engine.certainty import compute_logit_leads, compute_self_certainties
 from spine_rl.errors import ConfigError
+from spine_rl.training.ballots import VotingTrainer
+from spine_rl.training.election import Election
 from spine_rl.training.response_statistics import average_tokens, measure_responses
-from spine_rl.voting import LABEL_RULES, STATISTICS
+from spine_rl.voting import LABEL_RULES, STATISTICS, hold_vote
 
 
 @pytest.mark.parametrize("build", [build_qwen2, build_qwen3])
@@ -100,6 +104,20 @@ def test_advantages_and_logs_are_of_the_rules_rewards(tmp_path, monkeypatch, pre
     assert logged["frac_reward_zero_std"] == pytest.approx([without_spread])
     assert logged["vote/reward"] == pytest.approx([rewards.mean().item()], abs=1e-6)
     assert len(logged["vote/majority_ratio"]) == 1
+
+
+def test_a_problem_that_was_left_out_is_logged_as_one_without_spread():
+    ballots = [hold_vote("p", "aab"), hold_vote("q", "xyy")]
+    rewards, group_ids = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 1.0]), torch.tensor([0, 0, 0, 1, 1, 1])
+    metrics = defaultdict(lambda: [0.0])
+    trainer = SimpleNamespace(
+        _election=Election([], ballots, rewards, group_ids, slice(6)),
+        reward_func_names=["vote"],
+        _metrics={"train": metrics},
+        _logs={"rewards": {"vote": deque([0.0] * 6)}},
+    )
+    VotingTrainer._correct_logged_rewards(trainer)
+    assert metrics["frac_reward_zero_std"] == [0.5]
 
 
 def test_flip_guard_leaves_problems_out_and_remembers(tmp_path, monkeypatch):

@@ -166,5 +166,5 @@ def finish(folder: Path, report: dict[str, Any]) -> None:
 
 def _when_modified(model: str) -> float | None:
     """Of a local model's weights, in seconds since 1970: a folder may be trained anew under the same name."""
-    times = [path.stat().st_mtime for path in Path(model).glob("*.safetensors")]
-    return max(times, default=None)
+    files = [Path(model)] if Path(model).is_file() else Path(model).glob("*.safetensors")
+    return max((path.stat().st_mtime for path in files), default=None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from spine_rl.answers import response_key
@@ -74,13 +75,13 @@ class VotingTrainer(SamplingTrainer):
         """What TRL has logged of rewards is put right: figures, and the column of its table of completions."""
         assert self._election is not None
         rewards, name = self._election.rewards, self.reward_func_names[0]
-        spreads = [max(ballot.rewards) - min(ballot.rewards) for ballot in self._election.ballots]
+        groups = [rewards[self._election.group_ids == group] for group in range(len(self._election.ballots))]
         figures = {
             "reward": rewards.mean(),
             "reward_std": rewards.std(),
             f"rewards/{name}/mean": rewards.mean(),
             f"rewards/{name}/std": rewards.std(),
-            "frac_reward_zero_std": sum(spread < 1e-8 for spread in spreads) / len(spreads),
+            "frac_reward_zero_std": fmean(float(group.max() - group.min()) < 1e-8 for group in groups),
         }
         for key, value in figures.items():
             self._metrics["train"][key][-1] = float(value)
