@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -128,6 +129,20 @@ def test_a_folder_has_one_owner_and_a_killed_one_leaves_it(tmp_path):
     other.wait()
     with owning(folder):
         assert holds_nothing(folder)
+
+
+def test_a_folder_that_is_gone_at_the_end_hides_no_error(tmp_path):
+    folder = tmp_path / "new"
+
+    def fail():
+        with owning(folder):
+            shutil.rmtree(folder)
+            raise KeyError("the command's own")
+
+    with pytest.raises(KeyError):
+        fail()
+    with owning(folder):
+        assert folder.is_dir()
 
 
 def test_an_empty_folder_that_was_made_goes_again_and_others_stay(tmp_path):

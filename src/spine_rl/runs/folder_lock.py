@@ -44,9 +44,9 @@ def owning(folder: Path) -> Iterator[None]:
         _say_who(folder)
         yield
     finally:
-        (folder / OWNER_FILE).unlink(missing_ok=True)
-        if is_new and os.listdir(folder) == [LOCK_FILE]:
-            with suppress(OSError):
+        with suppress(OSError):  # the folder may be gone
+            (folder / OWNER_FILE).unlink(missing_ok=True)
+            if is_new and os.listdir(folder) == [LOCK_FILE]:
                 (folder / LOCK_FILE).unlink()
                 folder.rmdir()
         lock.release()
