@@ -117,7 +117,7 @@ def _both_key(text: str, parts: list[str], key: Callable[[str], Key]) -> Key:
         return None
     keys = [_relation_key(part, key) or "" for part in parts]
     low, high = (next((k for k in keys if fits(k)), None) for fits in (_is_above, _is_below))
-    if low is None or high is None or _is_less(high[5:-1], low[1:-4]):
+    if low is None or high is None or _is_at_most(high[5:-1], low[1:-4]):
         return None
     return f"{low[:-4]};{high[5:]}"
 
@@ -130,8 +130,8 @@ def _is_below(key: str) -> bool:
     return key.startswith("(-oo;") and not key.endswith(";oo)")
 
 
-def _is_less(first: str, second: str) -> bool:
-    """Whether one number's key is below another's; False where it cannot be told."""
+def _is_at_most(first: str, second: str) -> bool:
+    """Whether one number's key is that of a smaller number than another's, or the same; False where it is no number."""
     try:
         return Fraction(first) <= Fraction(second)
     except ValueError:

@@ -28,8 +28,8 @@ def build_report(
         budget: Samples a problem of the adaptation; the baseline's vote over so many stands beside the model. 0: none.
 
     Returns:
-        The metrics by name; `intervals`; `by_tag`; `baseline` (its metrics and intervals); `differences` (model −
-        baseline); `budget`; `settings`. The last but one and two are there where there is a baseline.
+        The metrics by name, `intervals`, `by_tag`, `answer_types` and `settings`; with a baseline also `baseline` (its
+        metrics and intervals) and `differences` (model − baseline); with a budget also `budget`.
 
     Raises:
         ConfigError: The baseline's responses were drawn otherwise, or are too few.

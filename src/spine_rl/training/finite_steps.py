@@ -27,11 +27,9 @@ class FiniteSteps(TrainerCallback):
 
     def __init__(self, trainer: Any):
         self._trainer = trainer
-        self.failure = None
+        self.failure: str | None = None
         self._loss: Tensor | None = None
         self._is_skipping = False
-
-    failure: str | None
 
     @property
     def skipped(self) -> int:

@@ -95,6 +95,7 @@ def _decided_by_one(decide: Callable[[], Start]) -> Start:
 
 
 def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
+    """Loads problems and model, trains, and says what came of it; exits with 1 where training ended early."""
     problem_set = _load_problems(arguments)
     model, processing_class = _load_model(arguments)
     dataset = build_dataset(
@@ -132,17 +133,22 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         stop.kept = _describe_kept(folder)
         raise
     if trainer.is_world_process_zero():
-        say(f"adapted model, metrics and configuration are in {folder}")
-        kept = trainer.guard.kept
-        if kept is not None and kept.step != kept.last_step:
-            say(f"its weights are those after step {kept.step} of {kept.last_step}: {kept.reason}")
-            if (folder / LAST_FOLDER).is_dir():  # with save_strategy=no there is none
-                say(f"the weights after the last step are in {folder / LAST_FOLDER}")
+        _tell_end(trainer, folder)
     failure = trainer.finite_steps.failure
     _leave_together(trainer)
     if failure is not None:
-        print(f"spine: training ended early: {failure}; the last good weights are in {folder}", file=sys.stderr)
         sys.exit(1)
+
+
+def _tell_end(trainer: SpineTrainer, folder: Path) -> None:
+    say(f"adapted model, metrics and configuration are in {folder}")
+    kept, failure = trainer.guard.kept, trainer.finite_steps.failure
+    if kept is not None and kept.step != kept.last_step:
+        say(f"its weights are those after step {kept.step} of {kept.last_step}: {kept.reason}")
+        if (folder / LAST_FOLDER).is_dir():  # with save_strategy=no there is none
+            say(f"the weights after the last step are in {folder / LAST_FOLDER}")
+    if failure is not None:
+        print(f"spine: training ended early: {failure}; the last good weights are in {folder}", file=sys.stderr)
 
 
 def _leave_together(trainer: SpineTrainer) -> None:
