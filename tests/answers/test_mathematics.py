@@ -53,6 +53,7 @@ from spine_rl.answers import canonical_key, response_key
         ["third", "1/3"],
         ["twenty-third", "20/3"],
         ["four five", "9"],
+        ["two thousand million", "1002000"],
     ],
 )
 def test_what_differs_has_different_keys(texts):

@@ -66,21 +66,30 @@ def _read_english(words: list[str]) -> Fraction | None:
         words = words[:-1] or ["one"]
     elif words == ["a"]:
         return None
-    total, current, previous = 0, 0, None
+    total = _add_up(words)
+    return None if total is None else Fraction(sign * total, part or 1)
+
+
+def _add_up(words: list[str]) -> int | None:
+    """The number; None where the words are not one number: "four five", "two thousand million"."""
+    total, current, previous, smallest = 0, 0, None, None
     for word in words:
+        value = _TENS.get(word, _SMALL.get(word))
         if word == "hundred":
             current = (current or 1) * 100
         elif word in _SCALES:
-            total, current = total + (current or 1) * _SCALES[word], 0
-        elif word in _TENS or word in _SMALL:
-            value = _TENS.get(word, _SMALL.get(word, 0))
-            if previous is not None and not (previous >= 20 and value < 10):
-                return None  # "four five" is no number
-            current += value
+            if smallest is not None and _SCALES[word] >= smallest:
+                return None
+            smallest = _SCALES[word]
+            total, current = total + (current or 1) * smallest, 0
         elif word == "a":
             current += 1
-        previous = _TENS.get(word, _SMALL.get(word))
-    return Fraction(sign * (total + current), part or 1)
+        elif value is not None:
+            if previous is not None and not (previous >= 20 and value < 10):
+                return None
+            current += value
+        previous = value
+    return total + current
 
 
 def _read_chinese(text: str) -> Fraction | None:
