@@ -27,7 +27,6 @@ from spine_rl.engine.shared_batch import list_uncached_types
 from spine_rl.engine.weights_copy import copy_weights, find_copy_obstacle
 from spine_rl.errors import shorten
 
-GENERATION_DTYPES = ("auto", "model", "bfloat16")
 _CHECKED_ROWS, _CHECKED_TOKENS = 2, 32
 # What log-probabilities of the tokens drawn may differ by from the plain forward's, in nats, on average.
 _EXACT = (torch.float32, torch.float64)
@@ -53,8 +52,8 @@ class Generator:
         """
         Args:
             model: A causal or image-text-to-text model of transformers, with an adapter or without.
-            dtype: Of the weights, one of `GENERATION_DTYPES`: `bfloat16` copies them, `model` takes the model's own,
-                `auto` copies 32-bit ones where 16 bits are measured to be faster.
+            dtype: Of the weights: `bfloat16` copies them, `model` takes the model's own, `auto` copies 32-bit ones
+                where 16 bits are measured to be faster.
         """
         learns_prompt = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
         self._model: Any = model.get_base_model() if isinstance(model, PeftModel) and not learns_prompt else model

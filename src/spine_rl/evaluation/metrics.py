@@ -14,6 +14,7 @@ from spine_rl.voting import Key, elect
 
 
 def compute_mean_at_k(keys: Sequence[Key], gold: Key) -> float:
+    """The share of the samples, at least one, that are right."""
     return sum(is_correct(key, gold) for key in keys) / len(keys)
 
 
@@ -30,6 +31,7 @@ def list_pass_ks(num_samples: int) -> list[int]:
 
 
 def compute_maj_at_k(problem_id: str, keys: Sequence[Key], gold: Key) -> float:
+    """1 where the answer that most samples give is right, else 0."""
     return float(is_correct(elect(problem_id, Counter(key for key in keys if key is not None)), gold))
 
 

@@ -108,12 +108,7 @@ class SpineTrainer(UpdatingTrainer):
         self.gold_keys = compute_gold_keys(train_dataset, gold_answers or {}, args)
         if "gold_key" in args.get_label_rule().needs:
             check_gold(train_dataset, self.gold_keys)
-        is_loaded = isinstance(model, PreTrainedModel)
-        if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path or ""):
-            raise ConfigError(
-                f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
-                "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
-            )
+        _check_reference(model, args, peft_config)
         if peft_config is not None:
             adapt_language_only(peft_config, outline_model(model, args) if isinstance(model, str) else model)
         config = read_config(model, args) if isinstance(model, str) else model.config
@@ -230,6 +225,16 @@ class SpineTrainer(UpdatingTrainer):
         if self.is_world_process_zero():
             kept = self.guard.kept
             write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history, kept)
+
+
+def _check_reference(model: str | PreTrainedModel, args: SpineConfig, peft_config: PeftConfig | None) -> None:
+    """Raises ConfigError where the KL anchor's reference could not be read."""
+    is_loaded = isinstance(model, PreTrainedModel)
+    if is_loaded and args.beta > 0 and peft_config is None and is_gguf(model.name_or_path or ""):
+        raise ConfigError(
+            f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
+            "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
+        )
 
 
 def _warn_of_16_bits(model: Any) -> None:
