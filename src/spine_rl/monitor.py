@@ -212,13 +212,10 @@ class BestStep:
         is_proven: Some weights could be compared with the start. If none ever can, the last healthy ones are taken.
     """
 
-    def __init__(self, rise: float = Thresholds().share_rise):
-        self.step, self.share, self.is_proven = 0, None, False
-        self._rise = rise
-
-    step: int
-    share: float | None
-    is_proven: bool
+    def __init__(self):
+        self.step = 0
+        self.share: float | None = None
+        self.is_proven = False
 
     def consider(self, verdict: Verdict, step: int) -> bool:
         """Whether the weights after `step` steps, which the verdict is of, are kept from now on."""
@@ -230,7 +227,7 @@ class BestStep:
                 self.share = max(self.share or 0.0, now.mean)
             return False
         first, self.is_proven = not self.is_proven, True
-        if self.share is not None and now.mean < self.share + self._rise * now.error:
+        if self.share is not None and now.mean < self.share + Thresholds().share_rise * now.error:
             return False
         if first and step == 0:
             self.share = now.mean

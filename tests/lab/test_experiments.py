@@ -223,7 +223,7 @@ def pretend(monkeypatch):
     def run_all(jobs, num_workers, logs):
         for job in jobs:
             fails = any(f"-{arm}-" in job.name for arm in run_all.failing)
-            yield job, Failure(job, "ValueError: no luck", logs / "x.log") if fails else job.run(lambda step: None)
+            yield job, Failure("ValueError: no luck", logs / "x.log") if fails else job.run(lambda step: None)
 
     run_all.failing, run_all.ran = [], ran
     monkeypatch.setattr(plan, "run_cell", run_cell)

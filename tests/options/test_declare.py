@@ -52,7 +52,6 @@ def test_values_out_of_bounds(given, message):
 def test_values_within_bounds():
     check_options(Options())
     check_options(Options(count=1, share=1, steps=-1, kind="pear", places=[0, 3]))
-    check_options(Options(count=0), only=["share"])
 
 
 def test_where_a_value_stands_is_said():

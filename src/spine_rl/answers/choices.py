@@ -38,7 +38,7 @@ _DENIED = re.compile(
 def read_choice(place: Place, options: Sequence[str] = ()) -> str | None:
     """The letter that a place names; `NO_ANSWER` where it names several, or what is no option; None where none."""
     allowed = {*LETTERS[: len(options)], *options} if options else set(LETTERS)  # options may be letters themselves
-    letter = _read(place, options, allowed)
+    letter = _read(place, options)
     return NO_ANSWER if letter and letter not in allowed else letter
 
 
@@ -47,7 +47,7 @@ def choice_key(answer: str, options: Sequence[str] = ()) -> str | None:
     return read_choice(Place("boxed", answer), options) or None
 
 
-def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None:
+def _read(place: Place, options: Sequence[str]) -> str | None:
     if place.kind == "whole":
         return read_said_anywhere(place.text)
     phrase = strip_phrase(place.text)
@@ -67,7 +67,7 @@ def _read(place: Place, options: Sequence[str], allowed: set[str]) -> str | None
         return labelled
     letter = read_said_in(phrase)
     if letter is None and place.kind != "boxed":
-        letter = _letter_of_value(phrase, place, options) or _letter_within(place.text, options)
+        letter = _letter_of_value(place, options) or _letter_within(place.text, options)
     return _no_option(phrase, place, options) if letter is None else letter
 
 
@@ -142,9 +142,9 @@ def _letter_of_label(line: str, options: Sequence[str]) -> str | None:
     return letter if head and letter == _letter_of_text(rest[head.end() :], options) else None
 
 
-def _letter_of_value(phrase: str, place: Place, options: Sequence[str]) -> str | None:
-    """The option whose value a phrase says, as mathematics is read: "The answer is 12 apples"."""
-    value = read_value(Place(place.kind, place.text)) if options else None
+def _letter_of_value(place: Place, options: Sequence[str]) -> str | None:
+    """The option whose value a place says, as mathematics is read: "The answer is 12 apples"."""
+    value = read_value(place) if options else None
     return _letter_of_text(value, options) if value and _VALUE.search(value) else None
 
 

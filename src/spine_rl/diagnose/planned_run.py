@@ -31,7 +31,7 @@ class PlannedRun:
     peft_config: PeftConfig | None
     quantization: Any
 
-    def plan_steps(self, num_problems: int, prompt_suffix: str) -> StepPlan:
+    def plan_steps(self, num_problems: int) -> StepPlan:
         """What a step does, and how many there are for so many problems."""
         args = self.args
         assert args.generation_batch_size is not None
@@ -44,7 +44,6 @@ class PlannedRun:
             num_processes=self.num_processes,
             num_steps=args.count_steps(num_problems),
             max_completion_length=args.max_completion_length or 0,
-            prompt_suffix=prompt_suffix,
         )
 
 

@@ -26,7 +26,6 @@ class StepPlan:
         num_processes: That share the work.
         num_steps: Optimiser steps of the run, 0 where it has too few problems for one; None where that is open.
         max_completion_length: Longest response, in tokens.
-        prompt_suffix: What is put after every problem.
     """
 
     num_generations: int = 8
@@ -36,7 +35,6 @@ class StepPlan:
     num_processes: int = 1
     num_steps: int | None = None
     max_completion_length: int = 512
-    prompt_suffix: str = ""
 
 
 def measure_signal(rollouts: Rollouts, forks: ForkRule) -> dict[str, float]:
@@ -98,7 +96,7 @@ def advise(
     """What to change, in words, the gravest first; empty where nothing stands out.
 
     Args:
-        signal: Of `measure_signal`, or a part of it: what is missing is not judged.
+        signal: Of `measure_signal` or of `measure_votes`, which leaves out what needs scores: that is not judged.
         plan: The run.
         prompts: The rendered prompts, to see whether they ask for a form of the answer.
         memory: What the run will need.

@@ -35,7 +35,7 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
     outputs = [Output(json_out, _FIGURES, "--json")]
     check_may_write(outputs, overwrite=overwrite, reads=[options.model, options.data])
     problems = load_problems(options.data, **{**options.columns, "limit": None}).problems
-    plan = planned.plan_steps(len(problems), options.style.prompt_suffix)
+    plan = planned.plan_steps(len(problems))
     engine, rollouts = draw(options, problems[: options.columns["limit"]], planned.quantization)
     signal = measure_signal(rollouts, options.forks)
     time = estimate_time(rollouts, plan)

@@ -69,7 +69,6 @@ def draw_rollouts(
     num_generations: int,
     *,
     answer_type: str = "auto",
-    top_k: int = 5,
 ) -> Rollouts:
     """Draws and scores `num_generations` responses to each problem.
 
@@ -81,7 +80,7 @@ def draw_rollouts(
     started = time.perf_counter()
     responses = draw_responses(engine, prompts, decoding, num_generations)
     sampled = time.perf_counter()
-    scores = _score_responses(engine, prompts, responses, decoding.temperature or 1.0, top_k)
+    scores = _score_responses(engine, prompts, responses, decoding.temperature or 1.0)
     scored = time.perf_counter()
     ballots = [
         hold_vote(problem.id, [read_key(problem, response, answer_type) for response in group])
@@ -96,7 +95,6 @@ def _score_responses(
     prompts: Sequence[Prompt],
     responses: Sequence[Sequence[SampledResponse]],
     temperature: float,
-    top_k: int,
 ) -> list[list[TokenScores]]:
     """In 16 bits where they were drawn so, as an update would run them."""
     done, total = 0, sum(map(len, responses))
@@ -107,9 +105,7 @@ def _score_responses(
             for response in group:
                 tell("score", done, total, "responses")
                 ids = engine.encode([prompt + response.token_ids])
-                scores[-1].append(
-                    score_tokens(engine.model, ids, len(response.token_ids), temperature=temperature, top_k=top_k)
-                )
+                scores[-1].append(score_tokens(engine.model, ids, len(response.token_ids), temperature=temperature))
                 done += 1
     tell("score", done, total, "responses")
     return scores

@@ -4,13 +4,12 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 "Responses per problem. At least 2.", and `check_options` refuses 1 and nan with that reason.
 """
 
-import difflib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from spine_rl.errors import ConfigError
+from spine_rl.errors import ConfigError, suggest_nearest
 
 MAX_SEED = 2**32 - 1  # what numpy's generators take
 
@@ -64,8 +63,8 @@ class Bound:
         if self.choices is not None:
             if value in self.choices:
                 return None
-            near = difflib.get_close_matches(str(value), self.choices, n=1)
-            return f"must be {self.describe()}" + (f"; did you mean {near[0]!r}?" if near else "")
+            near = suggest_nearest(str(value), self.choices, otherwise="")
+            return f"must be {self.describe()}" + (f"; {near}" if near else "")
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         if isinstance(value, float) and not math.isfinite(value):
@@ -120,22 +119,18 @@ def option(
     return field(default=default, metadata=metadata, kw_only=by_name)
 
 
-def check_options(options: Any, where: Mapping[str, str] | None = None, only: Iterable[str] | None = None) -> None:
+def check_options(options: Any, where: Mapping[str, str] | None = None) -> None:
     """Checks a dataclass's values; None is "not given", and numbers of fields without a bound must be finite too.
 
     Args:
         options: The instance.
         where: Where a value was given, by name, for the message.
-        only: The fields to look at; all of them by default.
 
     Raises:
         ConfigError: `run.yaml, line 3: temperature=-1: must be above 0`.
     """
-    names = None if only is None else set(only)
     for entry in fields(options):
-        if names is None or entry.name in names:
-            value = getattr(options, entry.name)
-            check_option(entry.name, value, get_bound(entry), (where or {}).get(entry.name))
+        check_option(entry.name, getattr(options, entry.name), get_bound(entry), (where or {}).get(entry.name))
 
 
 def check_option(name: str, value: Any, bound: Bound, where: str | None = None) -> None:

@@ -110,7 +110,6 @@ def _advise(first: Sequence[Sequence[ResponseRow]], problems: Sequence[Problem],
     plan = StepPlan(
         num_generations=training.num_generations,
         max_completion_length=training.max_completion_length,
-        prompt_suffix=arguments.run.prompt_suffix,
     )
     summary = (
         f"first vote: majority share {votes['majority_ratio']:.2f}; {votes['abstained']:.0%} of the responses without "

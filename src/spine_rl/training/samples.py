@@ -11,6 +11,8 @@ from spine_rl.objective import ObjectiveOutput, TokenBatch
 from spine_rl.runs.rows import append_rows, drop_rows_after
 from spine_rl.runs.run_folder import SAMPLES_FILE
 
+_ROWS = 2  # of a step
+
 
 class TokenRecorder(Protocol):
     """Is shown every micro-batch of an update, on the main process."""
@@ -25,8 +27,8 @@ class SampleFile(TrainerCallback):
     not finite, as JSON has no such numbers. A resumed run first drops the rows after its checkpoint.
     """
 
-    def __init__(self, folder: Path, tokenizer: Any, *, every: int = 10, per_step: int = 2):
-        self._path, self._tokenizer, self._every, self._per_step = folder / SAMPLES_FILE, tokenizer, every, per_step
+    def __init__(self, folder: Path, tokenizer: Any, *, every: int = 10):
+        self._path, self._tokenizer, self._every = folder / SAMPLES_FILE, tokenizer, every
         self._last_step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -47,7 +49,7 @@ class SampleFile(TrainerCallback):
             return
         self._last_step = step
         mask = inputs["completion_mask"].bool()
-        finite = torch.where(mask, batch.entropies, 0.0)[: self._per_step].isfinite().all(1)
+        finite = torch.where(mask, batch.entropies, 0.0)[:_ROWS].isfinite().all(1)
         rows = finite.nonzero().flatten().tolist()
         append_rows(self._path, [{"step": step, **self._describe(row, inputs, batch, output)} for row in rows])
 

@@ -7,32 +7,19 @@ minority answers is not part of it.
 """
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import fmean
 
 from spine_rl.voting.vote import Ballot
 
 PROBLEM_RULES = ("all", "flip-guard")
 RECENT_VOTES = 5
+_MIN_SHARE = 0.5  # of the majority, mean over the last votes, that must be exceeded
+_PROBABILITY = 0.7  # with which such a problem is left out
+_AT_MOST = 0.25  # share of a step's problems that are left out, rounded down
 
 # Problem id → its last votes as (step, label, the majority's share), and the step of the first flip, -1 without one.
 LabelHistory = dict[str, tuple[list[tuple[int, str, float]], int]]
-
-
-@dataclass(frozen=True)
-class FlipGuard:
-    """When problems are left out.
-
-    Attributes:
-        min_share: Of the majority, mean over the last votes, that must be exceeded.
-        probability: With which such a problem is left out.
-        at_most: Share of a step's problems that are left out, rounded down.
-    """
-
-    min_share: float = 0.5
-    probability: float = 0.7
-    at_most: float = 0.25
 
 
 def remember_votes(history: LabelHistory, ballots: Sequence[Ballot], step: int) -> None:
@@ -47,24 +34,21 @@ def remember_votes(history: LabelHistory, ballots: Sequence[Ballot], step: int) 
         history[ballot.problem_id] = votes[-RECENT_VOTES:], flipped
 
 
-def choose_skipped(
-    history: LabelHistory, ballots: Sequence[Ballot], draw: str, guard: FlipGuard = FlipGuard()
-) -> frozenset[str]:
+def choose_skipped(history: LabelHistory, ballots: Sequence[Ballot], draw: str) -> frozenset[str]:
     """The problems of a step that are left out of its update.
 
     Args:
         history: With this step's votes.
         ballots: The step's, in any order.
         draw: Names the step's random draws; a problem's depends on its id and this alone.
-        guard: See `FlipGuard`.
     """
     drawn = {
         ballot.problem_id: random.Random(f"{draw}/{ballot.problem_id}").random()
         for ballot in ballots
-        if _is_suspect(history, ballot.problem_id, guard)
+        if _is_suspect(history, ballot.problem_id)
     }
-    chosen = sorted((number, id_) for id_, number in drawn.items() if number < guard.probability)
-    return frozenset(id_ for _, id_ in chosen[: int(guard.at_most * len(ballots))])
+    chosen = sorted((number, id_) for id_, number in drawn.items() if number < _PROBABILITY)
+    return frozenset(id_ for _, id_ in chosen[: int(_AT_MOST * len(ballots))])
 
 
 def forget_votes(history: LabelHistory, step: int) -> None:
@@ -77,8 +61,6 @@ def forget_votes(history: LabelHistory, step: int) -> None:
             del history[problem_id]
 
 
-def _is_suspect(
-    history: Mapping[str, tuple[list[tuple[int, str, float]], int]], problem_id: str, guard: FlipGuard
-) -> bool:
+def _is_suspect(history: LabelHistory, problem_id: str) -> bool:
     votes, flipped = history.get(problem_id, ([], -1))
-    return flipped >= 0 and fmean(share for _, _, share in votes) > guard.min_share
+    return flipped >= 0 and fmean(share for _, _, share in votes) > _MIN_SHARE

@@ -64,7 +64,7 @@ def run_on_ray(on: str, jobs: Iterable[Job], num_workers: int | None, logs: Path
             steps,
             begin=lambda job: run.remote(job, steps, os.getcwd()),
             wait_for_some=lambda promises: ray.wait([*promises], num_returns=1, timeout=LOOK)[0],
-            conclude=lambda job, promise: _get_outcome(job, promise, logs / f"{job.name}.log"),
+            conclude=lambda job, promise: _get_outcome(promise, logs / f"{job.name}.log"),
         )
     finally:
         for promise in running:
@@ -86,7 +86,7 @@ def _connect(on: str) -> None:
         ) from None
 
 
-def _get_outcome(job: Job, promise: Any, log: Path) -> Outcome:
+def _get_outcome(promise: Any, log: Path) -> Outcome:
     import ray  # pyright: ignore[reportMissingImports]
     from ray import exceptions as of_ray  # pyright: ignore[reportMissingImports]
 
@@ -95,10 +95,10 @@ def _get_outcome(job: Job, promise: Any, log: Path) -> Outcome:
         result, printed = ray.get(promise)
     except (of_ray.WorkerCrashedError, of_ray.OutOfMemoryError, *node_lost) as error:
         reason = f"its worker was lost: {type(error).__name__}"
-        return Failure(job, reason, _write(log, str(error)), is_tried_again=True)
+        return Failure(reason, _write(log, str(error)), is_tried_again=True)
     except of_ray.RayError as error:  # before the job began, as where the package is not installed
-        return Failure(job, str(error).strip().splitlines()[-1], _write(log, str(error)))
-    return Failure(job, result, _write(log, printed)) if isinstance(result, str) else result
+        return Failure(str(error).strip().splitlines()[-1], _write(log, str(error)))
+    return Failure(result, _write(log, printed)) if isinstance(result, str) else result
 
 
 def _write(log: Path, text: str) -> Path:

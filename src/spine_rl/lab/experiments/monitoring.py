@@ -13,12 +13,12 @@ from spine_rl.lab.experiments.fields import get_value
 from spine_rl.lab.experiments.frame import get_group
 from spine_rl.lab.experiments.stability import COLLAPSE
 from spine_rl.lab.experiments.store import Record, identify
-from spine_rl.monitor import RESPONSES, Thresholds, choose_checkpoint, judge_run
+from spine_rl.monitor import RESPONSES, choose_checkpoint, judge_run
 
 BELOW_START, BELOW_BEST = 0.02, 0.03  # what the kept step may lose at most, by the project's own goals
 
 
-def judge_records(records: Sequence[Record], thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
+def judge_records(records: Sequence[Record]) -> pd.DataFrame:
     """A row a run that the monitor is for: label-free, and nothing was done about its alarms; by what identifies it.
 
     `cell`; `alarm`, the step of the first one, None without one; `step`, the evaluated one that would be kept; Pass@1
@@ -27,17 +27,17 @@ def judge_records(records: Sequence[Record], thresholds: Thresholds = Thresholds
     2 points below the start) and `is_near_best` (at most 3 points below the best).
     """
     judged = [record for record in records if _is_for_monitor(record["settings"]["fields"])]
-    return pd.DataFrame([_judge(record, thresholds) for record in judged], index=pd.Index(map(identify, judged)))
+    return pd.DataFrame([_judge(record) for record in judged], index=pd.Index(map(identify, judged)))
 
 
 def _is_for_monitor(fields: Mapping[str, Any]) -> bool:
     return not fields.get("allow_gold_rewards") and fields.get("on_collapse", "warn") == "warn"
 
 
-def _judge(record: Record, thresholds: Thresholds) -> dict[str, Any]:
+def _judge(record: Record) -> dict[str, Any]:
     curve, problem_set = record["curve"], record["settings"]["evaluate_on"][0]
     steps, scores = [row["step"] for row in curve], [row[problem_set]["pass@1"] for row in curve]
-    verdicts = judge_run(_list_steps(record), thresholds)
+    verdicts = judge_run(_list_steps(record))
     index = steps.index(choose_checkpoint(verdicts, steps))
     start, kept, last, best = scores[0], scores[index], scores[-1], max(scores)
     return {

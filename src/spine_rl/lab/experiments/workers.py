@@ -47,7 +47,6 @@ class Job:
 class Failure:
     """Why a job ended without a record, in one line; what it printed is in `log`; one that was lost may run again."""
 
-    job: Job
     reason: str
     log: Path
     is_tried_again: bool = False
@@ -78,7 +77,7 @@ def run_local(jobs: Iterable[Job], num_workers: int | None, logs: Path) -> Gener
             steps,
             begin=lambda job: pool.schedule(work, (job, logs / f"{job.name}.log", steps)),
             wait_for_some=lambda running: wait(running, LOOK, FIRST_COMPLETED).done,
-            conclude=lambda job, future: _get_outcome(job, future, logs / f"{job.name}.log"),
+            conclude=lambda job, future: _get_outcome(future, logs / f"{job.name}.log"),
         )
         pool.close()
     finally:
@@ -128,16 +127,16 @@ def run_side_by_side(
             yield job, outcome
 
 
-def _get_outcome(job: Job, future: Any, log: Path) -> Outcome:
+def _get_outcome(future: Any, log: Path) -> Outcome:
     error = future.exception()
     if isinstance(error, ProcessExpired):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         killed = ", as where memory runs out: fewer --jobs need less" if error.exitcode == -signal.SIGKILL else ""
         reason = f"its process ended with exit status {error.exitcode}{killed}"
-        return Failure(job, reason, log, is_tried_again=True)
+        return Failure(reason, log, is_tried_again=True)
     result = f"{type(error).__name__}: {error}" if error is not None else future.result()
-    return Failure(job, result, log) if isinstance(result, str) else result
+    return Failure(result, log) if isinstance(result, str) else result
 
 
 # ---- in a worker

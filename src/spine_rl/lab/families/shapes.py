@@ -173,19 +173,16 @@ def _combine(asks: Asks, totals: list[int]) -> tuple[str | None, str]:
 # ---- drawing problems
 
 
-def generate_shapes(
-    split: Split, num_problems: int, *, difficulty: Difficulty = HARD, seed: int = 0
-) -> list[ShapeProblem]:
-    """Draws distinct problems of one split.
+def generate_shapes(split: Split, num_problems: int, *, seed: int = 0) -> list[ShapeProblem]:
+    """Draws distinct hard problems of one split.
 
     Args:
         split: The split they belong to; problems of different splits never coincide.
         num_problems: How many.
-        difficulty: Of all of them.
         seed: Same arguments, same problems.
     """
     rng = random.Random(f"{split}/{seed}")
-    return draw_distinct(lambda rng: draw_problem(rng, difficulty), split, num_problems, rng)
+    return draw_distinct(lambda rng: draw_problem(rng, HARD), split, num_problems, rng)
 
 
 def draw_problem(rng: random.Random, difficulty: Difficulty) -> ShapeProblem:
