@@ -297,7 +297,8 @@ def test_an_interrupted_write_leaves_no_cell(write, tmp_path, monkeypatch):
 
 def test_cells_are_packed_whole_and_the_same_cells_give_the_same_bytes(write, tmp_path, monkeypatch):
     cells = list_cells(load(write()))
-    records = {cell.name: make_record(cell) for cell in cells}
+    tokens = {"tokens": ["\u2028", "\x85", "\n"]}  # at each of which a line of text ends
+    records = {cell.name: make_record(cell) | tokens for cell in cells}
     for folder, order in (("one", cells), ("other", cells[::-1])):
         for cell in order:
             write_record(tmp_path / folder, cell.name, records[cell.name])
@@ -320,9 +321,10 @@ def test_cells_are_packed_whole_and_the_same_cells_give_the_same_bytes(write, tm
         with pytest.raises(KeyboardInterrupt):
             pack_records(tmp_path / "one")
     assert read_records(tmp_path / "one") == dict(sorted({**records, "more": records[cells[0].name]}.items()))
-    (tmp_path / "other" / "cells.jsonl.gz").write_bytes(packed[0][:100])
-    with pytest.raises(DataError, match=r"cells.jsonl.gz: cannot be read"):
-        read_records(tmp_path / "other")
+    for damaged in (packed[0][:100], packed[0][:10] + b"\xff" + packed[0][11:]):  # cut off; no block of deflate
+        (tmp_path / "other" / "cells.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"cells.jsonl.gz: cannot be read"):
+            read_records(tmp_path / "other")
 
 
 def test_cells_of_other_settings_are_not_mixed_in(write, pretend, tmp_path):

@@ -7,6 +7,7 @@ sorted by name; the same cells give the same bytes. Reading takes both, and a fi
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,8 @@ def pack_records(folder: Path) -> None:
 
 def _unpack(path: Path) -> dict[str, Record]:
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()
-    except (OSError, EOFError, ValueError) as error:
+        lines = gzip.decompress(path.read_bytes()).splitlines()  # of bytes: a line of text ends at U+2028, too
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read ({error}); bring it back, or remove it and run its cells again"
         ) from None
@@ -85,7 +86,7 @@ def _unpack(path: Path) -> dict[str, Record]:
     return {record.pop("cell"): record for record in records}
 
 
-def _parse(where: Path | str, text: str) -> Record:
+def _parse(where: Path | str, text: str | bytes) -> Record:
     try:
         record = json.loads(text)
     except ValueError as error:
