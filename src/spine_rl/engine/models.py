@@ -20,11 +20,11 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from spine_rl.engine.gguf import is_gguf, load_gguf
+from spine_rl.engine.model_folder import ADAPTER_FILE, list_configs
 from spine_rl.engine.progress import phase
 from spine_rl.errors import ModelError, SpineError, shorten
 
 _PLAIN_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_ADAPTER_FILE = "adapter_config.json"
 
 
 def load_model_and_tokenizer(
@@ -42,8 +42,7 @@ def load_model_and_tokenizer(
         ModelError: It is not a model, or cannot be loaded.
     """
     folder = Path(name_or_path)
-    if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", _ADAPTER_FILE)):
-        raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
+    list_configs(name_or_path)  # a folder of no model ends here
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     with phase(f"load {folder.name}"):
         try:
@@ -91,7 +90,7 @@ def _load(
 
 def _find_base(name_or_path: str) -> str:
     """Of an adapter's folder, the model that it is for; else the name itself."""
-    adapter = Path(name_or_path) / _ADAPTER_FILE
+    adapter = Path(name_or_path) / ADAPTER_FILE
     return json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name_or_path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from spine_rl.engine.model_folder import ADAPTER_FILE
 from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, derive_seed, list_end_tokens
 from spine_rl.errors import ConfigError, ModelError, shorten
 
@@ -26,7 +27,7 @@ class VllmSampler:
             raise ConfigError(
                 "engine='vllm' needs vLLM; pip install 'spine-rl[vllm]', or take --engine transformers or continuous"
             ) from None
-        if (Path(model) / "adapter_config.json").is_file():
+        if (Path(model) / ADAPTER_FILE).is_file():
             raise ConfigError(f"{model} is an adapter, which this engine does not load; take --engine transformers")
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model)

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from spine_rl.engine.model_folder import list_configs
 from spine_rl.errors import ModelError
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_folder import RUN, find_start
 
-_CONFIGS = ("config.json", "adapter_config.json")
 _DATA = (".jsonl", ".json", ".csv", ".parquet")
 
 
@@ -26,10 +26,7 @@ def check_model(name_or_path: str) -> None:
         if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:
             raise ModelError(f"{name_or_path}: no such folder or file; give a model folder, a .gguf file or a hub id")
         return
-    found = [path / name for name in _CONFIGS if (path / name).is_file()]
-    if path.is_dir() and not found:
-        raise ModelError(f"{name_or_path}: no model folder, it has no config.json; give one saved by save_pretrained")
-    for config in found:
+    for config in list_configs(name_or_path):
         try:
             content = json.loads(config.read_text(encoding="utf-8"))
         except ValueError as error:
