@@ -133,6 +133,13 @@ def test_a_response_that_was_cut_off_has_no_final_line():
     assert extract_answer("\\boxed{3} and the", complete=False) == "3"
 
 
+@pytest.mark.parametrize("text", ["The answer is 1", "#### 1", "So x = 2.\n\nAnswer: 1", "<answer>18</answer> #### 1"])
+def test_a_sentence_that_was_cut_off_is_no_answer_for_its_end_may_be_missing(text):
+    for ended in (".", "\n", " apples. So"):
+        assert extract_answer(text + ended, "number", complete=False) in ("1", "18")
+    assert extract_answer(text, "number", complete=False) != "1"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -584,6 +591,14 @@ def test_no_worker_is_left_behind():
     while worker.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not worker.exists()
+
+
+@pytest.mark.parametrize("answer_type", ANSWER_TYPES)
+@pytest.mark.parametrize("part", ["A}", "factorial", "[<|", "1, "])
+def test_an_answer_of_twenty_thousand_characters_has_no_key_and_takes_no_time(answer_type, part):
+    start = time.process_time()
+    assert canonical_key(part * (20_000 // len(part)), answer_type, ("1", "2")) is None
+    assert time.process_time() - start < 0.1
 
 
 def test_stopped_workers_start_again():

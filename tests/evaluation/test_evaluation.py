@@ -5,10 +5,13 @@ import json
 import sys
 import types
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from models import build_qwen2, save_qwen2
@@ -87,6 +90,19 @@ def test_paired_test_counts_signs_exactly_and_is_symmetric():
     assert there["interval"] == pytest.approx([-bound for bound in reversed(back["interval"])], abs=0.01)
     assert compare_paired([1.0, 0.0], [1.0, 0.0], 0)["p"] == 1.0
     assert compare_paired([1.0], [0.0], 0)["p"] is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(3, 12), st.lists(st.integers(-12, 12), min_size=2, max_size=8))
+@example(6, [-2, -4, 2, 1, 3])
+def test_paired_test_is_the_share_of_sign_patterns_as_far_from_zero(k, numerators):
+    differences = [Fraction(numerator, k) for numerator in numerators]
+    patterns = itertools.product((1, -1), repeat=len(differences))
+    sums = [sum(sign * each for sign, each in zip(signs, differences, strict=True)) for signs in patterns]
+    far = sum(abs(each) >= abs(sum(differences)) for each in sums)
+    assert compare_paired([*map(float, differences)], [0.0] * len(differences), 0)["p"] == pytest.approx(
+        far / len(sums)
+    )
 
 
 def test_paired_test_finds_by_chance_what_it_should(monkeypatch):

@@ -4,9 +4,10 @@ import itertools
 import math
 import random as random_module
 from collections import Counter
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spine_rl.evaluation.metrics import compute_maj_at_k, compute_mean_at_k, compute_pass_at_k, is_correct
@@ -92,6 +93,20 @@ def test_weights_decide_a_weighted_vote_whatever_their_order():
     for weights in ([1.0], [1.0, -1.0], [1.0, math.nan]):
         with pytest.raises(ValueError, match="as many weights"):
             hold_vote("p", ["1", "2"], weights=weights)
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, "1", "2"]), st.sampled_from([0.1, 0.2, 0.3, 1e17])), min_size=1))
+@example([("1", 0.1), ("1", 0.2), ("2", 0.2)])
+@example([("1", 0.1), ("1", 1e17)])
+def test_a_weighted_vote_without_ones_own_is_the_vote_of_the_others(voters):
+    keys, weights = zip(*voters, strict=True)
+    rewards = hold_vote("p", keys, rule=LEAVE_ONE_OUT, weights=weights).rewards
+    for index, (key, _) in enumerate(voters):
+        others: dict[str, Fraction] = {}
+        for other, weight in (*voters[:index], *voters[index + 1 :]):
+            if other is not None:
+                others[other] = others.get(other, Fraction(0)) + Fraction(weight)
+        assert rewards[index] == float(key is not None and key == elect("p", others))
 
 
 RULES = [VoteRule(), LEAVE_ONE_OUT, VoteRule(min_share=0.5), VoteRule(min_margin=0.2), VoteRule(0.4, 0.3, True)]

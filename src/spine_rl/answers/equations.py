@@ -8,7 +8,7 @@ EQUALS = re.compile(r"\s*(?:(?<![<>!\\])=|\\approx(?![A-Za-z]))\s*")
 _WRAPPED = r"\\(?:overline|overrightarrow|vec|hat|bar|tilde|mathbf|mathcal|mathrm|text|widehat|dot)\s*\{[^{}]*\}"
 _ONE_NAME = rf"\|?(?:{_WRAPPED}|\\?[A-Za-z]+)['′]*(?:_(?:\{{[\w,]*\}}|\w+))?(?:\^\{{-1\}})?(?:\([\w,\s]*\))?\|?"
 _NAME = re.compile(rf"{_ONE_NAME}(?:\s*:\s*{_ONE_NAME})*|\\frac\{{d\w*\}}\{{d\w+\}}")
-_NAMES = re.compile(r"\(\s*[A-Za-z](?:_\{?\w+\}?)?\s*(?:,\s*[A-Za-z](?:_\{?\w+\}?)?\s*)+\)")
+_NAMES = re.compile(r"\(\s*(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?\s*(?:,\s*(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?\s*)+\)")
 _SEGMENT_RATIO = re.compile(r"\\frac\{[A-Z]{2}\}\{[A-Z]{2}\}")
 _ARGUMENTS = re.compile(r"\([^()]*\)|_(?:\{[^{}]*\}|\w)")
 _NO_LETTERS = re.compile(

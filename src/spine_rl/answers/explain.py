@@ -13,6 +13,7 @@ MAX_SHOWN = 200  # characters of a place's text
 PLACES = {
     "boxed": "the last \\boxed{}",
     "tagged": "the last <answer>",
+    "named": "the answer that a JSON object names",
     "hashes": "after ####",
     "marked": "after a marker",
     "first": "the first line",

@@ -12,7 +12,7 @@ from spine_rl.answers.equations import named_value
 from spine_rl.answers.latex import FUNCTIONS, hide_log_base, to_latex
 from spine_rl.answers.number_words import read_number_words
 from spine_rl.answers.numbers import number_key
-from spine_rl.answers.quantities import quantity_key, read_span, split_multiple
+from spine_rl.answers.quantities import drop_percentage, quantity_key, read_span, split_multiple
 from spine_rl.answers.structure import structure_key
 from spine_rl.answers.symbolic import SymbolicTimeoutError, compute_equation_key, compute_symbolic_key
 from spine_rl.answers.typography import strip_typography
@@ -21,19 +21,22 @@ from spine_rl.answers.units import strip_letter_unit, strip_units
 MAX_EXPRESSION = 300  # characters; longer answers are compared as text
 
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
-_MATHEMATICS = re.compile(r"[\d^+*/|!]|\)\s*\(|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$")
+_MATHEMATICS = re.compile(
+    r"[\d^+*/|!]|\)\s*\(|\\[a-zA-Z]|[a-zA-Z]\s*-|^-?pi$"
+    rf"|(?<![A-Za-z])(?:sqrt|{FUNCTIONS})\s?(?:\(|[a-zA-Z](?![a-zA-Z]))"
+)
 _PRODUCT = re.compile(r"[b-df-hj-np-tv-z]{2,3}|a[bcd]{1,2}")  # letters that make no word: xy is yx
 _DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d{1,2}|\d{4,})$")  # 3,5 where one number was asked for
 _COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|pi|{FUNCTIONS})(?![a-z])")
 _WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
-_SEPARATE_NUMBERS = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d")  # 1e400 is not 400e
+_MISREAD = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d|!!")  # 1e400 is not 400e, 5!! not (5!)!
 _NAMED = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
 _NAMED |= {"i": "0+1i"}  # as the value of \sqrt{-1} is written
 _NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
 _NAMED |= dict.fromkeys(
     ("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers", "allreals"), "(-oo;oo)"
 )
-_BASE = re.compile(r"(\d[\dA-Fa-f]*)_\{?\s*(\d+|[a-z]{3,})\s*\}?")
+_BASE = re.compile(r"\(?(\d[\dA-Fa-f]*)\)?(?:_|\s\(?(?:in )?base[ -])\s?\{?\s*(\d+|[a-z]{3,})\s*\}?\)?")
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _AROUND_COMMAND = re.compile(r"\s*(\\[A-Za-z]+)(?:\s+(?![A-Za-z]))?")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
@@ -86,7 +89,7 @@ def _find_key(answer: str) -> tuple[str, str | None]:
     """The rule that makes the key, and the key."""
     if (multiple := split_multiple(answer)) is not None:
         return "an amount in a multiple of a unit", _scaled_key(*multiple)
-    text = strip_typography(answer)
+    text = strip_typography(answer := drop_percentage(answer))
     if (key := number_key(text)) is not None:
         return "a number, as an exact fraction", key
     if (key := quantity_key(answer)) is not None:
@@ -145,7 +148,7 @@ def _equation_key(text: str) -> str | None:
 
 def _is_expression(text: str) -> bool:
     """Whether mathematics may stand here, not words."""
-    if not text.isascii() or _SEPARATE_NUMBERS.search(hide_log_base(text)):
+    if not text.isascii() or _MISREAD.search(hide_log_base(text)):
         return False
     if _PRODUCT.fullmatch(text):
         return True

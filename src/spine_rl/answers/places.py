@@ -3,7 +3,7 @@
 1. the last balanced `\\boxed{...}` (several, if only commas or "and" stand between them), placeholders apart; a
    response that was cut off in a later box has no answer;
 2. the last `<answer>...</answer>`: the sentence after an "answer is" in it, else its final line;
-3. what follows the last `####`;
+3. the answer that a JSON object at the end names, or what follows the last `####`;
 4. the sentence after the last "answer is", "Answer:", "A:" at the start of a line, "答案" and the like (`markers.py`);
 5. the final line, courtesies apart, of a response that was not cut off and has no box, not even an empty one;
 6. for a choice: a first line that is a letter (before 5), and what is said of letters anywhere (after it).
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spine_rl.answers.markers import LANGUAGES, PLACEHOLDER, join
+from spine_rl.answers.objects import read_object
 from spine_rl.answers.refusals import refuses
 from spine_rl.answers.turns import read_final_turn, strip_courtesies
 
@@ -64,7 +65,7 @@ _LAST_DISPLAY = re.compile(
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
-Kind = Literal["boxed", "tagged", "hashes", "marked", "first", "final", "whole"]
+Kind = Literal["boxed", "tagged", "named", "hashes", "marked", "first", "final", "whole"]
 NO_ANSWER = ""  # read where a response declines, or names several: no other place of it counts
 
 
@@ -95,6 +96,10 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
     if "</answer>" in text and (tagged := _last_tagged(text)):
         yield from _find_marked(tagged)
         yield Place("tagged", _final_line(tagged))
+    if '"' in text and "{" in text and (named := read_object(text)):
+        yield Place("named", named)
+    if not complete:
+        text = _drop_unfinished(text)
     if "####" in text:
         yield Place("hashes", text.rpartition("####")[2].strip().partition("\n")[0])
     yield from _find_marked(text)
@@ -106,6 +111,12 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         if line and not lists_options and not _is_unfilled(line):
             yield Place("final", line)
     yield Place("whole", text)
+
+
+def _drop_unfinished(text: str) -> str:
+    """Without the sentence in which a response was cut off: "The answer is 1" of 18."""
+    start = max(0, len(text) - 2 * MAX_ANSWER)
+    return text[: max((match.end() for match in _SENTENCE_END.finditer(text, start)), default=start)]
 
 
 def is_placeholder(text: str) -> bool:

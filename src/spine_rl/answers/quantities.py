@@ -1,9 +1,13 @@
-"""Numbers that are one answer: "3 hours and 25 minutes", "9:40 pm", "13:05", "3-1", "2024-01-05"; and "5 km"."""
+"""Numbers that are one answer: "3 hours and 25 minutes", "2 apples and 3 pears", "9:40 pm", "3-1", "5 km", "5 May"."""
 
 import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+
+from spine_rl.answers.dates import date_key
+from spine_rl.answers.numbers import number_key
+from spine_rl.answers.typography import strip_typography
 
 # Per kind: the unit of its key, and how many of these are in each unit.
 _KINDS: tuple[tuple[str, dict[str, int]], ...] = (
@@ -35,6 +39,11 @@ _COMPOUND = re.compile(COMPOUND)
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s?([a-z]+)")
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s?([apAP])\.?\s?[mM]\.?")
 _HOURS = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
+_FEET = re.compile(r"(\d{1,3})\s?['’′]\s?(\d{1,2})\s?(?:[\"”″]|['’′]{2})")  # 5'6"
+_THINGS = re.compile(
+    r"(\d{1,9}(?:\.\d{1,9})?)\s?((?!hundred|thousand|(?:m|b|tr)illion)[a-z]{2,20}(?:\s[a-z]{2,20}){0,2})"
+)
+_AND = re.compile(r"\s?[,;]\s?(?:and\s)?|\s?\band\s")
 _WRAPPER = re.compile(r"\\(?:text(?:rm|bf)?|mbox|mathrm)\s*\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:! ]|\\?\$|\*\*|~|\\[()]")
 
@@ -46,6 +55,9 @@ _UNIT = r"(?P<prefix>[kMGTmnμµ])(?:[gLlsVAWJNFmΩ]|Hz|Pa|eV|[Bb]|mol)"
 _MULTIPLE = re.compile(
     rf"(?P<amount>.*[\d}})])(?:(?:\s|~|\\[,;: ]|\\(?:text|mathrm|mbox)\s?\{{)+{_UNIT}"
     r"|(?=k[mg]|m[gmLl])(?P<short>[km])[mgLl])\s*\}?[\s.$]*"
+)
+_PERCENTAGE = re.compile(
+    r"(?P<value>.{1,60}?)[\s$]*,?\s*(?:\bor\b|\((?:or\b|=)?)\s*\$?(?P<percent>\d+(?:\.\d+)?)\s?\\?%\s*\)?[\s$.]*"
 )
 _SEVERAL = re.compile(r"[,;](?!\d{3})|[<>]|\\(?:pm|le|ge|text)|[A-Za-z]{2}\s")
 _SPAN = re.compile(r"\d{1,4}(?:[-–]\d{1,4}){1,3}|\d{1,4}\s?–\s?\d{1,4}|\d{1,4}/\d{1,2}/\d{2,4}")
@@ -59,6 +71,16 @@ def split_multiple(answer: str) -> tuple[str, Fraction] | None:
     return None if _SEVERAL.search(amount) else (amount, _PREFIXES[match["prefix"] or match["short"]])
 
 
+def drop_percentage(answer: str) -> str:
+    """A number without the percentage that says it again, exactly or rounded: `3/4 (75%)`, `2/3, or 66.7%`."""
+    said = _PERCENTAGE.fullmatch(answer) if "%" in answer and len(answer) < 100 else None
+    value = number_key(strip_typography(said["value"])) if said else None
+    if said is None or value is None:
+        return answer
+    rounding = Fraction(1, 2 * 10 ** len(said["percent"].partition(".")[2]))
+    return said["value"] if abs(100 * Fraction(value) - Fraction(said["percent"])) <= rounding else answer
+
+
 def read_span(text: str) -> str | None:
     """The key of a score, a range of years or a date, which are no differences and no fractions; None for others."""
     if not _SPAN.fullmatch(text):
@@ -68,7 +90,7 @@ def read_span(text: str) -> str | None:
 
 
 def quantity_key(answer: str) -> str | None:
-    """The key of a compound amount or a time of day; None for anything else.
+    """The key of a compound amount, of amounts of several things, of a time of day or a date; None for anything else.
 
     `7:32` without am and pm is left to be a ratio, in lowest terms; `9:05` and `6:30`, which are none, are times.
     """
@@ -78,7 +100,8 @@ def quantity_key(answer: str) -> str | None:
         return f"{int(hour)}:{minute or '00'} {half.lower()}m"
     if hours := _HOURS.fullmatch(text):
         return _time_key(*hours.groups())
-    return _compound_key(text) if _COMPOUND.fullmatch(text) else None
+    text = _FEET.sub(r"\1 ft \2 in", text)
+    return (_compound_key(text) if _COMPOUND.fullmatch(text) else _things_key(text.lower())) or date_key(text)
 
 
 def _time_key(hour: str, minute: str, second: str | None) -> str | None:
@@ -96,6 +119,15 @@ def _compound_key(text: str) -> str | None:
     total = sum((number * size for number, (_, size) in parts), Fraction(0))
     kind = kinds.pop()
     return str(total / 100) if kind == "/100" else f"{total}{kind}"
+
+
+def _things_key(text: str) -> str | None:
+    """`2 apples and 3 pears`, which is not 3 apples and 2 pears; None where all are of one kind, or one has none."""
+    parts = [_THINGS.fullmatch(part) for part in _AND.split(text)]
+    amounts = {part[2].removesuffix("s"): Fraction(part[1]) for part in parts if part}
+    if len(parts) < 2 or len(amounts) < len(parts):
+        return None
+    return ", ".join(f"{amounts[thing]} {thing}" for thing in sorted(amounts))
 
 
 def _singular(unit: str) -> str:

@@ -17,19 +17,22 @@ import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 from spine_rl.answers.brackets import CLOSE, OPEN, is_enclosed, split
 from spine_rl.answers.equations import EQUALS, drop_rounded, find_solution, is_name
 
 Key = str | None
 MAX_DEPTH = 8
+MAX_NUMBER = 60  # characters of a number's key that is reckoned with
+_HUGE = re.compile(r"e[+-]?\d{3}")
 
 _CONNECTOR = re.compile(
     r"\s*(?:[,;]\s*(?:and\b|or\b)?|\band\b|\bor\b|(?<=[\d)}])(?:and|or)(?=[A-Z(\\])"
-    r"|\\(?:land|lor|wedge|vee)(?![a-z])|和|或|且)\s*"
+    r"|\\(?:land|lor|wedge|vee)(?![a-z])|\\\\|和|或|且)\s*"
 )
 _MATRIX = re.compile(
-    r"[(\[]?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?((?:(?!\\begin|\\end).)*)\\end\{\1\}\s*[)\]]?"
+    r"[(\[]?\s*\\begin\{([pbB]?matrix|array)\}(?:\{[^{}]*\})?((?:(?!\\begin|\\end).)*)\\end\{\1\}\s*[)\]]?"
 )
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MEMBERSHIP = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?\s*\\in(?![A-Za-z])\s*")
@@ -38,6 +41,11 @@ _BUILDER = re.compile(
     r"\\?\{\s*[A-Za-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\(?:mid|vert)(?![A-Za-z])|[:|])\s*(.+?)\s*\\?\}"
 )
 _ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
+_ALL_BUT = re.compile(
+    r"(?:[A-Za-z]\s*\\in\s*)?(?:\\mathbb\s*\{?R\}?|[Aa]ll real(?: number)?s)\s*"
+    r"(?:-|\\(?:setminus|backslash|smallsetminus)(?![a-z])|except(?: for)?|other than)()\s*(.+)"
+)
+_UNEQUAL = re.compile(r"([A-Za-z])\s*\\ne(?![A-Za-z])\s*(.+)")
 _UNION = re.compile(r"\s*\\cup(?![A-Za-z])\s*")
 _BOTH = re.compile(r"(?<![A-Za-z\\])and\b|\\(?:land|wedge)(?![a-z])|且")
 _RELATION = re.compile(r"\s*(\\(?:leq?slant|geq?slant|leq?|geq?|lt|gt)(?![A-Za-z])|<=|>=|<|>)\s*")
@@ -74,6 +82,10 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
     parts = [part for part in split(text, _SEMICOLON) if part]
     if len(parts) == 1:
         parts = [part for part in split(text, _CONNECTOR) if part]
+    if (all_but := _all_but_key(parts, key)) is not None:
+        return all_but
+    if len(parts) > 1 and _LOGIC.search(text) and not all(map(_STATEMENT.search, parts)):
+        return atom(text)  # p \\land q is not p \\lor q
     if len(parts) > 1:
         return _both_key(text, parts, key) or _list_key(parts, key)
     if _PLUS_MINUS.search(text):
@@ -92,7 +104,9 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
     return _bracket_key(text, key) or atom(text)
 
 
-_MARKS = re.compile(r"[,;:=<>()\[\]]|\\(?:\{|begin|pm|mp|in|cup|le|ge|lt|gt|approx)|and|or|和|或|且")
+_LOGIC = re.compile(r"\\(?:land|lor|wedge|vee)(?![a-z])")
+_STATEMENT = re.compile(r"[=<>]|\\(?:l|g)(?:eq?(?:slant)?|t)(?![A-Za-z])|\\(?:in|ne)(?![a-z])")
+_MARKS = re.compile(r"[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
 
 
 def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
@@ -102,10 +116,30 @@ def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
     if all(names) and len(roots) == len(parts):  # x = 1, y = 2: a point, its coordinates in the names' order
         keys = [key(side[1]) for _, side in sorted(zip(names, sides, strict=True))]
         return None if None in keys else f"({';'.join(filter(None, keys))})"
-    keys = [key(part) for part in parts]
+    keys = [_nest(part, key(part)) for part in parts]
     if all(map(_RELATION.search, parts)) and all(part and part[0] in "([" for part in keys):
         return "∪".join(sorted(filter(None, keys)))  # x < 2 or x > 3
     return _set_key(keys)
+
+
+def _nest(part: str, key: Key) -> Key:
+    """A set within a list is one element of it: `\\{1, \\{2, 3\\}\\}` has two."""
+    is_set = part.endswith("}") and (part.startswith("\\{") or (part[:1] == "{" and "," in part))
+    return f"set({key})" if key == "{}" or (key is not None and is_set) else key
+
+
+def _all_but_key(parts: list[str], key: Callable[[str], Key]) -> Key:
+    """All real numbers but some, as intervals: `\\mathbb{R} \\setminus \\{1\\}`; `x \\ne 1` and `x \\ne 2`."""
+    found = [_ALL_BUT.fullmatch(part) or _UNEQUAL.fullmatch(part) for part in parts]
+    if None in found or len({match[1] for match in found if match}) > 1:
+        return None
+    keys = [key(match[2]) for match in found if match]
+    try:
+        values = {_to_fraction(value): value for each in keys for value in _elements(each or "")}
+    except ValueError:
+        return None
+    ends = ["-oo", *(values[value] for value in sorted(values)), "oo"]
+    return "∪".join(sorted(f"({low};{high})" for low, high in pairwise(ends)))
 
 
 def _both_key(text: str, parts: list[str], key: Callable[[str], Key]) -> Key:
@@ -133,9 +167,20 @@ def _is_below(key: str) -> bool:
 def _is_at_most(first: str, second: str) -> bool:
     """Whether one number's key is that of a smaller number than another's, or the same; False where it is no number."""
     try:
-        return Fraction(first) <= Fraction(second)
+        return _to_fraction(first) <= _to_fraction(second)
     except ValueError:
         return False
+
+
+def _to_fraction(key: Key) -> Fraction:
+    """The number that a key says.
+
+    Raises:
+        ValueError: It says none, or one of so many digits that sums of such take long: `2.8e+43429`.
+    """
+    if key is None or len(key) > MAX_NUMBER or _HUGE.search(key):
+        raise ValueError(key)
+    return Fraction(key)
 
 
 def _set_key(keys: list[Key]) -> Key:
@@ -149,7 +194,7 @@ def _set_key(keys: list[Key]) -> Key:
 
 
 def _elements(key: str) -> list[str]:
-    """A set within a list is spread: 1 ± 2, 5 has three elements."""
+    """Several values within a list are spread: 1 ± 2, 5 has three elements."""
     if not (key.startswith("{") and key.endswith("}")):
         return [key]
     return split(key[1:-1], _SEMICOLON)
@@ -200,7 +245,7 @@ def _ratio_key(text: str, key: Callable[[str], Key]) -> Key:
         return key(f"({parts[0]})/({parts[1]})")
     keys = [key(part) for part in parts]
     try:
-        values = [Fraction(part or "") for part in keys]
+        values = [_to_fraction(part) for part in keys]
     except ValueError:
         keys = [key(f"({part})/({parts[0]})") for part in parts]
         return None if None in keys else ":".join(filter(None, keys))
@@ -221,7 +266,7 @@ def _bracket_key(text: str, key: Callable[[str], Key]) -> Key:
     if not is_enclosed(inner):
         return None
     if opening == "{":
-        return key(inner) if inner.strip() else "{}"
+        return _nest(inner, key(inner)) if inner.strip() else "{}"
     parts = split(inner, _COMMA)
     if len(parts) == 1:
         inner = inner.replace("-", " - ") if _DIFFERENCE.fullmatch(inner) else inner  # (3-1) is no score

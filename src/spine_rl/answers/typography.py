@@ -35,7 +35,7 @@ _NORMAL = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ₀₁₂₃₄�
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")  # ٤٢, ४२
 _OUTWARD = re.compile(r"([\[\]])(\s*[^\s,;\[\]()][^,;\[\]()]*[,;][^\[\]()]+)([\[\]])")
-_MODULUS = re.compile(r"\s*(?:\\p?mod\s*\{?\s*(\d+)\s*\}?|\(\s*(?:\\?mod|\\text\{\s*mod\s*\})\s*(\d+)\s*\))$")
+_MODULUS = re.compile(r"\s*\(?\s*(?<![A-Za-z])\\?[pb]?mod(?![A-Za-z])\s*\{?\s*(\w+)\s*\}?\s*\)?$")
 _DOTS = re.compile(r"\s*(?:\.{3,}|…|\\[lc]?dots[bcim]?(?![A-Za-z]))")
 _REPEATED = re.compile(r"(\d*\.)(?:(\d{1,6}?)\2+|(\d*?)(\d{1,3}?)\4{2,})\s*(?:\.{3}|…|\\[lc]?dots)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -45,6 +45,7 @@ _THIN_SPACE = re.compile(
 _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
 _DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
+_FRACTION_OF_DIGITS = re.compile(r"\\frac\s*(\d)\s+(\d)")
 _LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
 _CURRENCY = re.compile(
     r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
@@ -101,7 +102,7 @@ def strip_typography(answer: str) -> str:
         text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
         text = _DELIMITERS.sub(" ", text)
-        text = _FRACTION.sub(r"\\\1", text)
+        text = _FRACTION_OF_DIGITS.sub(r"\\frac{\1}{\2}", _FRACTION.sub(r"\\\1", text))
         text = _INEQUALITY.sub(lambda match: "\\" + match.group(1)[:2], text)
         if _TRIGONOMETRY.search(text):
             text = _ANGLE.sub(r"{(\\frac{\1\\pi}{180})}", text)
@@ -113,11 +114,11 @@ def strip_typography(answer: str) -> str:
     text = text.lstrip(" \t\n,;:").rstrip(" \t\n.,;:")
     if text[:1] == "]" or text[-1:] == "[":
         text = _OUTWARD.sub(_turn_brackets, text)
-    if "mod" in text:
-        text = _MODULUS.sub(lambda modulus: f" \\pmod {modulus[1] or modulus[2]}", text)
     text = strip_units(_LEADING_WORDS.sub("", _CONCLUDES.sub("", text)))
     if "\\" in text:
         text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
+    if "mod" in text:
+        text = _MODULUS.sub(r" \\pmod \1", text)
     text = " ".join(text.split()).replace("!=", "\\ne ").replace("==", "=")
     text = _TIMES_TEN.sub(r"\\times ", text)
     if _DOTTED_GROUPS.fullmatch(text):

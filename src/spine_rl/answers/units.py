@@ -3,13 +3,19 @@
 A metric prefix changes it, and is read before (`quantities.split_multiple`).
 
 A letter that follows a number without a space is a variable (`2t`, `3abc`), unless it begins a unit of the list.
-What carries value is kept: "5 million", "9:40 pm". "5 dozen" is 5: who says so was asked for dozens, as in GSM8K.
+What carries value is kept: "5 million", "9:40 pm", "3 km north", "5 May". "5 dozen" is 5: who says so was asked for
+dozens, as in GSM8K.
 """
 
 import re
 
+from spine_rl.answers.dates import MONTH
+
 _PERCENT = re.compile(r"\s*(?:\\?%|(?:\\(?:text|mbox|mathrm)\{)?\s*(?:percent(?:age)?|pct)\b\s*\}?)\s*$", re.IGNORECASE)
-_KEPT = r"hundred|thousand|million|billion|trillion|squared|cubed|noon|midnight"
+_KEPT = (
+    r"hundred|thousand|million|billion|trillion|squared|cubed|noon|midnight"
+    rf"|(?i:(?:north|south)?(?:east|west)|north|south|(?:counter|anti)?clockwise|(?:up|down)wards?|BCE?|AD|{MONTH})"
+)
 _KEPT_IN_TEXT = rf"(?![^{{}}]*(?:\b(?:{_KEPT})s?\b|\b[apAP]\.?\s?[mM]\b|[万亿]))"
 _TEXT_UNIT = re.compile(
     rf"(?<=[\d}})a-zA-Z\]])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{{{_KEPT_IN_TEXT}"

@@ -76,8 +76,9 @@ def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
         return None if place.kind in ("first", "whole") else _number_in_words(place)
     if quantity_key(answer):
         return answer
-    if _PROSE.search(_TEXT.sub("", strip_letter_unit(strip_typography(answer)))):
-        return _last_numeral(answer) or answer
+    plain = strip_typography(answer)
+    if _PROSE.search(strip_letter_unit(plain)):
+        return _last_numeral(plain) or answer
     return answer
 
 

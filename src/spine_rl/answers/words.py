@@ -23,7 +23,8 @@ _ASKED = re.compile(r"\byes\s*(?:/|,|or)\s*no(?:\s*(?:/|,|or|, or)\s*maybe)?\b",
 _NO_DOUBT = re.compile(r"no\s+(?:doubt|one|matter)\b|(?:yes\s+and\s+no|no\s+and\s+yes)\b", re.IGNORECASE)
 _OTHER_LANGUAGES = {  # only where a phrase starts with it: "non" and "ja" are parts of other words
     answer: re.compile(
-        rf"(?:{'|'.join(getattr(each, answer) for each in LANGUAGES[1:])})(?:[\s,.;:!。、，！；]|$|입니다|です)",
+        rf"(?:{'|'.join(filter(None, (getattr(each, answer) for each in LANGUAGES[1:])))})"
+        r"(?:[\s,.;:!。、，！；]|$|입니다|です)",
         re.IGNORECASE,
     )
     for answer in ("maybe", "yes", "no")

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import fsum
 
 Key = str | None
@@ -90,11 +91,12 @@ def hold_vote(
         ValueError: A weight is negative or not finite, or there are not as many as keys.
     """
     everyone = (*keys, *extra_keys)
-    weights = [1] * len(everyone) if weights is None else list(weights)
-    if len(weights) != len(everyone) or not all(0 <= weight < float("inf") for weight in weights):
+    given = [1] * len(everyone) if weights is None else list(weights)
+    if len(given) != len(everyone) or not all(0 <= weight < float("inf") for weight in given):
         raise ValueError(f"{problem_id}: {len(everyone)} votes need as many weights, finite and at least 0")
-    votes = count_votes(everyone, weights)
-    abstentions = add_in_any_order(weight for key, weight in zip(everyone, weights, strict=True) if key is None)
+    exact = given if weights is None else [*map(Fraction, given)]  # a vote that is taken away leaves no rounding error
+    votes = count_votes(everyone, exact)
+    abstentions = add_in_any_order(weight for key, weight in zip(everyone, exact, strict=True) if key is None)
     label = decide(problem_id, votes, add_in_any_order([*votes.values(), abstentions]), rule)
 
     def label_for(key: str, weight: float) -> Key:
@@ -102,8 +104,10 @@ def hold_vote(
 
     rewards = [
         float(label is not None and key is not None and key == label_for(key, weight))
-        for key, weight in zip(keys, weights, strict=False)
+        for key, weight in zip(keys, exact, strict=False)
     ]
+    if weights is not None:
+        votes, abstentions = {key: float(count) for key, count in votes.items()}, float(abstentions)
     return Ballot(problem_id, tuple(keys), votes, abstentions, label, rewards)
 
 
@@ -122,9 +126,9 @@ def leave_out(votes: Mapping[str, float], key: str, weight: float = 1) -> dict[s
 
 
 def add_in_any_order(terms: Iterable[float]) -> float:
-    """The sum, whatever the order of the terms; whole votes stay whole numbers."""
+    """The sum, whatever the order of the terms; whole votes stay whole numbers, and fractions exact."""
     terms = list(terms)
-    return sum(terms) if all(isinstance(term, int) for term in terms) else fsum(terms)
+    return fsum(terms) if any(isinstance(term, float) for term in terms) else sum(terms)
 
 
 def decide(problem_id: str, votes: Mapping[str, float], num_voters: float, rule: VoteRule = MAJORITY) -> Key:
