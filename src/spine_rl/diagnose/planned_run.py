@@ -11,6 +11,7 @@ from spine_rl.diagnose.preflight import StepPlan
 from spine_rl.training.arguments import build_peft_config
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.trl_fields import refusals_in_one_line
+from spine_rl.training.unused_options import refuse_unused
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def plan_run(
     rest = {name: value for name, value in of_model.items() if name not in values}
     with refusals_in_one_line(TypeError):
         args, model_config = SpineConfig(**values), ModelConfig(model_name_or_path=model, **rest)
+        refuse_unused(model_config, ModelConfig)
         quantization = get_quantization_config(model_config)
         peft_config = build_peft_config(model_config)
     return PlannedRun(args, num_processes, sharding, peft_config, quantization)

@@ -1,12 +1,17 @@
 """What a run is given: its problems, its configuration and its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from peft import PeftConfig
 from trl import ModelConfig, get_peft_config
 
+from spine_rl.errors import ConfigError
+from spine_rl.problems import PromptStyle
 from spine_rl.training.config import SpineConfig
+from spine_rl.training.unused_options import refuse_unused
+
+_OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
 
 
 @dataclass
@@ -29,12 +34,40 @@ class RunArguments:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The three groups of fields, and the options that were given, to repeat the run."""
+    """The three groups of fields, and the options that were given, to repeat the run.
+
+    Raises:
+        ConfigError: A field would have no effect in a command's run.
+    """
 
     run: RunArguments
     training: SpineConfig
     model: ModelConfig
     given: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        refuse_unused(self.model, ModelConfig)
+        training = self.training
+        if training.resume_from_checkpoint is not None:
+            raise ConfigError(
+                f"resume_from_checkpoint={training.resume_from_checkpoint!r}: a run goes on from its own last whole "
+                "checkpoint; give resume instead"
+            )
+        for entry in fields(training):
+            value = getattr(training, entry.name)
+            if (
+                entry.name in _OF_A_PUSH
+                and getattr(value, "value", value) != entry.default
+                and not training.push_to_hub
+            ):
+                raise ConfigError(
+                    f"{entry.name}={value!r} would have no effect without push_to_hub; give that too, or remove it"
+                )
+
+    @property
+    def style(self) -> PromptStyle:
+        """What is put around a problem's text."""
+        return PromptStyle(self.run.system_prompt, self.run.prompt_suffix, self.training.chat_template_kwargs or {})
 
 
 def build_peft_config(model: ModelConfig) -> PeftConfig | None:
