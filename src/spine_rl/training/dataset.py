@@ -37,7 +37,7 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
 
     Raises:
         DataError: Naming what is not so.
-        ConfigError: A probe of a stream is asked for.
+        ConfigError: A probe of a stream is asked for, or an order of its own.
     """
     if not isinstance(dataset, Dataset):
         if args.probe_problems:
@@ -45,6 +45,8 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
                 f"probe_problems={args.probe_problems}: its problems are voted on again, which a streamed data set "
                 "does not allow; give a Dataset, or probe_problems=0"
             )
+        if args.data_seed is not None:
+            raise ConfigError(f"data_seed={args.data_seed}: a streamed data set is shuffled by seed alone; remove it")
         return
     repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
     if repeated:
