@@ -5,6 +5,7 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 """
 
 import difflib
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -136,6 +137,21 @@ def check_options(options: Any, where: Mapping[str, str] | None = None, only: It
         if names is None or entry.name in names:
             value = getattr(options, entry.name)
             check_option(entry.name, value, get_bound(entry), (where or {}).get(entry.name))
+
+
+def read_mapping(name: str, text: str | None) -> dict[str, Any] | None:
+    """The value of an option that is a mapping, given as JSON; None was not given.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        value = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{name}={text!r}: must be a mapping, as text in JSON")
+    return value
 
 
 def check_option(name: str, value: Any, bound: Bound, where: str | None = None) -> None:
