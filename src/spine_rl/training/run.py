@@ -1,5 +1,6 @@
 """A run: load, adapt, save."""
 
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from trl import ModelConfig, get_quantization_config
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError, Stopped
-from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.problems import ProblemSet, load_problems
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.may_write import Output, check_may_write
@@ -99,7 +100,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
     dataset = build_dataset(
         problem_set.problems,
         processing_class,
-        PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix),
+        arguments.style,
         context=get_context_length(model),
         max_new_tokens=arguments.training.max_completion_length,
     )
@@ -180,14 +181,13 @@ def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]
     model: ModelConfig = arguments.model
     assert model.model_name_or_path is not None
     options: dict[str, Any] = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
+    options |= arguments.training.model_init_kwargs or {}
     quantization = get_quantization_config(model)
     if quantization is not None:
         options["quantization_config"] = quantization
     return load_model_and_tokenizer(
         model.model_name_or_path,
-        revision=model.model_revision,
-        trust_remote_code=arguments.training.trust_remote_code,
-        **options,
+        **{"revision": model.model_revision, "trust_remote_code": arguments.training.trust_remote_code, **options},
     )
 
 
@@ -202,6 +202,8 @@ def _build_trainer(
     if arguments.training.beta > 0 and revision != "main":  # of the KL anchor's reference, which is read again
         given: Any = arguments.training.model_init_kwargs or {}
         arguments.training.model_init_kwargs = {"revision": revision, **given}
+    # TRL warns that it ignores them, as it did not load the model; it was loaded with them here.
+    logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda row: "model_init_kwargs" not in row.getMessage())
     with refusals_in_one_line(RuntimeError):
         return SpineTrainer(
             model,
