@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from models import save_qwen2
-from spine_rl.cli.train_command import ProblemsToSolve, SolveOptions, list_solve_tokens
+from spine_rl.cli.train_command import ProblemsToSolve
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.answers import describe_adaptation, solve_problems
+from spine_rl.solve.options import SolveOptions, list_run_tokens
 
 
 def respond(*answers):
@@ -54,11 +55,13 @@ def test_adaptation_counts_where_kept_weights_were_better_than_the_start():
 def test_what_is_said_wins_over_the_runs_file():
     options = SolveOptions(model="m", out=Path("o.jsonl"), run=Path("r.yaml"), max_completion_length=8)
     problems = ProblemsToSolve("p.jsonl", prompt_column="text", limit=2)
-    assert list_solve_tokens(problems, options, 4, Path("f")) == [
+    assert list_run_tokens(options, problems.data, problems.columns, 4, Path("f")) == [
         "--config", "r.yaml", "--max_completion_length=8", "--prompt_column=text", "--limit=2", "--data=p.jsonl",
         "--model=m", "--output_dir=f",
     ]  # fmt: skip
-    usual = list_solve_tokens(problems, replace(options, run=None, max_completion_length=None), 4, Path("f"))
+    usual = list_run_tokens(
+        replace(options, run=None, max_completion_length=None), problems.data, problems.columns, 4, Path("f")
+    )
     assert {"--max_completion_length=512", "--num_generations=8"} <= set(usual)
 
 
