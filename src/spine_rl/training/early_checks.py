@@ -8,6 +8,7 @@ from typing import Any
 from spine_rl.errors import ModelError
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
+from spine_rl.problems.read import is_path
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_folder import RUN, find_start
 
@@ -46,7 +47,7 @@ def check_problems(data: str, **columns: Any) -> None:
     """
     benchmark, _ = split_benchmark_source(data)
     path = Path(data)
-    if benchmark is None and (path.is_file() or path.suffix.lower() in _DATA):
+    if benchmark is None and (path.exists() or path.suffix.lower() in _DATA or is_path(data)):
         load_problems(data, **columns)
 
 
