@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import ModelError
+from spine_rl.evaluation.responses import SETTINGS_FILE
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.problems.read import is_path
@@ -37,6 +38,13 @@ def check_model(name_or_path: str) -> None:
             raise ModelError(f"{config}: not valid JSON ({error}); save the model again") from None
         if not isinstance(content, dict):
             raise ModelError(f"{config}: not an object; save the model again")
+
+
+def check_models(*names: str | None) -> None:
+    """As `check_model`, of those that are given; the folder of an evaluation stands for the model that it is of."""
+    for name in names:
+        if name is not None and not (Path(name) / SETTINGS_FILE).is_file():
+            check_model(name)
 
 
 def check_problems(data: str, **columns: Any) -> None:
