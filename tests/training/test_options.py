@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
@@ -11,14 +12,16 @@ import torch
 from trl import GRPOConfig, ModelConfig, TrlParser
 
 from paths import ROOT
+from spine_rl.diagnose.planned_run import plan_run
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS
 from spine_rl.training import SpineConfig, options
 from spine_rl.training.arguments import Arguments, RunArguments, build_peft_config
+from spine_rl.training.checkpoints import CheckpointingTrainer
 from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.training.run import _load_model
 from spine_rl.training.trl_fields import read_texts, read_value, to_json
-from spine_rl.training.unused_options import NEEDED, UNUSED, refuse_unused
+from spine_rl.training.unused_options import NEEDED, UNUSED, leave_out_unneeded, refuse_unused
 
 # Where the package's default is another than TRL's, on purpose.
 OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
@@ -114,6 +117,15 @@ def test_options_that_need_another_are_refused_without_it(name):
         take(**given, **({"beta": 0.1} if needed == "beta" else {needed: True, "beta": 0.1}))
 
 
+def test_options_of_one_that_is_turned_off_are_left_out():
+    given = {"use_vllm": False, "vllm_mode": "server", "beta": 0.0, "sync_ref_model": True, "lora_r": 8}
+    assert leave_out_unneeded(given) == {"use_vllm": False, "beta": 0.0, "lora_r": 8}
+    for one in ("use_transformers_continuous_batching", "use_transformers_paged"):
+        given = {"use_transformers_continuous_batching": False, "transformers_continuous_batching_config": {}}
+        kept = leave_out_unneeded({**given, one: True})
+        assert "transformers_continuous_batching_config" in kept
+
+
 # Read by TRL, transformers or this package in a run, as somebody found who looked at each.
 HONOURED = """
 accelerator_config activation_checkpointing adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size beta bf16
@@ -197,6 +209,35 @@ def test_a_commands_run_refuses_what_only_a_script_can_use(training, model, mess
     with pytest.raises(ConfigError) as caught:
         give(training, model)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "model"),
+    [
+        ({}, {"model_revision": "v2"}),
+        ({"trust_remote_code": True}, {}),
+        ({"model_init_kwargs": {"revision": "v2"}}, {}),
+    ],
+)
+def test_what_a_model_is_asked_without_before_and_after_a_run_is_refused(training, model):
+    give().check_loads_plainly()
+    with pytest.raises(ConfigError, match="the model would be asked without it before and after the run"):
+        give(training, model).check_loads_plainly()
+
+
+def test_preflight_loads_the_model_as_the_run_will():
+    fields = {"use_cpu": True, "trust_remote_code": True, "model_init_kwargs": {"rope_theta": 1.0}}
+    planned = plan_run(str(BASE), fields, {"model_revision": "v2"}, num_processes=1, sharding="none")
+    asked = {"revision": "v2", "trust_remote_code": True, "rope_theta": 1.0}
+    assert asked.items() <= planned.load_options.items()
+    with pytest.raises(ConfigError, match="lora_r=64 would have no effect without use_peft"):
+        plan_run(str(BASE), fields, {"lora_r": 64}, num_processes=1, sharding="none")
+
+
+def test_a_run_whose_reference_moves_is_not_gone_on_with():
+    trainer = SimpleNamespace(args=SimpleNamespace(sync_ref_model=True))
+    with pytest.raises(ConfigError, match="sync_ref_model=True moves the reference, which no checkpoint holds"):
+        CheckpointingTrainer._load_rng_state(trainer, "checkpoint-2")
 
 
 def test_a_commands_run_loads_the_model_as_asked():

@@ -14,6 +14,7 @@ from spine_rl.training import SpineConfig
 from spine_rl.training.arguments import Arguments, RunArguments
 from spine_rl.training.options import MethodOptions
 from spine_rl.training.trl_fields import read_fields, refusals_in_one_line, to_json
+from spine_rl.training.unused_options import leave_out_unneeded
 
 
 def build_arguments(
@@ -38,8 +39,9 @@ def build_arguments(
     declared.pop("model", None)
     with refusals_in_one_line(TypeError):
         template = prompts.given["chat_template_kwargs"]
-        config = SpineConfig(**collect(given, training, method), **of_training, chat_template_kwargs=template)
-        model_config = ModelConfig(model_name_or_path=model.model, **declared, **of_model)
+        fields = leave_out_unneeded(collect(given, training, method) | of_training)
+        config = SpineConfig(**fields, chat_template_kwargs=template)
+        model_config = ModelConfig(model_name_or_path=model.model, **leave_out_unneeded(declared | of_model))
     check_options(model_config, given.where)
     repeated = collect(given, model, problems, training, method, prompts, run) | of_training | of_model
     for name in ("config", "hub_token"):  # a secret is not kept

@@ -11,7 +11,7 @@ from spine_rl.lab.options import BenchOptions, DemoOptions, ExperimentOptions
 
 def demo(*, options: Annotated[DemoOptions, group("Demo")] = DemoOptions(), output: Overwrite = Overwrite()) -> None:
     """Adapts the built-in model by several methods from the same weights, and compares them."""
-    methods = options.methods.split(",")
+    methods = [name.strip() for name in options.methods.split(",")]
     print(f"The built-in model is adapted by {' and by '.join(methods)}; results go to {options.out}.", flush=True)
     with loading_libraries():
         from spine_rl.lab.demo import DEFAULTS, DemoSettings, run_demo

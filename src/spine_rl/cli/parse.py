@@ -239,8 +239,7 @@ def _expand_home(argument: Argument) -> None:
     ):
         for index, token in enumerate(argument.tokens):
             name, equals, path = token.value.rpartition("=")
-            if path.startswith("~/"):
-                argument.tokens[index] = evolve(token, value=name + equals + expanduser(path))
+            argument.tokens[index] = evolve(token, value=name + equals + expanduser(path))
 
 
 def _refuse(token: str, suggestion: str) -> str:
@@ -273,7 +272,9 @@ def _explain(error: CycloptsError, tokens: Sequence[str]) -> str:
                 return f"{name} is missing; --help says what it is"
             return f"{name} is missing; give --{name}, or a line in the --config file"
         case MissingArgumentError(keyword=keyword):
-            after = "; - is none, give a file's name" if (keyword, "-") in pairwise(tokens) else ""
-            return f"{keyword} needs a value{after}"
+            after = dict(pairwise(tokens)).get(str(keyword), "")
+            is_name = after.startswith("-") and not after.startswith("--")
+            hint = "; - is none, give a file's name" if after == "-" else f"; a file of that name is ./{after}"
+            return f"{keyword} needs a value{hint if is_name else ''}"
     error.verbose = False
     return shorten(error)

@@ -111,10 +111,7 @@ class ProblemsToSolve(Problems):
 
 
 def solve(
-    problems: ProblemsToSolve,
-    *,
-    options: Annotated[SolveOptions, group("Answers")],
-    output: Overwrite = Overwrite(),
+    problems: ProblemsToSolve, *, options: Annotated[SolveOptions, group("Answers")], output: Overwrite = Overwrite()
 ) -> None:
     """Answers problems without labels: votes, adapts the model to them, and votes again."""
     from spine_rl.training.early_checks import check_model, check_problems
@@ -125,9 +122,8 @@ def solve(
     with loading_libraries():
         from spine_rl.cli.arguments import read_arguments
         from spine_rl.solve.run import Request, run_solve
-        from spine_rl.training.arguments import Arguments
 
-    def plan(num_problems: int, folder: Path) -> Arguments:
-        return read_arguments(list_run_tokens(options, problems.data, problems.columns, num_problems, folder))
-
-    run_solve(Request(options, problems.data, problems.columns, output.overwrite), plan)
+    run_solve(
+        Request(options, problems.data, problems.columns, output.overwrite),
+        lambda num, folder: read_arguments(list_run_tokens(options, problems.data, problems.columns, num, folder)),
+    )

@@ -64,6 +64,7 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     problems = load_problems(request.data, gold_column=None, **request.columns).problems
     with owning(request.work):
         arguments = plan_run(len(problems), adapted)
+        arguments.check_loads_plainly()
         before = _sample(model, arguments, problems, request, "before")
         say(*_advise(before, problems, arguments))
         train_or_go_on(arguments, adapted, overwrite=request.overwrite)

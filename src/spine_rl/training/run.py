@@ -12,7 +12,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
-from trl import ModelConfig, get_quantization_config
 
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.engine.say import say
@@ -178,17 +177,8 @@ def _load_problems(arguments: Arguments) -> ProblemSet:
 
 
 def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]:
-    model: ModelConfig = arguments.model
-    assert model.model_name_or_path is not None
-    options: dict[str, Any] = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
-    options |= arguments.training.model_init_kwargs or {}
-    quantization = get_quantization_config(model)
-    if quantization is not None:
-        options["quantization_config"] = quantization
-    return load_model_and_tokenizer(
-        model.model_name_or_path,
-        **{"revision": model.model_revision, "trust_remote_code": arguments.training.trust_remote_code, **options},
-    )
+    assert arguments.model.model_name_or_path is not None
+    return load_model_and_tokenizer(arguments.model.model_name_or_path, **arguments.load_options)
 
 
 def _build_trainer(

@@ -131,6 +131,16 @@ def refuse_unused(config: Any, declared: type) -> None:
             )
 
 
+def leave_out_unneeded(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, without options of one that was turned off: `--use_vllm false` beside a file that has it on."""
+    off = {name for name, value in given.items() if not value}
+    return {
+        name: value
+        for name, value in given.items()
+        if not (off.intersection(_list_needed(name)) and not any(given.get(each) for each in _list_needed(name)))
+    }
+
+
 def check_generation_kwargs(given: Mapping[str, Any], *, use_vllm: bool) -> None:
     """What `generate` is given beside the options: names that it does not know are passed over there.
 
