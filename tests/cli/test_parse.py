@@ -170,6 +170,8 @@ def test_fields_that_only_trl_declares_are_handed_on():
         (("vote", "c", "--weighted", "on"), "weighted='on': must be true or false"),
         (("vote", "--oot", "x", "c"), "unknown option 'oot'; did you mean 'out'?"),
         (("vote", "c", "--out", "-"), "--out needs a value; - is none, give a file's name"),
+        (("vote", "c", "--out", "-x"), "--out needs a value; a file of that name is ./-x"),
+        (("vote", "c", "--out", "--weighted"), "--out needs a value"),
         (("grade", "-", "--gold", "-"), "--gold needs a value; - is none, give a file's name"),
         (("data", "show", "-"), "unexpected '-': standard input is read for completions alone; give a file's name"),
         (("data", "export", "amc", "-"), "unexpected '-': standard input is read for completions alone"),

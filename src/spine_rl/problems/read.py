@@ -117,12 +117,12 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        batches = pyarrow.parquet.ParquetFile(path).iter_batches()  # so that the first rows of a large file come soon
+        for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
+            yield f"{path}, row {number}", row
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: not a Parquet file that can be read ({reason})") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
 
 
 def _read_hub(source: str, split: str | None, revision: str | None) -> Iterator[tuple[str, Row]]:
