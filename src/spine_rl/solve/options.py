@@ -1,7 +1,8 @@
 """What `spine solve` can be asked for, and where it writes; as light as the help that shows it."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def check_places(out: Path, data: str, model: str, *, overwrite: bool) -> None:
     work = out.with_suffix(WORK)
     if work.exists() and not work.is_dir():
         raise ConfigError(f"{work} is a file, and the folder of the work has this name; give another --out")
+
+
+def name_places(advice: str) -> str:
+    """Advice about options of a run, of which this command has some, and the others stand in the file of --run."""
+    own = {entry.name for entry in fields(SolveOptions)}
+    return re.sub(r"--(\w+)", lambda found: found[0] if found[1] in own else f"{found[1]} (in --run's file)", advice)
 
 
 def list_run_tokens(

@@ -20,8 +20,9 @@ from spine_rl.runs.folder_lock import owning
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.solve.answers import Solved, describe_adaptation, measure_round, solve_problems
-from spine_rl.solve.options import HTML, WORK, SolveOptions, check_places
+from spine_rl.solve.options import HTML, WORK, SolveOptions, check_places, name_places
 from spine_rl.training.arguments import Arguments
+from spine_rl.training.dataset import check_number
 from spine_rl.training.run import train_or_go_on
 
 
@@ -56,6 +57,7 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
 
     Raises:
         ConfigError: The answers have the name of what lies beside them.
+        DataError: There are too few problems for a step of the run.
         RunFolderError: The answers exist already, or the work folder is of another configuration, or in use.
     """
     out, model = request.options.out, request.options.model
@@ -65,6 +67,7 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     with owning(request.work):
         arguments = plan_run(len(problems), adapted)
         arguments.check_loads_plainly()
+        check_number(len(problems), arguments.training)  # before the first vote
         before = _sample(model, arguments, problems, request, "before")
         say(*_advise(before, problems, arguments))
         train_or_go_on(arguments, adapted, overwrite=request.overwrite)
@@ -109,7 +112,7 @@ def _advise(first: Sequence[Sequence[ResponseRow]], problems: Sequence[Problem],
         f"first vote: majority share {votes['majority_ratio']:.2f}; {votes['abstained']:.0%} of the responses without "
         f"a readable answer, {votes['truncated']:.0%} cut off"
     )
-    return [summary, *advise(votes, plan)]
+    return [summary, *map(name_places, advise(votes, plan))]
 
 
 def _summarize(solved: Sequence[Solved]) -> str:

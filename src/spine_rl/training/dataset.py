@@ -51,9 +51,18 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
     repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
     if repeated:
         raise DataError(f"train_dataset: problem_id {repeated[0]!r} stands in several rows; ids must be unique")
-    if len(dataset) < args.problems_per_step:
+    check_number(len(dataset), args)
+
+
+def check_number(num_problems: int, args: SpineConfig) -> None:
+    """Of problems: enough for a step. It is asked before a model is loaded, too.
+
+    Raises:
+        DataError: There are too few.
+    """
+    if num_problems < args.problems_per_step:
         raise DataError(
-            f"the data has {len(dataset)} problems, but a step takes {args.problems_per_step} "
+            f"the data has {num_problems} problems, but a step takes {args.problems_per_step} "
             f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
             "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
         )

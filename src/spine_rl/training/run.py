@@ -23,6 +23,7 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.run_folder import LAST_FOLDER, RUN, Start, find_start
 from spine_rl.training.arguments import Arguments, build_peft_config
+from spine_rl.training.dataset import check_number
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
@@ -95,6 +96,7 @@ def _decided_by_one(decide: Callable[[], Start]) -> Start:
 
 def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
     problem_set = _load_problems(arguments)
+    check_number(len(problem_set.problems), arguments.training)
     model, processing_class = _load_model(arguments)
     dataset = build_dataset(
         problem_set.problems,
