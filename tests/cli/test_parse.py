@@ -249,6 +249,19 @@ def test_the_templates_arguments_are_a_mapping_in_a_file_and_json_on_the_command
         Prompts(chat_template_kwargs="[1]").given  # noqa: B018
 
 
+def test_data_show_and_export_take_the_columns_that_their_messages_advise(spine, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"text": "1+3?", "solution": "4"}\n')
+    status, _, error = spine("data", "show", path)
+    assert (status, "name one with prompt_column" in error) == (2, True)
+    columns = ("--prompt-column=text", "--gold-column=solution")
+    status, printed, _ = spine("data", "show", path, "--show-gold", *columns)
+    assert (status, "1+3?" in printed, "gold: 4" in printed) == (0, True, True)
+    assert spine("data", "export", path, tmp_path / "out.jsonl", *columns)[0] == 0
+    assert '"answer": "4"' in (tmp_path / "out.jsonl").read_text()
+    assert read("data", "show", "amc", "--allow-image-urls")["allow_image_urls"]
+
+
 def test_names_from_elsewhere_are_none_of_ours_and_lead_to_options_there_are():
     names = train_command.list_run_fields()
     assert not ELSEWHERE.keys() & names

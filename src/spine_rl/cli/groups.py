@@ -88,6 +88,7 @@ class Columns:
     split: str | None = option(None, "Split of a hub data set (default: train).")
     prompt_column: str | None = option(None, "Column of the prompt, text or chat messages.")
     id_column: str | None = option(None, "Column of the problem's id.")
+    allow_image_urls: bool = option(False, "Download images that the data names by URL.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,6 @@ class Problems(Columns, _Data):
     """Which problems, and in which columns they stand; the data come first, as `spine solve` has them."""
 
     limit: int | None = option(None, "Number of problems to take, the first ones.", at_least=1)
-    allow_image_urls: bool = option(False, "Download images that the data names by URL.")
 
     @property
     def columns(self) -> dict[str, Any]:
