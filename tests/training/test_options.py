@@ -182,6 +182,10 @@ def test_values_that_a_run_cannot_honour_are_refused(fields, message):
     assert message in str(caught.value)
 
 
+def test_what_trl_takes_for_the_default_is_taken():
+    assert take(scale_rewards=True, loss_type="dapo", eval_strategy="no").scale_rewards == "group"
+
+
 def test_arguments_of_generation_that_have_no_option_are_taken():
     kwargs = {"no_repeat_ngram_size": 3, "typical_p": 0.9, "min_new_tokens": 2}
     assert take(generation_kwargs=kwargs).generation_kwargs == kwargs

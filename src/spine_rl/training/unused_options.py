@@ -71,6 +71,7 @@ UNUSED: dict[str, str] = {
     "enable_jit_checkpoint": "SIGTERM has a checkpoint written in any case",
 }
 
+_SAME = {("scale_rewards", "True"): "group"}  # what TRL takes for the default
 _CHECKPOINTING = ("gradient_checkpointing", "activation_checkpointing")
 NEEDED: dict[str, tuple[str, ...]] = {
     "ref_model_mixup_alpha": ("sync_ref_model",),
@@ -120,6 +121,7 @@ def refuse_unused(config: Any, declared: type) -> None:
     """
     for entry in fields(declared):
         value, default = getattr(config, entry.name), _get_default(entry)
+        value = _SAME.get((entry.name, str(value)), value)
         if value == default or getattr(value, "value", value) == default:
             continue
         if entry.name in UNUSED:
