@@ -455,6 +455,20 @@ def test_mistakes_in_data(spine, model_folder, tmp_path, content, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_transfer_reads_what_it_will_evaluate_on_before_it_trains(spine, model_folder, problems_file, tmp_path):
+    config, other = tmp_path / "run.yaml", tmp_path / "other.jsonl"
+    config.write_text(f"model: {model_folder}\ndata: {problems_file}\nuse_cpu: true\nreport_to: none\n")
+    other.write_text(json.dumps({"prompt": "1*2?"}) + "\n")
+    command = ("transfer", "--run", config, "--eval-data", problems_file, "--out", tmp_path / "out", "--eval-data")
+    for data, message in ((other, "no column 'answer'"), (tmp_path / "none.jsonl", "no such file")):
+        status, _, error = spine(*command, data)
+        assert_one_line(status, error, message)
+    assert not (tmp_path / "out").exists()
+    config.write_text(config.read_text() + "model_revision: v2\n")
+    status, _, error = spine(*command[:-1])
+    assert_one_line(status, error, "model_revision: the model would be asked without it before and after the run")
+
+
 def test_missing_files_and_models(spine, model_folder, problems_file, tmp_path):
     status, _, error = train(spine, model_folder, tmp_path / "no.jsonl", tmp_path / "run")
     assert_one_line(status, error, "no.jsonl: no such file; check the path")

@@ -10,10 +10,12 @@ from typing import get_type_hints
 import pytest
 
 from spine_rl.cli import train_command
+from spine_rl.cli.groups import Prompts
 from spine_rl.cli.main import app
 from spine_rl.cli.parse import Given, parse
 from spine_rl.errors import ConfigError
 from spine_rl.options.declare import Help
+from spine_rl.training.trl_fields import ELSEWHERE
 
 COMMANDS = [
     ("train", "--model=m", "--data=d", "--output_dir=o"), ("eval", "--model=m", "--data=d"),
@@ -164,6 +166,24 @@ def test_fields_that_only_trl_declares_are_handed_on():
         (("demo", "--learning-rate=0"), "learning_rate=0.0: must be above 0"),
         (("bench", "--prompts=0"), "prompts=0: must be at least 1"),
         (("experiment", "x", "--jobs=0"), "jobs=0: must be at least 1"),
+        (("vote", "c", "--weighted", "perhaps"), "unexpected 'perhaps'; --weighted stands alone, or takes true or fal"),
+        (("vote", "c", "--weighted", "on"), "weighted='on': must be true or false"),
+        (("vote", "--oot", "x", "c"), "unknown option 'oot'; did you mean 'out'?"),
+        (("vote", "c", "--out", "-"), "--out needs a value; - is none, give a file's name"),
+        (("vote", "c", "--out", "-x"), "--out needs a value; a file of that name is ./-x"),
+        (("vote", "c", "--out", "--weighted"), "--out needs a value"),
+        (("grade", "-", "--gold", "-"), "--gold needs a value; - is none, give a file's name"),
+        (("data", "show", "-"), "unexpected '-': standard input is read for completions alone; give a file's name"),
+        (("data", "export", "amc", "-"), "unexpected '-': standard input is read for completions alone"),
+        (
+            ("data", "show", "-a.jsonl"),
+            "unexpected '-a.jsonl'; an option begins with --, and a file of that name is ./",
+        ),
+        (("--config", "x", "data", "show"), "--config stands before the command; options come after it"),
+        ((*COMMANDS[0], "--use_peft", "perhaps"), "unexpected 'perhaps'; --use_peft stands alone, or takes true or"),
+        ((*COMMANDS[0], "--warmup_ratio=0.1"), "unknown option 'warmup_ratio'; give warmup_steps: a number below 1"),
+        ((*COMMANDS[0], "--dataset_name", "x"), "unknown option 'dataset_name'; give data"),
+        ((*COMMANDS[0], "--max-prompt-length=8"), "unknown option 'max_prompt_length'; prompts are never cut"),
     ],
 )
 def test_mistakes(tokens, message):
@@ -189,6 +209,65 @@ def test_mistakes_in_a_file(config, text, message):
     line = refuse(*COMMANDS[0], "--config", path)
     assert line.startswith(str(path))
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("yes", True), ("no", False), ("True", True), ("false", False), ("1", True), ("0", False)]
+)
+def test_a_switch_takes_a_word_of_its_own(word, value):
+    assert read("vote", "--weighted", word, "c.jsonl")["weighted"] is value
+    assert read("vote", "c.jsonl", f"--weighted={word}")["weighted"] is value
+
+
+def test_words_for_a_switch_stay_what_they_are_elsewhere():
+    values = read(*COMMANDS[0], "--prompt-suffix", "no", "--max-steps", "1", "--save_strategy", "no", "--bf16", "yes")
+    assert (values["prompt_suffix"], values["max_steps"]) == ("no", 1)
+    assert values["rest"] == {"save_strategy": ["no"], "bf16": ["yes"]}
+    assert parse(app, ["vote", "--weighted", "-"]).args == ("-",)
+
+
+def test_the_home_folder_is_found_where_a_shell_leaves_it(config, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = config("model: ~/m\ndata: gsm8k=~/d.jsonl\noutput_dir: ~/o\nprompt_suffix: ~/s\n")
+    values = read("train", "--config", path)
+    assert [values[name] for name in ("model", "data", "output_dir", "prompt_suffix")] == [
+        "/home/me/m", "gsm8k=/home/me/d.jsonl", "/home/me/o", "~/s",
+    ]  # fmt: skip
+    assert str(read("report", "r", "--out=~/x.html")["out"]) == "/home/me/x.html"
+    assert parse(app, ["data", "show", "~/d.jsonl"]).args == ("/home/me/d.jsonl",)
+
+
+def test_the_templates_arguments_are_a_mapping_in_a_file_and_json_on_the_command_line(config):
+    path = config("chat_template_kwargs: {enable_thinking: false}\n")
+    for command in (COMMANDS[0], COMMANDS[1], COMMANDS[3], COMMANDS[4]):
+        for given in (["--config", str(path)], ["--chat-template-kwargs", '{"enable_thinking": false}']):
+            (prompts,) = (
+                each for each in parse(app, [*command, *given]).keywords.values() if isinstance(each, Prompts)
+            )
+            assert prompts.given["chat_template_kwargs"] == {"enable_thinking": False}
+    with pytest.raises(ConfigError, match=r"chat_template_kwargs='\[1\]': must be a mapping, as text in JSON"):
+        Prompts(chat_template_kwargs="[1]").given  # noqa: B018
+
+
+def test_data_show_and_export_take_the_columns_that_their_messages_advise(spine, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"text": "1+3?", "solution": "4"}\n')
+    status, _, error = spine("data", "show", path)
+    assert (status, "name one with prompt_column" in error) == (2, True)
+    columns = ("--prompt-column=text", "--gold-column=solution")
+    status, printed, _ = spine("data", "show", path, "--show-gold", *columns)
+    assert (status, "1+3?" in printed, "gold: 4" in printed) == (0, True, True)
+    assert spine("data", "export", path, tmp_path / "out.jsonl", *columns)[0] == 0
+    assert '"answer": "4"' in (tmp_path / "out.jsonl").read_text()
+    assert read("data", "show", "amc", "--allow-image-urls")["allow_image_urls"]
+
+
+def test_names_from_elsewhere_are_none_of_ours_and_lead_to_options_there_are():
+    names = train_command.list_run_fields()
+    assert not ELSEWHERE.keys() & names
+    for remedy in ELSEWHERE.values():
+        if remedy.startswith("give "):
+            assert re.match(r"give (\w+)", remedy)[1] in names, remedy
 
 
 def test_a_runs_file_serves_before_the_run(config):
@@ -238,7 +317,13 @@ def test_names_of_trls_fields_are_those_that_it_has():
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["train", "--help"], 0), (["eval", "--help"], 0), ([*COMMANDS[0], "--optin=x"], 2), (["train"], 2)],
+    [
+        (["train", "--help"], 0),
+        (["eval", "--help"], 0),
+        ([*COMMANDS[0], "--optin=x"], 2),
+        (["train"], 2),
+        (["experiment", "list"], 0),
+    ],
 )
 def test_help_and_mistakes_need_no_torch(arguments, status):
     code = (

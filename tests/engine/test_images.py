@@ -36,7 +36,7 @@ from spine_rl.problems import (
     order_images,
 )
 from spine_rl.problems.placeholders import place_images
-from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts
+from spine_rl.problems.visual_prompts import encode_visual_prompts, prepare_visual_prompts, render_visual_prompt
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.vision import adapt_language_only, count_pixel_rows
 
@@ -518,6 +518,19 @@ def test_logits_depend_on_the_order_of_the_pictures(llava):
     with torch.no_grad():
         first, second = model(**encode_visual_prompts(processor, prompts)).logits[:, -1]
     assert not torch.allclose(first, second)
+
+
+def test_the_templates_arguments_reach_prompts_with_pictures(llava):
+    _, processor = load_model_and_tokenizer(llava)
+    processor.chat_template += "{% if brief %}brief{% endif %}"
+    problems = [Problem("a", "<image>?", images=(picture(),))]
+    plain, brief = (
+        prepare_visual_prompts(processor, problems, PromptStyle(chat_template_kwargs=given))
+        for given in ({}, {"brief": True})
+    )
+    assert len(brief[0]) > len(plain[0])
+    assert encode_visual_prompts(processor, brief)["input_ids"].size(1) == len(brief[0])
+    assert render_visual_prompt(processor, brief[0]).endswith("brief")
 
 
 def test_several_images_in_one_row_do_not_stand_in_for_none_in_another():

@@ -37,6 +37,7 @@ from spine_rl.evaluation.prompting import Prompting, settle_prompting
 from spine_rl.evaluation.report import build_report
 from spine_rl.evaluation.responses import Recorded, ResponseRow, first_difference, keep_whole_batches, load_recorded
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
+from spine_rl.evaluation.sampling import prepare_prompts
 from spine_rl.evaluation.statistics import bootstrap_means, compare_paired
 from spine_rl.lab.tasks import ARITHMETIC
 from spine_rl.problems import Problem, PromptStyle, encode_prompts
@@ -587,6 +588,24 @@ def test_a_question_comes_from_options_then_the_run_then_defaults(tmp_path):
     for model in (f"{run}/last", f"{run}/checkpoint-20"):
         assert settle_prompting({}, model).prompting == Prompting("Be brief.", " Go.", 3072, 4096)
     assert settle_prompting({}, f"{run}/other").prompting == Prompting(None, "", 1024, None)
+
+
+def test_a_runs_arguments_of_the_template_are_asked_with(tmp_path):
+    file = tmp_path / "run" / "spine_config.json"
+    run = write_run(tmp_path / "run")
+    content = json.loads(file.read_text())
+    content["resolved"]["training"]["chat_template_kwargs"] = {"brief": True}
+    file.write_text(json.dumps(content))
+    style = settle_prompting({}, run).prompting.style
+    assert style == PromptStyle(chat_template_kwargs={"brief": True})
+    assert settle_prompting({"chat_template_kwargs": {}}, run).prompting.style == PromptStyle()
+    assert style.describe() != PromptStyle().describe() == {"system_prompt": None, "prompt_suffix": ""}
+
+    model, tokenizer = ARITHMETIC.load_base()
+    tokenizer.chat_template += "{% if brief %}Quickly: {% endif %}"
+    engine = TransformersSampler(model, tokenizer)
+    plain, brief = (prepare_prompts(engine, [Problem("a", "1+1")], each, 8)[0] for each in (PromptStyle(), style))
+    assert engine.render(brief).removeprefix(engine.render(plain)).strip() == "Quickly:"
 
 
 def test_a_baselines_run_counts_too_and_runs_that_differ_are_refused(tmp_path):

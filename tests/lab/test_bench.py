@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from spine_rl.errors import RunFolderError
 from spine_rl.lab.bench import cases
 from spine_rl.lab.bench.cases import Outcome, compare_decoding, compare_update
 from spine_rl.lab.bench.floor import count_update_flops
@@ -149,7 +150,9 @@ def test_an_earlier_result_is_kept(tmp_path, spine):
     (tmp_path / "bench.json").write_text(json.dumps({}))
     status, _, error = spine("bench", "--out", tmp_path)
     assert status == 2
-    assert "bench.json already exists; give another --out" in error
+    assert "bench.json already exists; give another --out, or --overwrite" in error
+    status, _, error = spine("bench", "--out", tmp_path, "--overwrite")
+    assert (status, "bench.json exists and is not figures of spine bench" in error) == (2, True)
     status, _, error = spine("bench", "--size", "huge", "--out", tmp_path / "new")
     assert status == 2
     assert "7m" in error
@@ -176,6 +179,10 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, optio
     batches = [part for _, given, _ in asked for part in given if isinstance(part, BatchShape)]
     assert {batch.prompts for batch in batches} == {prompts} | ({1, 8} if "size" in options else set())
     assert capsys.readouterr().out.count("2.00") >= 2 * num_cases  # as it ends, and in the table
+    with pytest.raises(RunFolderError, match="or --overwrite"):
+        run_bench(tmp_path, **options)
+    monkeypatch.setattr("spine_rl.lab.bench.run.measure_matmul_rate", lambda: 1e9)
+    run_bench(tmp_path, **options, overwrite=True)
 
 
 def test_random_models_are_seeded():

@@ -19,12 +19,14 @@ from spine_rl.errors import ConfigError, DataError, RunFolderError
 from spine_rl.lab.experiments import plan
 from spine_rl.lab.experiments import run as engine
 from spine_rl.lab.experiments.cells import filter_cells, list_cells
-from spine_rl.lab.experiments.options import ExperimentOptions
 from spine_rl.lab.experiments.run import make_plan, run_experiment
-from spine_rl.lab.experiments.spec import list_ready
+from spine_rl.lab.experiments.spec import CostOutline, Experiment, list_ready
+from spine_rl.lab.experiments.spec_file import build_spec
 from spine_rl.lab.experiments.store import find_cell_path, load_records, pack_records, read_records, write_record
 from spine_rl.lab.experiments.workers import MOST_TRIES, Failure, Job, run_local
+from spine_rl.lab.options import ExperimentOptions
 from spine_rl.lab.tasks import TASKS
+from spine_rl.options import read_yaml
 
 
 @pytest.fixture
@@ -127,6 +129,11 @@ def test_the_quick_form_replaces_and_may_choose_arms(write):
 @pytest.mark.parametrize("name", list_ready())
 def test_ready_files_are_right_in_both_forms(name):
     assert len(make_plan(list_ready()[name], quick=True).cells) <= len(make_plan(list_ready()[name]).cells)
+    file = read_yaml(list_ready()[name])
+    for quick in (False, True):  # as `spine experiment list` counts them, without torch
+        spec = build_spec(file, CostOutline if "kind" in file.content else Experiment, quick=quick)
+        plan = make_plan(list_ready()[name], quick=quick)
+        assert (spec.num_cells, spec.steps, spec.title) == (len(plan.cells), plan.steps, plan.title)
     if not name.startswith("cost"):
         assert load(list_ready()[name]).seeds[:3] == (0, 1, 2)
 

@@ -71,6 +71,8 @@ def test_a_large_cell_is_read(tmp_path):
         ("a.jsonl", '{"id": 1, "question": [{"role": "user", "content": null}], "answer": 1}', "got null"),
         ("a.csv", "id;question;answer\n1;?;1\n", "columns are parted by ';'"),
         ("a.csv", "id\tquestion\tanswer\n1\t?\t1\n", r"columns are parted by '\t'"),
+        ("a.jsonl", '[\n{"id": 1}\n]', "line 1: a list over several lines; for a list of objects name it .json"),
+        ("a.json", '{"id": 1}\n{"id": 2}\n', "several JSON values; for one object a line name it .jsonl"),
         ("a.jsonl", "[1]", "line 1: expected an object with columns, got a list; give one a row"),
         ("a.parquet", "PAR1 and no more", "not a Parquet file that can be read"),
         ("a.csv", "\n\nid,question,answer\n1,?,1\n", "line 1: an empty line; begin with the names of the columns"),

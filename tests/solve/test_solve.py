@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from models import save_qwen2
-from spine_rl.cli.train_command import ProblemsToSolve, SolveOptions, list_solve_tokens
+from spine_rl.cli.train_command import ProblemsToSolve
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.answers import describe_adaptation, solve_problems
+from spine_rl.solve.options import SolveOptions, list_run_tokens, name_places
 
 
 def respond(*answers):
@@ -54,12 +55,30 @@ def test_adaptation_counts_where_kept_weights_were_better_than_the_start():
 def test_what_is_said_wins_over_the_runs_file():
     options = SolveOptions(model="m", out=Path("o.jsonl"), run=Path("r.yaml"), max_completion_length=8)
     problems = ProblemsToSolve("p.jsonl", prompt_column="text", limit=2)
-    assert list_solve_tokens(problems, options, 4, Path("f")) == [
+    assert list_run_tokens(options, problems.data, problems.columns, 4, Path("f")) == [
         "--config", "r.yaml", "--max_completion_length=8", "--prompt_column=text", "--limit=2", "--data=p.jsonl",
         "--model=m", "--output_dir=f",
     ]  # fmt: skip
-    usual = list_solve_tokens(problems, replace(options, run=None, max_completion_length=None), 4, Path("f"))
+    usual = list_run_tokens(
+        replace(options, run=None, max_completion_length=None), problems.data, problems.columns, 4, Path("f")
+    )
     assert {"--max_completion_length=512", "--num_generations=8"} <= set(usual)
+
+
+def test_advice_names_options_that_the_command_has_and_says_where_others_stand():
+    advice = "raise --num_votes, or --max_completion_length, or --prompt_suffix ' Box it.'"
+    assert name_places(advice) == (
+        "raise num_votes (in --run's file), or --max_completion_length, or --prompt_suffix ' Box it.'"
+    )
+
+
+def test_too_few_problems_for_a_step_are_told_before_the_first_vote(spine, tmp_path, monkeypatch):
+    monkeypatch.setattr("spine_rl.solve.run.record_responses", lambda *_, **__: pytest.fail("responses were drawn"))
+    data, run, model = tmp_path / "p.jsonl", tmp_path / "run.yaml", save_qwen2(tmp_path / "model")
+    data.write_text('{"prompt": "1+1="}\n')
+    run.write_text("num_generations: 2\nper_device_train_batch_size: 8\nuse_cpu: true\n")
+    status, _, error = spine("solve", data, "--model", model, "--out", tmp_path / "a.jsonl", "--run", run)
+    assert (status, "the data has 1 problems, but a step takes 4" in error) == (2, True), error
 
 
 @pytest.mark.slow

@@ -44,6 +44,13 @@ def data(tmp_path):
         (f"eval --model {BASE} --data good.jsonl", "answer"),
         (f"inspect --model {BASE} --data none.jsonl", "none.jsonl: no such file"),
         (f"solve math50 --model {BASE} --out out.jsonl", "did you mean 'math500'?"),
+        (f"eval --model {BASE} --data good.jsonl --baseline ./none", "./none: no such folder or file"),
+        (f"train --model {BASE} --data empty --output-dir out", "empty is a folder; give a file in it"),
+        (f"train --model {BASE} --data ./none --output-dir out", "./none: no such file; check the path (now in "),
+        (f"train --model {BASE} --data a/b/none --output-dir out", "a/b/none: no such file; check the path"),
+        (f"solve good.jsonl --model {BASE} --out out.run", "the folder of the work beside the answers has this name"),
+        (f"solve good.jsonl --model {BASE} --out out.html", "the page about the run beside the answers has this name"),
+        (f"solve good.jsonl --model {BASE} --out bad.jsonl", "bad.jsonl exists; give another name or --overwrite"),
     ],
 )
 def test_a_mistake_is_told_before_torch_is_loaded(data, command, line):

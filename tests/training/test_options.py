@@ -4,21 +4,29 @@ import dataclasses
 import subprocess
 import sys
 import warnings
-from typing import get_type_hints
+from types import SimpleNamespace
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
+import torch
 from trl import GRPOConfig, ModelConfig, TrlParser
 
+from paths import ROOT
+from spine_rl.diagnose.planned_run import plan_run
 from spine_rl.errors import ConfigError
 from spine_rl.objective import BANDS, FORK_SELECTORS
 from spine_rl.training import SpineConfig, options
-from spine_rl.training.arguments import build_peft_config
+from spine_rl.training.arguments import Arguments, RunArguments, build_peft_config
+from spine_rl.training.checkpoints import CheckpointingTrainer
 from spine_rl.training.options import MethodOptions, TrainingOptions
+from spine_rl.training.run import _load_model
 from spine_rl.training.trl_fields import read_texts, read_value, to_json
+from spine_rl.training.unused_options import NEEDED, UNUSED, leave_out_unneeded, refuse_unused
 
 # Where the package's default is another than TRL's, on purpose.
 OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
 OWN_DEFAULTS |= {"vllm_importance_sampling_mode"}
+BASE = ROOT / "src" / "spine_rl" / "lab" / "bases" / "arithmetic"
 
 
 def test_usual_options_are_trls_with_its_defaults():
@@ -61,6 +69,185 @@ def test_every_option_says_what_it_is_in_one_sentence():
 def test_values_out_of_bounds_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"^{name}="):
         SpineConfig(output_dir="unused", use_cpu=True, **{name: value})
+
+
+def take(**fields):
+    return SpineConfig(output_dir="unused", use_cpu=True, **fields)
+
+
+OTHER = {bool: lambda default: not default, int: lambda default: (default or 0) + 1, str: lambda _: "other"}
+OTHER |= {float: lambda default: (default or 0) + 0.5, dict: lambda _: {"a": 1}, list: lambda _: ["other"]}
+
+
+def change(config, name):
+    """Another value of a field than its default, of the first type that it is declared with."""
+    entry, hint = config.__dataclass_fields__[name], get_type_hints(config)[name]
+    kinds = [get_origin(kind) or kind for kind in get_args(hint) or (hint,)]
+    if get_origin(hint) in (list, dict):
+        kinds = [get_origin(hint)]
+    return OTHER[next(kind for kind in kinds if kind in OTHER)](
+        None if entry.default is dataclasses.MISSING else entry.default
+    )
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_options_that_would_have_no_effect_are_refused(name):
+    value = {"eval_strategy": "epoch", "include_for_metrics": ["loss"]}.get(name) or change(GRPOConfig, name)
+    with pytest.raises(ConfigError, match=f"^{name}=.* would have no effect: .*; remove it$"):
+        take(**{name: value})
+
+
+VLLM = [
+    entry.name
+    for entry in dataclasses.fields(GRPOConfig)
+    if entry.name.startswith("vllm_") and not entry.name.startswith("vllm_importance_sampling_")
+]
+
+
+@pytest.mark.parametrize("name", [*NEEDED, *VLLM])
+def test_options_that_need_another_are_refused_without_it(name):
+    needed = NEEDED.get(name, ("use_vllm",))[0]
+    config = GRPOConfig if name in GRPOConfig.__dataclass_fields__ else ModelConfig
+    given = {name: change(config, name)}
+    with pytest.raises(ConfigError, match=f"^{name}=.* would have no effect without {needed}; give that too, or rem"):
+        take(**given) if config is GRPOConfig else refuse_unused(ModelConfig(**given), ModelConfig)
+    if config is ModelConfig:
+        refuse_unused(ModelConfig(**given, **{needed: True}), ModelConfig)
+    elif needed not in ("use_vllm", "use_liger_kernel", "use_transformers_continuous_batching"):  # not installed here
+        take(**given, **({"beta": 0.1} if needed == "beta" else {needed: True, "beta": 0.1}))
+
+
+def test_options_of_one_that_is_turned_off_are_left_out():
+    given = {"use_vllm": False, "vllm_mode": "server", "beta": 0.0, "sync_ref_model": True, "lora_r": 8}
+    assert leave_out_unneeded(given) == {"use_vllm": False, "beta": 0.0, "lora_r": 8}
+    for one in ("use_transformers_continuous_batching", "use_transformers_paged"):
+        given = {"use_transformers_continuous_batching": False, "transformers_continuous_batching_config": {}}
+        kept = leave_out_unneeded({**given, one: True})
+        assert "transformers_continuous_batching_config" in kept
+
+
+# Read by TRL, transformers or this package in a run, as somebody found who looked at each.
+HONOURED = """
+accelerator_config activation_checkpointing adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size beta bf16
+cache_implementation cast_lm_head_to_fp32 chat_template_kwargs data_seed dataloader_drop_last dataloader_in_order
+dataloader_multiprocessing_context dataloader_num_workers dataloader_persistent_workers dataloader_pin_memory
+dataloader_prefetch_factor ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters
+ddp_static_graph ddp_timeout debug deepspeed disable_dropout disable_tqdm do_train ds3_gather_for_generation epsilon
+epsilon_high fp16 fsdp fsdp_config full_determinism generation_batch_size generation_kwargs
+gradient_accumulation_steps gradient_checkpointing hub_always_push hub_model_id hub_private_repo hub_revision
+hub_strategy hub_token ignore_data_skip include_num_input_tokens_seen learning_rate local_rank log_completions
+log_completions_hub_repo log_level log_level_replica log_multimodal log_on_each_node logging_first_step
+logging_nan_inf_filter logging_steps logging_strategy lr_scheduler_kwargs lr_scheduler_type mask_truncated_completions
+max_completion_length max_grad_norm max_steps min_p model_init_kwargs neftune_noise_alpha num_generations
+num_iterations num_train_epochs optim optim_args optim_target_modules output_dir pad_to_multiple_of
+parallelism_config per_device_train_batch_size project push_to_hub repetition_penalty report_to
+restore_callback_states_from_checkpoint resume_from_checkpoint router_aux_loss_coef run_name save_on_each_node
+save_only_model save_steps save_strategy save_total_limit seed shuffle_dataset skip_memory_metrics
+steps_per_generation temperature tf32 top_k top_p torch_compile torch_compile_backend torch_compile_mode
+torch_empty_cache_steps trackio_bucket_id trackio_space_id trackio_static_space_id trust_remote_code use_cache use_cpu
+use_liger_kernel use_transformers_continuous_batching use_transformers_paged use_vllm
+vllm_importance_sampling_cap vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min
+vllm_importance_sampling_correction vllm_importance_sampling_mode warmup_steps weight_decay
+"""
+
+
+def test_every_field_of_trls_configuration_was_looked_at():
+    honoured, fields = set(HONOURED.split()), set(GRPOConfig.__dataclass_fields__)
+    refused = set(UNUSED) | set(NEEDED) | set(VLLM)
+    assert not honoured & refused
+    assert fields - refused == honoured
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "follows an evaluation, of which there is none in a run"),
+        ({"save_strategy": "best"}, "save_strategy='best': judges by an evaluation"),
+        ({"save_only_model": True}, "save_only_model=True: a checkpoint is there to go on from"),
+        ({"generation_kwargs": {"temperature": 0.5}}, "generation_kwargs has temperature: give temperature, which th"),
+        ({"generation_kwargs": '{"max_new_tokens": 5}'}, "generation_kwargs has max_new_tokens: give max_completion"),
+        ({"generation_kwargs": {"num_return_sequences": 2}}, "give num_generations; remove it there"),
+        ({"generation_kwargs": {"do_sample": False}}, "responses are sampled, so that they can vote"),
+        ({"generation_kwargs": {"stop_strings": ["x"]}}, "stop_strings: it needs a tokenizer"),
+        (
+            {"generation_kwargs": {"no_repeat_ngram": 2}},
+            "'no_repeat_ngram', which generation ignores; did you mean 'no",
+        ),
+        ({"chat_template_kwargs": {"tokenize": False}}, "chat_template_kwargs has tokenize, which a run gives itself"),
+    ],
+)
+def test_values_that_a_run_cannot_honour_are_refused(fields, message):
+    with pytest.raises(ConfigError) as caught:
+        take(**fields)
+    assert message in str(caught.value)
+
+
+def test_what_trl_takes_for_the_default_is_taken():
+    assert take(scale_rewards=True, loss_type="dapo", eval_strategy="no").scale_rewards == "group"
+
+
+def test_arguments_of_generation_that_have_no_option_are_taken():
+    kwargs = {"no_repeat_ngram_size": 3, "typical_p": 0.9, "min_new_tokens": 2}
+    assert take(generation_kwargs=kwargs).generation_kwargs == kwargs
+
+
+def give(training=None, model=None):
+    run = RunArguments("d", None, None, None, None, None, None, False, None, "", False, False)
+    return Arguments(run, take(**(training or {})), ModelConfig(model_name_or_path=str(BASE), **(model or {})), {})
+
+
+@pytest.mark.parametrize(
+    ("training", "model", "message"),
+    [
+        (
+            {"resume_from_checkpoint": "x"},
+            {},
+            "resume_from_checkpoint='x': a run goes on from its own last whole check",
+        ),
+        ({"hub_model_id": "me/x"}, {}, "hub_model_id='me/x' would have no effect without push_to_hub"),
+        ({"hub_strategy": "end"}, {}, "would have no effect without push_to_hub"),
+        ({}, {"lora_r": 64}, "lora_r=64 would have no effect without use_peft; give that too, or remove it"),
+    ],
+)
+def test_a_commands_run_refuses_what_only_a_script_can_use(training, model, message):
+    with pytest.raises(ConfigError) as caught:
+        give(training, model)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "model"),
+    [
+        ({}, {"model_revision": "v2"}),
+        ({"trust_remote_code": True}, {}),
+        ({"model_init_kwargs": {"revision": "v2"}}, {}),
+    ],
+)
+def test_what_a_model_is_asked_without_before_and_after_a_run_is_refused(training, model):
+    give().check_loads_plainly()
+    with pytest.raises(ConfigError, match="the model would be asked without it before and after the run"):
+        give(training, model).check_loads_plainly()
+
+
+def test_preflight_loads_the_model_as_the_run_will():
+    fields = {"use_cpu": True, "trust_remote_code": True, "model_init_kwargs": {"rope_theta": 1.0}}
+    planned = plan_run(str(BASE), fields, {"model_revision": "v2"}, num_processes=1, sharding="none")
+    asked = {"revision": "v2", "trust_remote_code": True, "rope_theta": 1.0}
+    assert asked.items() <= planned.load_options.items()
+    with pytest.raises(ConfigError, match="lora_r=64 would have no effect without use_peft"):
+        plan_run(str(BASE), fields, {"lora_r": 64}, num_processes=1, sharding="none")
+
+
+def test_a_run_whose_reference_moves_is_not_gone_on_with():
+    trainer = SimpleNamespace(args=SimpleNamespace(sync_ref_model=True))
+    with pytest.raises(ConfigError, match="sync_ref_model=True moves the reference, which no checkpoint holds"):
+        CheckpointingTrainer._load_rng_state(trainer, "checkpoint-2")
+
+
+def test_a_commands_run_loads_the_model_as_asked():
+    model, _ = _load_model(give({"model_init_kwargs": {"dtype": "bfloat16", "attn_implementation": "eager"}}))
+    assert (model.dtype, model.config._attn_implementation) == (torch.bfloat16, "eager")
+    assert _load_model(give())[0].dtype == torch.float32
 
 
 def test_trls_own_parser_takes_the_configuration():

@@ -130,6 +130,16 @@ def test_a_stream_has_none(tmp_path):
     assert make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40).plan_probe(40) is None
     with pytest.raises(ConfigError, match=r"probe_problems=3: .* a streamed data set does not allow"):
         make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40, probe_problems=3)
+    with pytest.raises(ConfigError, match="data_seed=3: a streamed data set is shuffled by seed alone"):
+        make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40, data_seed=3)
+
+
+def test_the_order_of_problems_follows_data_seed(tmp_path):
+    def order(**seeds):
+        return list(make_trainer(tmp_path, build_qwen2(), data=dataset(12), **seeds)._get_train_sampler())
+
+    assert order(seed=1, data_seed=2) == order(seed=2)
+    assert order(seed=1, data_seed=2) != order(seed=1)
 
 
 def test_its_responses_are_not_trained_on(tmp_path, two_answers, monkeypatch):

@@ -48,6 +48,23 @@ def test_the_correction_is_truncated_and_can_be_turned_off(tmp_path):
     assert trainer._importance_ratio(gap, {}) is None
 
 
+@pytest.mark.parametrize(
+    ("mode", "low", "expected"),
+    [
+        ("token_truncate", None, [[1.0, 2.0, 0.25, 3.0], [2.0, 2.0, 1.0, 1.0]]),
+        ("token_truncate", 0.5, [[1.0, 2.0, 0.5, 3.0], [2.0, 2.0, 1.0, 1.0]]),
+        ("token_mask", 0.5, [[1.0, 2.0, 0.0, 0.0], [2.0, 2.0, 1.0, 1.0]]),
+        ("sequence_truncate", None, [[2.0], [3.0]]),
+        ("sequence_mask", None, [[2.0], [0.0]]),
+    ],
+)
+def test_16_bit_weights_are_corrected_for_in_every_mode(tmp_path, mode, low, expected):
+    fields = {"vllm_importance_sampling_mode": mode, "vllm_importance_sampling_clip_min": low}
+    trainer = make_trainer(tmp_path, generation_dtype="bfloat16", **fields)
+    gap = torch.tensor([[1.0, 2.0, 0.25, 4.0], [2.0, 2.0, 1.0, 1.0]]).log()
+    torch.testing.assert_close(trainer._importance_ratio(gap, {}), torch.tensor(expected))
+
+
 def test_the_models_own_weights_leave_no_gap_and_nothing_to_correct(tmp_path, monkeypatch):
     pretend_answers(monkeypatch)
     trainer = make_trainer(tmp_path, generation_dtype="model", max_steps=1)

@@ -1,10 +1,8 @@
 """The options of `spine train`, as the training takes them, and as they are kept to repeat the run."""
 
-import dataclasses
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from trl import GRPOConfig, ModelConfig
 
@@ -15,7 +13,8 @@ from spine_rl.options import check_options
 from spine_rl.training import SpineConfig
 from spine_rl.training.arguments import Arguments, RunArguments
 from spine_rl.training.options import MethodOptions
-from spine_rl.training.trl_fields import read_texts, read_value, refusals_in_one_line, to_json
+from spine_rl.training.trl_fields import read_fields, refusals_in_one_line, to_json
+from spine_rl.training.unused_options import leave_out_unneeded
 
 
 def build_arguments(
@@ -33,13 +32,16 @@ def build_arguments(
     Raises:
         ConfigError: A value that TRL, transformers or SPINE refuses.
     """
-    of_training = read_rest(given, GRPOConfig)
-    of_model = {name: value for name, value in read_rest(given, ModelConfig).items() if name not in of_training}
+    of_training = read_fields(GRPOConfig, given.rest, given.where)
+    of_model = read_fields(ModelConfig, given.rest, given.where)
+    of_model = {name: value for name, value in of_model.items() if name not in of_training}
     declared = collect(given, model)
     declared.pop("model", None)
     with refusals_in_one_line(TypeError):
-        config = SpineConfig(**collect(given, training, method), **of_training)
-        model_config = ModelConfig(model_name_or_path=model.model, **declared, **of_model)
+        template = prompts.given["chat_template_kwargs"]
+        fields = leave_out_unneeded(collect(given, training, method) | of_training)
+        config = SpineConfig(**fields, chat_template_kwargs=template)
+        model_config = ModelConfig(model_name_or_path=model.model, **leave_out_unneeded(declared | of_model))
     check_options(model_config, given.where)
     repeated = collect(given, model, problems, training, method, prompts, run) | of_training | of_model
     for name in ("config", "hub_token"):  # a secret is not kept
@@ -72,23 +74,3 @@ def read_arguments(tokens: Sequence[str]) -> Arguments:
     call = parse(app, tokens)
     assert isinstance(call, functools.partial)
     return build_arguments(**call.keywords)
-
-
-def select_fields(values: dict[str, Any], config: type) -> dict[str, Any]:
-    """Those that are fields of a dataclass."""
-    names = {field.name for field in dataclasses.fields(config)}
-    return {name: value for name, value in values.items() if name in names}
-
-
-def read_rest(given: Given, config: type) -> dict[str, Any]:
-    """What was given and not declared, of a configuration of TRL's or ours; the file's values have a place.
-
-    Raises:
-        ConfigError: A value is of another type than its field.
-    """
-    return {
-        name: read_value(config, name, value, given.where[name])
-        if name in given.where
-        else read_texts(config, name, value)
-        for name, value in select_fields(given.rest, config).items()
-    }

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spine_rl.cli.groups import Overwrite, group
+from spine_rl.cli.groups import Columns, Overwrite, group
 from spine_rl.cli.parse import make_app
 from spine_rl.options import option
 from spine_rl.runs.kinds import PAGE, rows_kind
@@ -42,6 +42,14 @@ def list_benchmarks() -> None:
 
 @group("Problems")
 @dataclass(frozen=True, kw_only=True)
+class LabelledColumns(Columns):
+    """Where problems and their gold answers stand."""
+
+    gold_column: str = option("answer", "Column of the gold answer.")
+
+
+@group("Problems")
+@dataclass(frozen=True, kw_only=True)
 class ShowOptions:
     """Options of `spine data show`."""
 
@@ -51,12 +59,20 @@ class ShowOptions:
 
 
 @data.command(name="show")
-def show_problems(source: Source, /, *, show: ShowOptions = ShowOptions(), output: Overwrite = Overwrite()) -> None:
+def show_problems(
+    source: Source,
+    /,
+    *,
+    show: ShowOptions = ShowOptions(),
+    columns: LabelledColumns = LabelledColumns(),
+    output: Overwrite = Overwrite(),
+) -> None:
     """Prompts as a model sees them (before its chat template), options, images and answer types."""
     from spine_rl.problems import load_problems, show_prompt
 
     check_may_write([Output(show.html, PAGE, "--html")], overwrite=output.overwrite, reads=[source])
-    problem_set = load_problems(source, gold_column="answer" if show.show_gold else None, limit=show.limit)
+    gold_column = columns.gold_column if show.show_gold else None
+    problem_set = load_problems(source, **asdict(columns) | {"gold_column": gold_column, "limit": show.limit})
     if show.html is not None:
         from spine_rl.pages import write_page
         from spine_rl.pages.problems import render_problems  # brings the pages' libraries
@@ -73,14 +89,16 @@ def show_problems(source: Source, /, *, show: ShowOptions = ShowOptions(), outpu
 
 
 @data.command(name="export")
-def export_problems(source: Source, out: ExportFile, /, *, output: Overwrite = Overwrite()) -> None:
+def export_problems(
+    source: Source, out: ExportFile, /, *, columns: LabelledColumns = LabelledColumns(), output: Overwrite = Overwrite()
+) -> None:
     """Writes problems with gold answers as JSONL, which every command reads."""
     from spine_rl.problems import load_problems
     from spine_rl.problems.benchmarks import BENCHMARKS, split_benchmark_source
 
-    problem_set = load_problems(source, gold_column="answer")
-    export = rows_kind("an export of these problems", "prompt", "answer", id=problem_set.problems[0].id)
-    check_may_write([Output(out, export)], overwrite=output.overwrite, reads=[source])
+    problem_set = load_problems(source, **asdict(columns))
+    kind = rows_kind("an export of these problems", "prompt", "answer", id=problem_set.problems[0].id)
+    check_may_write([Output(out, kind)], overwrite=output.overwrite, reads=[source])
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in problem_set.to_rows()]
     write_whole(out, "".join(lines), replace=output.overwrite)
     print(f"{len(lines)} problems are in {out}")

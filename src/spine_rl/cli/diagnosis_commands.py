@@ -110,17 +110,17 @@ def preflight(
     with loading_libraries():
         from trl import ModelConfig
 
-        from spine_rl.cli.arguments import read_rest, select_fields
         from spine_rl.diagnose.planned_run import plan_run
         from spine_rl.diagnose.preflight_run import run_preflight
         from spine_rl.training import SpineConfig
+        from spine_rl.training.trl_fields import read_fields, select_fields
 
     rollouts = _settle(subject, problems, prompts, sampling, dtype=plan.dtype)
     values = collect(given, subject, plan, sampling) | {"max_completion_length": rollouts.decoding.max_new_tokens}
     planned = plan_run(
         subject.model,
-        select_fields(values, SpineConfig) | read_rest(given, SpineConfig),
-        read_rest(given, ModelConfig),
+        select_fields(values, SpineConfig) | read_fields(SpineConfig, given.rest, given.where),
+        read_fields(ModelConfig, given.rest, given.where),
         num_processes=plan.num_processes,
         sharding=plan.sharding,
     )

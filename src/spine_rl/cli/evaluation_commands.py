@@ -53,10 +53,9 @@ def evaluate(
     output: JsonOutput = JsonOutput(),
 ) -> None:
     """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
-    from spine_rl.training.early_checks import check_model, check_problems
+    from spine_rl.training.early_checks import check_models, check_problems
 
-    if evaluation.model is not None:
-        check_model(evaluation.model)
+    check_models(evaluation.model, evaluation.baseline)
     check_problems(problems.data, gold_column=evaluation.gold_column, **problems.columns)
     with loading_libraries():
         from spine_rl.evaluation.compared import EvalOptions, run_evaluation, run_shard
@@ -136,4 +135,5 @@ def transfer(
             again=True,
         )
 
-    run_transfer(arguments, transfer.eval_data, transfer.out, plan_evaluation, overwrite=output.overwrite)
+    gold, overwrite = transfer.gold_column, output.overwrite
+    run_transfer(arguments, transfer.eval_data, transfer.out, plan_evaluation, gold_column=gold, overwrite=overwrite)

@@ -3,7 +3,7 @@
 Where a command's own default differs, its group is a variant of the one here.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from spine_rl.answers import ANSWER_TYPES
-from spine_rl.options import option
+from spine_rl.options import option, read_mapping
 from spine_rl.options.declare import MAX_SEED
 from spine_rl.runs.whole_file import write_whole
 
-ANSWER_TYPE = "Way in which answers are read and compared where a problem does not say (docs/answers.md)."
 ENGINES = ("transformers", "continuous", "vllm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ def group(title: str) -> Parameter:
 
 
 def answer_type() -> Any:
-    return option("auto", ANSWER_TYPE, choices=("auto", *ANSWER_TYPES))
+    text = "Way in which answers are read and compared where a problem does not say (docs/answers.md)."
+    return option("auto", text, choices=("auto", *ANSWER_TYPES))
 
 
 def dtype(default: str) -> Any:
@@ -82,17 +82,28 @@ class JsonOutput(Overwrite):
 
 @group("Problems")
 @dataclass(frozen=True, kw_only=True)
-class Problems:
-    """Which problems, and in which columns they stand."""
+class Columns:
+    """Where in the data problems stand."""
 
-    data: str = option(
-        help="Problems: a .jsonl, .json, .csv or .parquet file, a benchmark's name, or a data set of the hub."
-    )
     split: str | None = option(None, "Split of a hub data set (default: train).")
     prompt_column: str | None = option(None, "Column of the prompt, text or chat messages.")
     id_column: str | None = option(None, "Column of the problem's id.")
-    limit: int | None = option(None, "Number of problems to take, the first ones.", at_least=1)
     allow_image_urls: bool = option(False, "Download images that the data names by URL.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    data: str = option(
+        help="Problems: a .jsonl, .json, .csv or .parquet file, a benchmark's name, or a data set of the hub."
+    )
+
+
+@group("Problems")
+@dataclass(frozen=True, kw_only=True)
+class Problems(Columns, _Data):
+    """Which problems, and in which columns they stand; the data come first, as `spine solve` has them."""
+
+    limit: int | None = option(None, "Number of problems to take, the first ones.", at_least=1)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -119,11 +130,18 @@ class Prompts:
     max_image_pixels: int | None = option(
         None, "Size, in pixels, that larger images are scaled down to, keeping their aspect.", at_least=1
     )
+    chat_template_kwargs: str | None = option(
+        None, 'Arguments of the model\'s chat template, as JSON, such as {"enable_thinking": false}.'
+    )
 
     @property
     def given(self) -> dict[str, Any]:
-        """What was given, by name; None was not."""
-        return {name: getattr(self, name) for name in ("system_prompt", "prompt_suffix", "max_image_pixels")}
+        """What was given, by name; None was not.
+
+        Raises:
+            ConfigError: The template's arguments are no mapping.
+        """
+        return asdict(self) | {"chat_template_kwargs": read_mapping("chat_template_kwargs", self.chat_template_kwargs)}
 
 
 @group("Responses")

@@ -5,8 +5,11 @@ values become options one by one and never pass for flags, and one line for ever
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
+from itertools import pairwise
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -19,8 +22,12 @@ from cyclopts.help.specs import get_default_parameter_columns
 
 from spine_rl.errors import ConfigError, shorten, suggest_nearest
 from spine_rl.options import check_options, read_yaml
+from spine_rl.training.trl_fields import ELSEWHERE
 
 _NAME_WIDTH = 36  # of 80 columns
+_TRUTH = ("true", "false", "yes", "no", "on", "off", "1", "0")
+_PATHS = {"--data", "--model", "--output-dir", "--baseline", "--gold", "--eval-data"}  # or names, of the hub and others
+_MAPPINGS = {"chat_template_kwargs"}  # options whose text is JSON, and whose value in a file a mapping
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -91,17 +98,16 @@ def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
         ConfigError: An unknown command or option (with the nearest name), a value of the wrong type or out of its
             bounds, or a file that cannot be read.
     """
-    reader = _Reader()
+    tokens = _join_truth_values(tokens)
+    reader = _Reader(tokens)
     app.config = (reader,)
     try:
-        command, bound, unused, ignored = app.parse_known_args(_join_truth_values(tokens))
+        command, bound, unused, ignored = app.parse_known_args(tokens)
         reader.take_unused(unused)
-    except MissingArgumentError as error:
-        if error.keyword is None:  # nothing was given for it: a name that is not known is the likelier mistake
-            reader.take_unused(error.unused_tokens or [])
-        raise ConfigError(_explain(error)) from None
     except CycloptsError as error:
-        raise ConfigError(_explain(error)) from None
+        if isinstance(error, MissingArgumentError) and error.keyword is None:  # an unknown name is likelier than none
+            reader.take_unused(error.unused_tokens or [])
+        raise ConfigError(_explain(error, tokens)) from None
     for options in bound.arguments.values():
         if is_dataclass(options):
             check_options(options, reader.given.where)
@@ -112,7 +118,8 @@ def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
 class _Reader:
     """Reads the file of --config into a command's arguments, and keeps what was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tokens
         self.given = Given()
         self._known: dict[str, Argument] = {}
         self._fields: RunFields | None = None
@@ -122,11 +129,15 @@ class _Reader:
         self._fields = getattr(app.default_command, "run_fields", None)
         leaves = [argument for argument in arguments if argument.name.startswith("--")]
         self._known = {_normalize(name): argument for argument in leaves for name in argument.names}
+        words = [token.value for argument in arguments if argument not in leaves for token in argument.tokens]
+        self.take_unused([word for word in words if word.startswith("--")])  # `-` is one too, but no option is
         config = self._known.get("config")
         if config is not None and config.tokens:
             self._read(Path(config.tokens[-1].value))
         for argument in leaves:
             _check_whole(argument)
+        for argument in arguments:
+            _expand_home(argument)
         self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
 
     def take_unused(self, tokens: Sequence[str]) -> None:
@@ -137,11 +148,15 @@ class _Reader:
                 name, equals, value = token.partition("=")
                 name = _normalize(name)
                 if not (self._fields and self._fields.kept and name in self._fields.list_names()):
-                    raise ConfigError(f"unknown option {name!r}; {self._suggest(name)}")
+                    raise ConfigError(_refuse(token, self._suggest(name)))
                 self.given.rest[name] = [value] if equals else []
                 self.given.where.pop(name, None)
             elif name is None:
-                raise ConfigError(f"unexpected {token!r}; an option begins with --")
+                before = self._tokens[self._tokens.index(token) - 1]
+                switch = self._known.get(_normalize(before)) if before.startswith("--") else None
+                is_switch = switch is not None and switch.hint is bool
+                remedy = f"{before} stands alone, or takes true or false" if is_switch else "an option begins with --"
+                raise ConfigError(f"unexpected {token!r}; {remedy}")
             else:
                 self.given.rest[name].append(token)
 
@@ -163,6 +178,8 @@ class _Reader:
     def _append(self, argument: Argument, name: str, value: Any, where: str) -> None:
         if argument.tokens:
             return
+        if isinstance(value, dict) and name in _MAPPINGS:
+            value = json.dumps(value)
         values = value if isinstance(value, list) else [value]
         if isinstance(value, list) and argument.token_count()[1] is False:
             raise ConfigError(f"{where}: {name}={value!r}: must be one value")
@@ -174,16 +191,18 @@ class _Reader:
         self.given.where[_normalize(argument.name)] = where
 
     def _suggest(self, name: str) -> str:
+        if self._fields is not None and name in ELSEWHERE:
+            return ELSEWHERE[name]
         names = set(self._known) | (self._fields.list_names() if self._fields else set())
         otherwise = "options of a run stand in the file of --run" if "run" in self._known else None
         return suggest_nearest(name, names - {"help", "version"}, otherwise)
 
 
 def _join_truth_values(tokens: Iterable[str]) -> list[str]:
-    """`--flag false` as `--flag=false`, which alone a flag takes."""
+    """`--flag no` as `--flag=no`, which alone a flag takes; to other options both are the same."""
     joined: list[str] = []
     for token in tokens:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and token.lower() in ("true", "false"):
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and token.lower() in _TRUTH:
             joined[-1] += f"={token}"
         else:
             joined.append(token)
@@ -211,16 +230,38 @@ def _is_number(token: str) -> bool:
     return True
 
 
-def _explain(error: CycloptsError) -> str:
+def _expand_home(argument: Argument) -> None:
+    """`~/x` of a file, or after an equals sign, which a shell leaves as it is; of what may be a path."""
+    if (
+        argument.name in _PATHS
+        or not argument.name.startswith("--")
+        or Path in (argument.hint, *get_args(argument.hint))
+    ):
+        for index, token in enumerate(argument.tokens):
+            name, equals, path = token.value.rpartition("=")
+            argument.tokens[index] = evolve(token, value=name + equals + expanduser(path))
+
+
+def _refuse(token: str, suggestion: str) -> str:
+    if token == "-":
+        return "unexpected '-': standard input is read for completions alone; give a file's name"
+    if not token.startswith("--"):
+        return f"unexpected {token!r}; an option begins with --, and a file of that name is ./{token}"
+    return f"unknown option {_normalize(token.partition('=')[0])!r}; {suggestion}"
+
+
+def _explain(error: CycloptsError, tokens: Sequence[str]) -> str:
     """One line: where, what, and the remedy."""
     match error:
+        case UnknownCommandError(unused_tokens=[name, *_]) if name.startswith("-"):
+            return f"{name} stands before the command; options come after it"
         case UnknownCommandError(unused_tokens=[name, *_], app=App() as app):
             known = [command for command in app if not command.startswith("-")]
             return f"unknown command {name!r}; {suggest_nearest(name, known)}"
         case UnknownOptionError(token=token, argument_collection=arguments):
-            name = _normalize((token.keyword or token.value).partition("=")[0])
+            text = token.keyword or token.value
             known = [_normalize(each.name) for each in arguments if each.name.startswith("--")]
-            return f"unknown option {name!r}; {suggest_nearest(name, known)}"
+            return _refuse(text, suggest_nearest(_normalize(text.partition("=")[0]), known))
         case CoercionError(token=Token() as token, argument=Argument() as argument):
             where = "" if token.source == "cli" else f"{token.source}: "
             kind = next((words for type_, words in _KINDS.items() if error.target_type is type_), "another value")
@@ -231,6 +272,9 @@ def _explain(error: CycloptsError) -> str:
                 return f"{name} is missing; --help says what it is"
             return f"{name} is missing; give --{name}, or a line in the --config file"
         case MissingArgumentError(keyword=keyword):
-            return f"{keyword} needs a value"
+            after = dict(pairwise(tokens)).get(str(keyword), "")
+            is_name = after.startswith("-") and not after.startswith("--")
+            hint = "; - is none, give a file's name" if after == "-" else f"; a file of that name is ./{after}"
+            return f"{keyword} needs a value{hint if is_name else ''}"
     error.verbose = False
     return shorten(error)

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group, seed
+from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group
 from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
+from spine_rl.solve.options import SolveOptions, check_places, list_run_tokens
 from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.training.trl_fields import list_trl_fields
 
@@ -109,59 +110,20 @@ class ProblemsToSolve(Problems):
     data: str = option(help="Problems without answers: a data file, a benchmark or a hub data set.", kw_only=False)
 
 
-@group("Answers")
-@dataclass(frozen=True, kw_only=True)
-class SolveOptions:
-    """Options of `spine solve`."""
-
-    model: str = option(help=MODEL)
-    out: Path = option(help="File for the answers, .jsonl; an interrupted command goes on where it was.")
-    run: Path | None = option(None, "YAML file of spine train, for how the model is adapted.")
-    num_generations: int = option(8, "Responses per problem that vote, before and after.", at_least=2)
-    max_completion_length: int | None = option(
-        None, "Tokens of the longest response (default: what --run says, else 512).", at_least=1
-    )
-    prompt_suffix: str | None = option(None, "Text that is put after every problem.")
-    seed: int = seed()
-
-
-def solve(problems: ProblemsToSolve, *, options: SolveOptions, output: Overwrite = Overwrite()) -> None:
+def solve(
+    problems: ProblemsToSolve, *, options: Annotated[SolveOptions, group("Answers")], output: Overwrite = Overwrite()
+) -> None:
     """Answers problems without labels: votes, adapts the model to them, and votes again."""
     from spine_rl.training.early_checks import check_model, check_problems
 
     check_model(options.model)
+    check_places(options.out, problems.data, options.model, overwrite=output.overwrite)
     check_problems(problems.data, **problems.columns)
     with loading_libraries():
         from spine_rl.cli.arguments import read_arguments
         from spine_rl.solve.run import Request, run_solve
 
-    request = Request(
-        problems.data,
-        options.model,
-        options.out,
-        options.num_generations,
-        options.seed,
-        problems.columns,
-        overwrite=output.overwrite,
+    run_solve(
+        Request(options, problems.data, problems.columns, output.overwrite),
+        lambda num, folder: read_arguments(list_run_tokens(options, problems.data, problems.columns, num, folder)),
     )
-    run_solve(request, lambda num, folder: read_arguments(list_solve_tokens(problems, options, num, folder)))
-
-
-def list_solve_tokens(problems: Problems, options: SolveOptions, num_problems: int, folder: Path) -> list[str]:
-    """As of `spine train`; what is said here wins over --run, and that over what suits most problems."""
-    said = {"prompt_suffix": options.prompt_suffix, "max_completion_length": options.max_completion_length}
-    said |= {name: value for name, value in problems.columns.items() if value is not False}
-    usual = {
-        "num_generations": options.num_generations,
-        "per_device_train_batch_size": options.num_generations,
-        "gradient_accumulation_steps": min(num_problems, 16),  # problems of a step
-        "num_train_epochs": 10,
-        "max_completion_length": 512,
-        "seed": options.seed,
-        "report_to": "none",
-    }
-    values = {} if options.run is not None else usual
-    values |= {name: value for name, value in said.items() if value is not None}
-    values |= {"data": problems.data, "model": options.model, "output_dir": folder}
-    config = [] if options.run is None else ["--config", str(options.run)]
-    return [*config, *(f"--{name}={value}" for name, value in values.items())]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftConfig
-from trl import ModelConfig, get_quantization_config
+from trl import ModelConfig
 
 from spine_rl.diagnose.preflight import StepPlan
-from spine_rl.training.arguments import build_peft_config
+from spine_rl.training.arguments import build_peft_config, list_load_options
 from spine_rl.training.config import SpineConfig
 from spine_rl.training.trl_fields import refusals_in_one_line
+from spine_rl.training.unused_options import leave_out_unneeded, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,14 @@ class PlannedRun:
         num_processes: That share it.
         sharding: What they share out of the weights and their states.
         peft_config: Of an adapter, or None.
-        quantization: Of the base's weights, or None.
+        load_options: How the run loads its model.
     """
 
     args: SpineConfig
     num_processes: int
     sharding: str
     peft_config: PeftConfig | None
-    quantization: Any
+    load_options: dict[str, Any]
 
     def plan_steps(self, num_problems: int) -> StepPlan:
         """What a step does, and how many there are for so many problems."""
@@ -68,7 +69,9 @@ def plan_run(
             values[name] = values.get(name, 1) * num_processes
     rest = {name: value for name, value in of_model.items() if name not in values}
     with refusals_in_one_line(TypeError):
-        args, model_config = SpineConfig(**values), ModelConfig(model_name_or_path=model, **rest)
-        quantization = get_quantization_config(model_config)
+        args = SpineConfig(**leave_out_unneeded(values))
+        model_config = ModelConfig(model_name_or_path=model, **leave_out_unneeded(rest))
+        refuse_unused(model_config, ModelConfig)
+        load_options = list_load_options(args, model_config)
         peft_config = build_peft_config(model_config)
-    return PlannedRun(args, num_processes, sharding, peft_config, quantization)
+    return PlannedRun(args, num_processes, sharding, peft_config, load_options)

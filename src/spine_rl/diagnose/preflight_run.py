@@ -36,7 +36,7 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
     check_may_write(outputs, overwrite=overwrite, reads=[options.model, options.data])
     problems = load_problems(options.data, **{**options.columns, "limit": None}).problems
     plan = planned.plan_steps(len(problems))
-    engine, rollouts = draw(options, problems[: options.columns["limit"]], planned.quantization)
+    engine, rollouts = draw(options, problems[: options.columns["limit"]], planned.load_options)
     signal = measure_signal(rollouts, options.forks)
     time = estimate_time(rollouts, plan)
     planned.args.choose_precision(get_hidden_size(engine.model))

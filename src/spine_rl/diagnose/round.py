@@ -39,21 +39,21 @@ class RolloutOptions:
 
 
 def draw(
-    options: RolloutOptions, problems: Sequence[Problem] | None = None, quantization: Any = None
+    options: RolloutOptions, problems: Sequence[Problem] | None = None, load_options: Mapping[str, Any] = {}
 ) -> tuple[TransformersSampler, Rollouts]:
     """Loads the model and samples; the model's engine comes back with the responses.
 
     Args:
         options: What is sampled.
         problems: To which; by default all that the options name.
-        quantization: Of the weights, as `from_pretrained` takes it.
+        load_options: How the model is loaded, as `load_model_and_tokenizer` takes it; the type is the options'.
     """
     if problems is None:
         problems = load_problems(options.data, **options.columns).problems
-    more = {} if quantization is None else {"quantization_config": quantization}
+    more = {name: value for name, value in load_options.items() if name != "dtype"}
     model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype, **more)
     generation_dtype = "auto" if options.dtype == "auto" else "model"
-    model = model if quantization is not None else move_to_accelerator(model)  # a quantised one is there already
+    model = model if "quantization_config" in more else move_to_accelerator(model)  # a quantised one is there already
     engine = TransformersSampler(model, processing_class, generation_dtype)
     rollouts = draw_rollouts(
         engine,

@@ -1,7 +1,7 @@
 """How problems are put to a model: as in the run that adapted it, unless told otherwise."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spine_rl.engine.say import say
@@ -15,6 +15,7 @@ _FIELDS: Mapping[str, tuple[str, str]] = {
     "prompt_suffix": ("run", "prompt_suffix"),
     "max_completion_length": ("training", "max_completion_length"),
     "max_image_pixels": ("run", "max_image_pixels"),
+    "chat_template_kwargs": ("training", "chat_template_kwargs"),
 }
 
 
@@ -27,16 +28,18 @@ class Prompting:
         prompt_suffix: Put after every problem.
         max_completion_length: Tokens of the longest response.
         max_image_pixels: Larger images are scaled down to so many.
+        chat_template_kwargs: Given to the model's chat template.
     """
 
     system_prompt: str | None
     prompt_suffix: str
     max_completion_length: int
     max_image_pixels: int | None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def style(self) -> PromptStyle:
-        return PromptStyle(self.system_prompt, self.prompt_suffix)
+        return PromptStyle(self.system_prompt, self.prompt_suffix, self.chat_template_kwargs)
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ def ask(given: Mapping[str, Any], *models: str, **defaults: Any) -> Prompting:
 
 def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:
     group, field = _FIELDS[name]
-    if field not in resolved.get(group, {}):
+    if field not in resolved.get(group, {}) and name != "chat_template_kwargs":  # a run without it gave none
         raise ConfigError(f"{RUN_FILE} of {model} does not say the run's {field}; give {_option(name)}")
-    return resolved[group][field]
+    return resolved.get(group, {}).get(field)
 
 
 def _agree(values: Mapping[str, Any], name: str) -> Any:

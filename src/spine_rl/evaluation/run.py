@@ -67,7 +67,7 @@ class EvaluationPlan:
             "dtype": self.dtype,
             "data": self.data,
             "problems": {"number": len(self.problems), "sha256": hashlib.sha256(texts.encode()).hexdigest()},
-            "prompt": asdict(self.style),
+            "prompt": self.style.describe(),
             "decoding": asdict(self.decoding),
             "num_samples": self.num_samples,
             "versions": list_versions(*_VERSIONED),

@@ -30,7 +30,8 @@ def prepare_prompts(
         )
     else:
         chat = engine.tokenizer.chat_template is not None
-        prompts = [*encode_prompts(engine.tokenizer, build_text_prompts(problems, style, chat=chat))]
+        texts = build_text_prompts(problems, style, chat=chat)
+        prompts = [*encode_prompts(engine.tokenizer, texts, style.chat_template_kwargs)]
     check_prompt_lengths(problems, [*map(len, prompts)], context=engine.context, max_new_tokens=max_new_tokens)
     return prompts
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import (
@@ -139,7 +139,7 @@ def adapt(
     dataset = build_dataset(
         task.problem_set.problems,
         task.processing_class,
-        task.style,
+        replace(task.style, chat_template_kwargs=config.chat_template_kwargs or {}),
         context=get_context_length(task.model),
         max_new_tokens=config.max_completion_length,
     )
@@ -261,6 +261,6 @@ class _Evaluator:
             chosen.problem_set.gold_answers,
             decoding,
             num_samples=self.num_samples,
-            prompt_style=chosen.style,
+            prompt_style=replace(chosen.style, chat_template_kwargs=config.chat_template_kwargs or {}),
             answer_type="auto",
         )

@@ -4,6 +4,7 @@ Help, checks and docs all come from the declaration: `option(8, "Responses per p
 "Responses per problem. At least 2.", and `check_options` refuses 1 and nan with that reason.
 """
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -131,6 +132,21 @@ def check_options(options: Any, where: Mapping[str, str] | None = None) -> None:
     """
     for entry in fields(options):
         check_option(entry.name, getattr(options, entry.name), get_bound(entry), (where or {}).get(entry.name))
+
+
+def read_mapping(name: str, text: str | None) -> dict[str, Any] | None:
+    """The value of an option that is a mapping, given as JSON; None was not given.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        value = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{name}={text!r}: must be a mapping, as text in JSON")
+    return value
 
 
 def check_option(name: str, value: Any, bound: Bound, where: str | None = None) -> None:

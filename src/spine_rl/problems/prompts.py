@@ -1,7 +1,7 @@
 """From a problem to the prompt that a model sees: system prompt, suffix, chat template, length check."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spine_rl.errors import ConfigError, DataError
@@ -18,10 +18,12 @@ class PromptStyle:
     Attributes:
         system_prompt: A system message (plain-text prompts: a first paragraph), unless the chat has one.
         prompt_suffix: Added to the last user message, e.g. " Put the final answer in \\boxed{}."
+        chat_template_kwargs: Given to the model's chat template, e.g. {"enable_thinking": False}.
     """
 
     system_prompt: str | None = None
     prompt_suffix: str = ""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("system_prompt", "prompt_suffix"):
@@ -30,6 +32,10 @@ class PromptStyle:
             except UnicodeEncodeError as error:
                 half = ascii(error.object[error.start])
                 raise ConfigError(f"{name}: {half} is half of a character, which is no text; mend it") from None
+
+    def describe(self) -> dict[str, Any]:
+        """As settings keep it: without arguments of the template, where none were given."""
+        return {name: value for name, value in asdict(self).items() if name != "chat_template_kwargs" or value}
 
 
 def build_prompt(problem: Problem, style: PromptStyle, *, chat: bool) -> str | Messages:
@@ -99,13 +105,16 @@ def _number_images(problem: Problem) -> list[tuple[int, Any]]:
     return [(index + 1, problem.images[index]) for index in place_images(problem.prompt, len(problem.images))[1]]
 
 
-def encode_prompts(tokenizer: Any, prompts: Sequence[str | Messages]) -> list[list[int]]:
+def encode_prompts(
+    tokenizer: Any, prompts: Sequence[str | Messages], chat_template_kwargs: Mapping[str, Any] = {}
+) -> list[list[int]]:
     """Token ids of each prompt, with the model's turn opened; a chat template brings its own special tokens."""
     return [
         tokenizer(prompt).input_ids
         if isinstance(prompt, str)
         else tokenizer(
-            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True), add_special_tokens=False
+            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **chat_template_kwargs),
+            add_special_tokens=False,
         ).input_ids
         for prompt in prompts
     ]

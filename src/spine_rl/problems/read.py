@@ -47,6 +47,8 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
         raise DataError(f"{path} is a folder; give a file in it")
     elif path.exists():
         raise DataError(f"{source}: unknown kind of file; use {', '.join(_READERS)} or a hub data set id")
+    elif is_path(source):
+        raise DataError(f"{source}: no such file; check the path (now in {Path.cwd()})")
     else:
         rows = _read_hub(source, split, revision)
     empty = True
@@ -59,14 +61,30 @@ def read_rows(source: str, split: str | None = None, revision: str | None = None
         raise DataError(f"{source}: no rows; give a file with at least one problem")
 
 
+def is_path(source: str) -> bool:
+    """Whether a source that is not there can be no name of the hub."""
+    return source.startswith(("-", ".", "/", "~")) or source.partition(":")[0].count("/") > 1
+
+
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Row]]:
     for where, line in read_lines(path):
         if line.strip():
-            yield where, parse_json(where, line)
+            try:
+                row = parse_json(where, line)
+            except DataError as error:
+                if line.strip() not in ("[", "[{"):
+                    raise
+                raise DataError(f"{where}: a list over several lines; for a list of objects name it .json") from error
+            yield where, row
 
 
 def _read_json(path: Path) -> Iterator[tuple[str, Row]]:
-    rows = parse_json(str(path), read_text(path))
+    try:
+        rows = parse_json(str(path), read_text(path))
+    except DataError as error:
+        if "Extra data" not in str(error):
+            raise
+        raise DataError(f"{path}: several JSON values; for one object a line name it .jsonl") from error
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a JSON list of objects; for one object a line name it .jsonl")
     for number, row in enumerate(rows, start=1):
@@ -99,11 +117,11 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        batches = pyarrow.parquet.ParquetFile(path).iter_batches()  # so that the first rows of a large file come soon
+        for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
+            yield f"{path}, row {number}", row
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read ({shorten(error, 200)})") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
 
 
 def _read_hub(source: str, split: str | None, revision: str | None) -> Iterator[tuple[str, Row]]:

@@ -5,7 +5,7 @@ The processor is called as TRL calls it in training, so that evaluation sees wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,12 +28,14 @@ class VisualPrompt:
         images: Of `Problem.images`, in the parts' order.
         num_tokens: Of the messages, those of the pictures included.
         response: Tokens of a response that has begun.
+        template: Given to the chat template, the same for all prompts of a call.
     """
 
     messages: Messages = field(repr=False)
     images: tuple[Any, ...]
     num_tokens: int = 0
     response: tuple[int, ...] = ()
+    template: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.num_tokens + len(self.response)
@@ -55,7 +57,9 @@ def prepare_visual_prompts(processor: Any, problems: Sequence[Problem], style: P
         if isinstance(messages, str):
             raise DataError("an image-text model's processor has no chat template; save one with it")
         _refuse_image_tokens(processor, problem, messages)
-        prompt = VisualPrompt(to_parts(messages), tuple(order_images(problem)))
+        prompt = VisualPrompt(
+            to_parts(messages), tuple(order_images(problem)), template=dict(style.chat_template_kwargs)
+        )
         try:
             length = encode_visual_prompts(processor, [prompt])["input_ids"].size(1)
         except DataError:
@@ -64,7 +68,7 @@ def prepare_visual_prompts(processor: Any, problems: Sequence[Problem], style: P
             raise DataError(
                 f"problem {problem.id!r}: the model's processor refuses it ({shorten(error, 200)})"
             ) from None
-        prompts.append(VisualPrompt(prompt.messages, prompt.images, length))
+        prompts.append(replace(prompt, num_tokens=length))
     return prompts
 
 
@@ -79,6 +83,7 @@ def encode_visual_prompts(processor: Any, prompts: Sequence[VisualPrompt]) -> di
         return_dict=True,
         return_tensors="pt",
         processor_kwargs={"padding": True},
+        **prompts[0].template,
     )
     responses = [prompt.response for prompt in prompts]
     return _add_responses(dict(inputs), responses, processor.tokenizer.pad_token_id) if any(responses) else dict(inputs)
@@ -86,7 +91,7 @@ def encode_visual_prompts(processor: Any, prompts: Sequence[VisualPrompt]) -> di
 
 def render_visual_prompt(processor: Any, prompt: VisualPrompt) -> str:
     """The prompt as text; a picture is the template's token for it."""
-    return processor.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False)
+    return processor.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False, **prompt.template)
 
 
 def _add_responses(inputs: dict[str, Any], responses: Sequence[tuple[int, ...]], pad_id: int) -> dict[str, Any]:

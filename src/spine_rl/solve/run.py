@@ -15,17 +15,15 @@ from spine_rl.evaluation.run import EvaluationPlan, record_responses
 from spine_rl.pages import write_page
 from spine_rl.pages.report import build_report
 from spine_rl.pages.report_runs import load_run
-from spine_rl.problems import Problem, PromptStyle, load_problems
+from spine_rl.problems import Problem, load_problems
 from spine_rl.runs.folder_lock import owning
-from spine_rl.runs.kinds import PAGE, rows_kind
-from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import read_run
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.solve.answers import Solved, describe_adaptation, measure_round, solve_problems
+from spine_rl.solve.options import HTML, WORK, SolveOptions, check_places, name_places
 from spine_rl.training.arguments import Arguments
+from spine_rl.training.dataset import check_number
 from spine_rl.training.run import train_or_go_on
-
-_ROWS = rows_kind("answers of spine solve", "id", "answer", "share_before", "share_after")
 
 
 @dataclass(frozen=True)
@@ -33,27 +31,21 @@ class Request:
     """What is asked.
 
     Attributes:
+        options: Of the command.
         data: The problems.
-        model: That answers them, a folder or a hub id.
-        out: File for the answers; the work lies beside it, in a folder of its name.
-        num_generations: Responses a problem that vote, before and after.
-        seed: Of these.
         columns: Where in the data the problems stand: arguments of `load_problems`.
         overwrite: What an earlier command left there is replaced.
     """
 
+    options: SolveOptions
     data: str
-    model: str
-    out: Path
-    num_generations: int
-    seed: int
     columns: Mapping[str, Any]
     overwrite: bool = False
 
     @property
     def work(self) -> Path:
-        """Where responses and the adapted model are kept, to go on with."""
-        return self.out.with_suffix(".run")
+        """Where responses and the adapted model are kept, to go on with; beside the answers, with their name."""
+        return self.options.out.with_suffix(WORK)
 
 
 def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> None:
@@ -64,15 +56,19 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
         plan_run: How so many problems are adapted to, in a folder; asked once they are read.
 
     Raises:
+        ConfigError: The answers have the name of what lies beside them.
+        DataError: There are too few problems for a step of the run.
         RunFolderError: The answers exist already, or the work folder is of another configuration, or in use.
     """
-    page, adapted = request.out.with_suffix(".html"), request.work / "adapted"
-    outputs = [Output(request.out, _ROWS, "--out"), Output(page, PAGE)]
-    check_may_write(outputs, overwrite=request.overwrite, reads=[request.data, request.model])
+    out, model = request.options.out, request.options.model
+    page, adapted = out.with_suffix(HTML), request.work / "adapted"
+    check_places(out, request.data, model, overwrite=request.overwrite)
     problems = load_problems(request.data, gold_column=None, **request.columns).problems
     with owning(request.work):
         arguments = plan_run(len(problems), adapted)
-        before = _sample(request.model, arguments, problems, request, "before")
+        arguments.check_loads_plainly()
+        check_number(len(problems), arguments.training)  # before the first vote
+        before = _sample(model, arguments, problems, request, "before")
         say(*_advise(before, problems, arguments))
         train_or_go_on(arguments, adapted, overwrite=request.overwrite)
         after = _sample(str(adapted), arguments, problems, request, "after")
@@ -81,9 +77,9 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     kind = arguments.training.answer_type
     solved = solve_problems(problems, before, after, helped=helped, answer_type=kind)
     rows = "".join(json.dumps(dataclasses.asdict(each)) + "\n" for each in solved)
-    write_whole(request.out, rows, replace=request.overwrite)
+    write_whole(out, rows, replace=request.overwrite)
     write_page(page, build_report([load_run(adapted)], "SPINE solve"))
-    say(sentence, _summarize(solved), f"{request.out} has an answer a problem, {page} how the run went")
+    say(sentence, _summarize(solved), f"{out} has an answer a problem, {page} how the run went")
 
 
 def _sample(
@@ -94,9 +90,9 @@ def _sample(
     plan = EvaluationPlan(
         run.data,
         problems,
-        PromptStyle(run.system_prompt, run.prompt_suffix),
-        Decoding(training.max_completion_length, training.temperature, 1.0, 64, request.seed),
-        request.num_generations,
+        arguments.style,
+        Decoding(training.max_completion_length, training.temperature, 1.0, 64, request.options.seed),
+        request.options.num_generations,
         dtype=arguments.model.dtype or "auto",
     )
     return record_responses(model, plan, request.work / name, overwrite=request.overwrite, again=True).samples
@@ -115,7 +111,7 @@ def _advise(first: Sequence[Sequence[ResponseRow]], problems: Sequence[Problem],
         f"first vote: majority share {votes['majority_ratio']:.2f}; {votes['abstained']:.0%} of the responses without "
         f"a readable answer, {votes['truncated']:.0%} cut off"
     )
-    return [summary, *advise(votes, plan)]
+    return [summary, *map(name_places, advise(votes, plan))]
 
 
 def _summarize(solved: Sequence[Solved]) -> str:

@@ -1,12 +1,17 @@
 """What a run is given: its problems, its configuration and its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from peft import PeftConfig
-from trl import ModelConfig, get_peft_config
+from trl import ModelConfig, get_peft_config, get_quantization_config
 
+from spine_rl.errors import ConfigError
+from spine_rl.problems import PromptStyle
 from spine_rl.training.config import SpineConfig
+from spine_rl.training.unused_options import refuse_unused
+
+_OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
 
 
 @dataclass
@@ -29,12 +34,73 @@ class RunArguments:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The three groups of fields, and the options that were given, to repeat the run."""
+    """The three groups of fields, and the options that were given, to repeat the run.
+
+    Raises:
+        ConfigError: A field would have no effect in a command's run.
+    """
 
     run: RunArguments
     training: SpineConfig
     model: ModelConfig
     given: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        refuse_unused(self.model, ModelConfig)
+        training = self.training
+        if training.resume_from_checkpoint is not None:
+            raise ConfigError(
+                f"resume_from_checkpoint={training.resume_from_checkpoint!r}: a run goes on from its own last whole "
+                "checkpoint; give resume instead"
+            )
+        for entry in fields(training):
+            value = getattr(training, entry.name)
+            if (
+                entry.name in _OF_A_PUSH
+                and getattr(value, "value", value) != entry.default
+                and not training.push_to_hub
+            ):
+                raise ConfigError(
+                    f"{entry.name}={value!r} would have no effect without push_to_hub; give that too, or remove it"
+                )
+
+    @property
+    def style(self) -> PromptStyle:
+        """What is put around a problem's text."""
+        return PromptStyle(self.run.system_prompt, self.run.prompt_suffix, self.training.chat_template_kwargs or {})
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """As `load_model_and_tokenizer` takes them."""
+        return list_load_options(self.training, self.model)
+
+    def check_loads_plainly(self) -> None:
+        """For commands that ask the model before and after the run, too, which load it by its name alone.
+
+        Raises:
+            ConfigError: It is loaded otherwise in the run.
+        """
+        revision, trusts = self.model.model_revision, self.training.trust_remote_code
+        for name, given in (("model_revision", revision != "main"), ("trust_remote_code", trusts)):
+            if given or (self.training.model_init_kwargs or {}).get(name.removeprefix("model_")):
+                raise ConfigError(
+                    f"{name}: the model would be asked without it before and after the run; use spine train and spine "
+                    "eval, or give a folder in which the model was saved"
+                )
+
+
+def list_load_options(training: SpineConfig, model: ModelConfig) -> dict[str, Any]:
+    """How a run loads its model, as `load_model_and_tokenizer` takes it."""
+    options: dict[str, Any] = {
+        "dtype": model.dtype,
+        "attn_implementation": model.attn_implementation,
+        "revision": model.model_revision,
+        "trust_remote_code": training.trust_remote_code,
+    }
+    quantization = get_quantization_config(model)
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    return options | (training.model_init_kwargs or {})
 
 
 def build_peft_config(model: ModelConfig) -> PeftConfig | None:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from trl import GRPOConfig
 
-from spine_rl.errors import ModelError, RunFolderError, shorten
+from spine_rl.errors import ConfigError, ModelError, RunFolderError, shorten
 from spine_rl.runs.checkpoints import PREFIX, publish, rotate
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.hub import HubTrainer
@@ -101,7 +101,13 @@ class CheckpointingTrainer(HubTrainer):
         super()._run_epoch(**place)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Called once, just before a resumed run's first step."""
+        """Called once, just before a resumed run's first step.
+
+        Raises:
+            ConfigError: A part of the run is in no checkpoint.
+        """
+        if checkpoint is not None and self.args.sync_ref_model:
+            raise ConfigError("sync_ref_model=True moves the reference, which no checkpoint holds; begin a new run")
         super()._load_rng_state(checkpoint)
         memory = None if checkpoint is None else _load_memory(Path(checkpoint), self.args.process_index)
         if memory is None:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,39 +15,8 @@ from spine_rl.objective import Objective
 from spine_rl.options import check_options
 from spine_rl.presets import get_preset
 from spine_rl.training.options import MethodOptions, TrainingOptions
+from spine_rl.training.unused_options import check_generation_kwargs, check_template_kwargs, refuse_unused
 from spine_rl.voting import LabelRule, VoteRule, get_label_rule
-
-_USE_FORKS = "choose tokens with fork_selector and fork_fraction"
-_USE_BAND = "hold the entropy with band, band_low_coef and band_high_coef"
-_TOKEN_MEAN = "SPINE's loss is a clipped surrogate averaged over response tokens (TRL's 'dapo')"
-
-# Options of GRPOConfig that SPINE's loss does not read: anything but TRL's default is refused.
-UNUSED_OPTIONS = {
-    "loss_type": _TOKEN_MEAN,
-    "delta": "clip with epsilon and epsilon_high",
-    "importance_sampling_level": "the ratio is per token",
-    "sapo_temperature_neg": _TOKEN_MEAN,
-    "sapo_temperature_pos": _TOKEN_MEAN,
-    "vespo_k_pos": _TOKEN_MEAN,
-    "vespo_lambda_pos": _TOKEN_MEAN,
-    "vespo_k_neg": _TOKEN_MEAN,
-    "vespo_lambda_neg": _TOKEN_MEAN,
-    "off_policy_mask_threshold": "bound the ratio with epsilon and epsilon_high",
-    "top_entropy_quantile": _USE_FORKS,
-    "entropy_coef": _USE_BAND,
-    "use_adaptive_entropy": _USE_BAND,
-    "entropy_coef_min": _USE_BAND,
-    "entropy_coef_max": _USE_BAND,
-    "entropy_coef_delta": _USE_BAND,
-    "entropy_target": _USE_BAND,
-    "scale_rewards": "choose the standard deviation with advantage_std and advantage_epsilon",
-    "reward_weights": "the vote is the only reward",
-    "multi_objective_aggregation": "the vote is the only reward",
-    "use_bias_correction_kl": "the KL estimate is always corrected by the ratio",
-    "eval_strategy": "TRL's evaluation would score samples by their own vote; evaluate with `spine eval`",
-    "remove_unused_columns": "the vote reads the columns that it would remove",
-    "num_generations_eval": "evaluate with `spine eval --num-generations k`",
-}
 
 
 @dataclass
@@ -72,7 +41,7 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         if self._precision_is_open:
             self.bf16 = False  # TRL would turn it on; until it is known how wide the model is, see `choose_precision`
         self.dataloader_pin_memory = self.dataloader_pin_memory and not on_cpu  # torch would warn at every run
-        _refuse_unused_options(self)
+        refuse_unused(self, GRPOConfig)
         _check_fields(self)
         if getattr(self, "activation_checkpointing", False) is None:  # the new name of transformers 5.2x, which warns
             self.activation_checkpointing = self.gradient_checkpointing
@@ -165,14 +134,6 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         return get_label_rule(self.label_rule)
 
 
-def _refuse_unused_options(config: SpineConfig) -> None:
-    defaults = {field.name: field.default for field in fields(GRPOConfig)}
-    for name, instead in UNUSED_OPTIONS.items():
-        value = getattr(config, name)
-        if value != defaults[name] and getattr(value, "value", value) != defaults[name]:
-            raise ConfigError(f"{name}={value!r} would have no effect: {instead}; remove it")
-
-
 def _check_fields(config: SpineConfig) -> None:
     def check(name: str, valid: bool, requirement: str) -> None:
         if not valid:
@@ -188,6 +149,21 @@ def _check_fields(config: SpineConfig) -> None:
         "num_votes",
         config.num_votes is None or config.num_votes >= config.num_generations,
         f"must be at least num_generations={config.num_generations}",
+    )
+    check(
+        "lr_scheduler_type",
+        config.lr_scheduler_type not in ("reduce_lr_on_plateau", "greedy"),
+        "follows an evaluation, of which there is none in a run; give linear, constant or cosine",
+    )
+    check(
+        "save_strategy",
+        config.save_strategy != "best",
+        "judges by an evaluation; give steps, epoch or no, and keep_best chooses the weights to end with",
+    )
+    check(
+        "save_only_model",
+        not config.save_only_model,
+        "a checkpoint is there to go on from; keep fewer with save_total_limit, or none with save_strategy=no",
     )
     _check_batch(config)
     _check_label_rule(config, check)
@@ -209,6 +185,8 @@ def _check_label_rule(config: SpineConfig, check: Callable[[str, bool, str], Non
 def _check_steps(config: SpineConfig) -> None:
     """What is known once TRL has filled its fields."""
     assert config.steps_per_generation is not None
+    check_generation_kwargs(config.generation_kwargs or {}, use_vllm=config.use_vllm)
+    check_template_kwargs(config.chat_template_kwargs or {})
     if config.steps_per_generation % config.gradient_accumulation_steps:
         raise ConfigError(
             f"steps_per_generation={config.steps_per_generation}: must be a multiple of gradient_accumulation_steps="

@@ -37,7 +37,7 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
 
     Raises:
         DataError: Naming what is not so.
-        ConfigError: A probe of a stream is asked for.
+        ConfigError: A probe of a stream is asked for, or an order of its own.
     """
     if not isinstance(dataset, Dataset):
         if args.probe_problems:
@@ -45,13 +45,24 @@ def check_problems(dataset: Dataset | IterableDataset, args: SpineConfig) -> Non
                 f"probe_problems={args.probe_problems}: its problems are voted on again, which a streamed data set "
                 "does not allow; give a Dataset, or probe_problems=0"
             )
+        if args.data_seed is not None:
+            raise ConfigError(f"data_seed={args.data_seed}: a streamed data set is shuffled by seed alone; remove it")
         return
     repeated = [problem_id for problem_id, count in Counter(map(str, dataset["problem_id"])).items() if count > 1]
     if repeated:
         raise DataError(f"train_dataset: problem_id {repeated[0]!r} stands in several rows; ids must be unique")
-    if len(dataset) < args.problems_per_rollout:
+    check_number(len(dataset), args)
+
+
+def check_number(num_problems: int, args: SpineConfig) -> None:
+    """Of problems: enough for a step. It is asked before a model is loaded, too.
+
+    Raises:
+        DataError: There are too few.
+    """
+    if num_problems < args.problems_per_rollout:
         raise DataError(
-            f"the data has {len(dataset)} problems, but a step takes {args.problems_per_rollout} "
+            f"the data has {num_problems} problems, but a step takes {args.problems_per_rollout} "
             f"({args.generation_batch_size} responses / num_generations={args.num_generations}); lower "
             "per_device_train_batch_size or gradient_accumulation_steps, or give more problems"
         )

@@ -7,8 +7,10 @@ from typing import Any
 
 from spine_rl.engine.model_folder import list_configs
 from spine_rl.errors import ModelError
+from spine_rl.evaluation.responses import SETTINGS_FILE
 from spine_rl.problems import load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
+from spine_rl.problems.read import is_path
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_folder import RUN, find_start
 
@@ -35,6 +37,13 @@ def check_model(name_or_path: str) -> None:
             raise ModelError(f"{config}: not an object; save the model again")
 
 
+def check_models(*names: str | None) -> None:
+    """As `check_model`, of those that are given; the folder of an evaluation stands for the model that it is of."""
+    for name in names:
+        if name is not None and not (Path(name) / SETTINGS_FILE).is_file():
+            check_model(name)
+
+
 def check_problems(data: str, **columns: Any) -> None:
     """Reads a data file as it will be read; benchmarks and data sets of the hub wait for their libraries.
 
@@ -43,7 +52,7 @@ def check_problems(data: str, **columns: Any) -> None:
     """
     benchmark, _ = split_benchmark_source(data)
     path = Path(data)
-    if benchmark is None and (path.is_file() or path.suffix.lower() in _DATA):
+    if benchmark is None and (path.exists() or path.suffix.lower() in _DATA or is_path(data)):
         load_problems(data, **columns)
 
 

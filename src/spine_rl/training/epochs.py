@@ -16,13 +16,13 @@ class EpochSampler(RepeatSampler):
             torch.randperm(self.num_samples, generator=self.generator)
 
 
-def number_epochs(sampler: RepeatSampler) -> EpochSampler:
-    """The same sampler, told its epoch."""
+def number_epochs(sampler: RepeatSampler, seed: int | None = None) -> EpochSampler:
+    """The same sampler, told its epoch; with another seed, if one is given."""
     return EpochSampler(
         sampler.data_source,
         mini_repeat_count=sampler.mini_repeat_count,
         batch_size=sampler.batch_size,
         repeat_count=sampler.repeat_count,
         shuffle=sampler.shuffle,
-        seed=sampler.seed,
+        seed=sampler.seed if seed is None else seed,
     )

@@ -73,4 +73,4 @@ def _render_prompts(
         )
     chat = processing_class.chat_template is not None
     prompts = build_text_prompts(problems, style, chat=chat)
-    return prompts, [*map(len, encode_prompts(processing_class, prompts))]
+    return prompts, [*map(len, encode_prompts(processing_class, prompts, style.chat_template_kwargs))]

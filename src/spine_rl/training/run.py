@@ -1,5 +1,6 @@
 """A run: load, adapt, save."""
 
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,12 +12,11 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
-from trl import ModelConfig, get_quantization_config
 
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError, Stopped
-from spine_rl.problems import ProblemSet, PromptStyle, load_problems
+from spine_rl.problems import ProblemSet, load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.runs.checkpoints import list_checkpoints
 from spine_rl.runs.folder_lock import owning
@@ -24,6 +24,7 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import LAST_FOLDER, read_run
 from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training.arguments import Arguments, build_peft_config
+from spine_rl.training.dataset import check_number
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
 from spine_rl.training.progress import LiveView, show_live
@@ -97,11 +98,12 @@ def _decided_by_one(decide: Callable[[], Start]) -> Start:
 def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
     """Loads problems and model, trains, and says what came of it; exits with 1 where training ended early."""
     problem_set = _load_problems(arguments)
+    check_number(len(problem_set.problems), arguments.training)
     model, processing_class = _load_model(arguments)
     dataset = build_dataset(
         problem_set.problems,
         processing_class,
-        PromptStyle(arguments.run.system_prompt, arguments.run.prompt_suffix),
+        arguments.style,
         context=get_context_length(model),
         max_new_tokens=arguments.training.max_completion_length,
     )
@@ -184,18 +186,8 @@ def _load_problems(arguments: Arguments) -> ProblemSet:
 
 
 def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]:
-    model: ModelConfig = arguments.model
-    assert model.model_name_or_path is not None
-    options: dict[str, Any] = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
-    quantization = get_quantization_config(model)
-    if quantization is not None:
-        options["quantization_config"] = quantization
-    return load_model_and_tokenizer(
-        model.model_name_or_path,
-        revision=model.model_revision,
-        trust_remote_code=arguments.training.trust_remote_code,
-        **options,
-    )
+    assert arguments.model.model_name_or_path is not None
+    return load_model_and_tokenizer(arguments.model.model_name_or_path, **arguments.load_options)
 
 
 def _build_trainer(
@@ -209,6 +201,8 @@ def _build_trainer(
     if arguments.training.beta > 0 and revision != "main":  # of the KL anchor's reference, which is read again
         given: Any = arguments.training.model_init_kwargs or {}
         arguments.training.model_init_kwargs = {"revision": revision, **given}
+    # TRL warns that it ignores them, as it did not load the model; it was loaded with them here.
+    logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda row: "model_init_kwargs" not in row.getMessage())
     with refusals_in_one_line(RuntimeError):
         return SpineTrainer(
             model,

@@ -37,7 +37,7 @@ class SamplingTrainer(ScoringTrainer):
         return super()._get_dataloader(ReadOnce(dataset) if isinstance(dataset, Dataset) else dataset, *args, **kwargs)
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> EpochSampler:
-        return number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)))
+        return number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.data_seed)
 
     @contextmanager
     def _processing_once(self) -> Iterator[None]:

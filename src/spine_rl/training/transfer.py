@@ -14,6 +14,7 @@ from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.compared import EvalOptions, run_evaluation
 from spine_rl.evaluation.report_table import print_report
 from spine_rl.evaluation.transfer_table import HEADER, build_rows, render_markdown, summarize_report
+from spine_rl.problems import load_problems
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.arguments import Arguments
 from spine_rl.training.run import train_or_go_on
@@ -27,6 +28,7 @@ def run_transfer(
     out: Path,
     plan_evaluation: Callable[[str], EvalOptions],
     *,
+    gold_column: str = "answer",
     overwrite: bool = False,
 ) -> None:
     """Trains into `out/adapted`, evaluates into a folder a data set, writes the table; goes on where it was stopped.
@@ -36,13 +38,18 @@ def run_transfer(
         eval_data: Labelled problems.
         out: The folder.
         plan_evaluation: How a data set is evaluated, asked once the adapted model is there.
+        gold_column: Of the labelled problems, which are read once before the run, so that a mistake costs no run.
         overwrite: An earlier transfer there is replaced.
 
     Raises:
         ConfigError: Two data sets would have one folder.
+        DataError: One cannot be read, or has no right answers.
         RunFolderError: The folder has a run of another configuration.
     """
     folders = _name_folders(eval_data)
+    arguments.check_loads_plainly()
+    for data in eval_data:
+        load_problems(data, gold_column=gold_column, allow_image_urls=arguments.run.allow_image_urls)
     train_or_go_on(arguments, out / ADAPTED_FOLDER, overwrite=overwrite)
     reports = {}
     for name, data in folders.items():

@@ -2,9 +2,10 @@
 
 import ast
 import contextlib
+import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,44 @@ _SOURCES = (
     ("trl", "trainer/model_config.py", "ModelConfig"),
 )
 _FROM_FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # mappings, or the path of a file with one
+
+# Names that users bring from TRL's scripts, other trainers and earlier versions, and what stands in their place here.
+ELSEWHERE = {
+    "adam_eps": "give adam_epsilon",
+    "batch_size": "give per_device_train_batch_size",
+    "dataset": "give data",
+    "dataset_config": "give data as NAME:CONFIG",
+    "dataset_name": "give data",
+    "dataset_path": "give data",
+    "dataset_split": "give split",
+    "dataset_train_split": "give split",
+    "epochs": "give num_train_epochs",
+    "eval_dataset": "a run does not evaluate; use `spine eval`",
+    "evaluation_strategy": "a run does not evaluate; use `spine eval`",
+    "group_by_length": "a step's responses are put in order by length in any case; remove it",
+    "kl_coef": "give beta",
+    "load_in_4_bit": "give load_in_4bit",
+    "logging_dir": "set the environment variable TENSORBOARD_LOGGING_DIR",
+    "lora_rank": "give lora_r",
+    "lr": "give learning_rate",
+    "max_length": "give max_completion_length",
+    "max_new_tokens": "give max_completion_length",
+    "max_prompt_length": "prompts are never cut, and one that leaves no room for a response is refused; remove it",
+    "max_tokens": "give max_completion_length",
+    "no_cuda": "give use_cpu",
+    "overwrite_output_dir": "give overwrite",
+    "per_gpu_train_batch_size": "give per_device_train_batch_size",
+    "push_to_hub_model_id": "give hub_model_id",
+    "push_to_hub_token": "give hub_token",
+    "ref_model": "the reference is the model at the start; give beta alone",
+    "reward_funcs": "the vote is the only reward; remove it",
+    "reward_model_name_or_path": "the vote is the only reward; remove it",
+    "save_safetensors": "weights are always saved as safetensors; remove it",
+    "torch_dtype": "give dtype",
+    "use_lora": "give use_peft",
+    "use_mps_device": "a GPU is found by itself; remove it",
+    "warmup_ratio": "give warmup_steps: a number below 1 is a share of all steps",
+}
 
 
 @functools.cache
@@ -69,6 +108,29 @@ def read_texts(config: type, name: str, texts: list[str]) -> Any:
     with contextlib.suppress(ValidationError):
         return type_.validate_python(texts)
     return read_value(config, name, texts[0] if len(texts) == 1 else texts)
+
+
+def select_fields(values: Mapping[str, Any], config: type) -> dict[str, Any]:
+    """Those that are fields of a dataclass."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def read_fields(config: type, given: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
+    """What is given of a configuration's fields, as the types that these are declared with.
+
+    Args:
+        config: The dataclass.
+        given: By name, the texts of a command line, or the value of a file.
+        where: Where in the file, by name; a value without a place is the command line's.
+
+    Raises:
+        ConfigError: A value is of another type than its field.
+    """
+    return {
+        name: read_value(config, name, value, where[name]) if name in where else read_texts(config, name, value)
+        for name, value in select_fields(given, config).items()
+    }
 
 
 @contextlib.contextmanager

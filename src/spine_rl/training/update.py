@@ -128,13 +128,25 @@ class UpdatingTrainer(ProbingTrainer):
         return output.loss
 
     def _importance_ratio(self, gap: Tensor | None, inputs: dict[str, Any]) -> Tensor | None:
-        """TRL's with vLLM; else what corrects for responses that 16-bit weights drew, by TRL's options for vLLM."""
+        """TRL's with vLLM; else what corrects for responses that 16-bit weights drew, by TRL's options for vLLM.
+
+        (B, T), or (B, 1) in the modes that weigh whole responses.
+        """
+        args = self.args
         if "importance_sampling_ratio" in inputs:
             return inputs["importance_sampling_ratio"]
-        corrects = self.args.vllm_importance_sampling_correction and self.generator is not None
+        corrects = args.vllm_importance_sampling_correction and self.generator is not None
         if gap is None or not corrects or not cast(Generator, self.generator).copies:
             return None
-        return gap.nan_to_num(nan=0.0).exp().clamp(max=self.args.vllm_importance_sampling_clip_max)
+        mode, low, high = (
+            args.vllm_importance_sampling_mode,
+            args.vllm_importance_sampling_clip_min,
+            args.vllm_importance_sampling_clip_max,
+        )
+        gap = gap.nan_to_num(nan=0.0)
+        ratio = (gap.sum(1, keepdim=True) if mode.startswith("sequence") else gap).exp()
+        cut = ratio if low is None and high is None else ratio.clamp(low, high)
+        return cut if mode.endswith("truncate") else torch.where(cut == ratio, ratio, 0.0)
 
     def _run_backward(self, loss: Tensor) -> None:
         with self.clock.phase("backward"):

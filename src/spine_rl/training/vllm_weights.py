@@ -59,7 +59,7 @@ def _count_needed(trainer: Any, dataset: Dataset | IterableDataset) -> int | Non
     """None, which is the model's context, where prompts have pictures or come one by one."""
     if not isinstance(dataset, Dataset) or isinstance(trainer.processing_class, ProcessorMixin):
         return None
-    prompts = encode_prompts(trainer.processing_class, dataset["prompt"])
+    prompts = encode_prompts(trainer.processing_class, dataset["prompt"], trainer.args.chat_template_kwargs or {})
     needed = max(map(len, prompts)) + trainer.args.max_completion_length
     return min(needed, get_context_length(trainer.model) or needed)
 

@@ -28,7 +28,9 @@ from spine_rl.runs.whole_file import write_whole
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
 
-def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None, quick: bool = False) -> list[Outcome]:
+def run_bench(
+    out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None, quick: bool = False, overwrite: bool = False
+) -> list[Outcome]:
     """Compares SPINE with its peer, side by side.
 
     Args:
@@ -36,6 +38,7 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
         size: Of the random model, one of `spine_rl.lab.bench.shapes.SIZES`.
         prompts: Of an update's batch; default 2, or 1 of a quick one.
         quick: Less of everything, about three minutes on two cores.
+        overwrite: An earlier result there is replaced.
 
     Raises:
         ConfigError: An unknown size.
@@ -45,7 +48,7 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
         raise ConfigError(f"size={size!r}: must be one of {', '.join(SIZES)}")
     model, effort = SIZES[size], QUICK if quick else FULL
     effort = replace(effort, prompts=prompts or effort.prompts)
-    _claim(out / OUTCOMES_FILE)
+    _claim(out / OUTCOMES_FILE, overwrite=overwrite)
     console, rate = Console(width=120), measure_matmul_rate()
     others = list_lab_cases(effort) if size == DEFAULT_SIZE else list_large_cases(model, effort)
     outcomes = [_run(run_case, console) for run_case in list_cases(model, effort) + others]
@@ -54,7 +57,9 @@ def run_bench(out: Path, *, size: str = DEFAULT_SIZE, prompts: int | None = None
     console.print(build_table(outcomes, title))
     console.print(f"4:1 update: {share:.0%} of the floor of {rate / 1e9:.0f} GFLOP/s", highlight=False)
     record = _describe(outcomes) | {"size": size, "prompts": effort.prompts, "rounds": effort.rounds, "quick": quick}
-    _write(out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share})
+    _write(
+        out / OUTCOMES_FILE, record | {"matmul_flops_per_second": rate, "floor_share_4_to_1": share}, replace=overwrite
+    )
     return outcomes
 
 
@@ -181,13 +186,13 @@ def list_large_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Out
     ]
 
 
-def run_growth(out: Path, *, rounds: int = 3) -> None:
+def run_growth(out: Path, *, rounds: int = 3, overwrite: bool = False) -> None:
     """Measures how the update grows; writes every point, the fits and a picture.
 
     Raises:
         RunFolderError: The folder already holds a result.
     """
-    _claim(out / GROWTH_FILE)
+    _claim(out / GROWTH_FILE, overwrite=overwrite)
     rate, points = measure_matmul_rate(), []
     for axis, values in growth.AXES.items():
         for value, model, batch in values:
@@ -197,7 +202,7 @@ def run_growth(out: Path, *, rounds: int = 3) -> None:
             print(f"{axis} {point.value:g}: {seconds:.3f} s, {ratio:.2f} x, {point.floor_share:.0%} of the floor")
     fits = growth.summarize_growth(points)
     record = {"points": [growth.to_json(point) for point in points], "fits": fits}
-    _write(out / GROWTH_FILE, record | {"rounds": rounds, "matmul_flops_per_second": rate})
+    _write(out / GROWTH_FILE, record | {"rounds": rounds, "matmul_flops_per_second": rate}, replace=overwrite)
     growth.plot_growth(points, out / PLOT_FILE)
 
 
@@ -220,10 +225,10 @@ def build_table(outcomes: list[Outcome], title: str) -> Table:
     return table
 
 
-def _claim(path: Path) -> None:
-    if path.exists():
-        raise RunFolderError(f"{path} already exists; give another --out")
-    check_may_write([Output(path, json_kind("figures of spine bench", "machine"))], overwrite=False)
+def _claim(path: Path, *, overwrite: bool = False) -> None:
+    if path.exists() and not overwrite:
+        raise RunFolderError(f"{path} already exists; give another --out, or --overwrite")
+    check_may_write([Output(path, json_kind("figures of spine bench", "machine"))], overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -7,31 +7,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from spine_rl.lab.bench.arms import measure_arms
 from spine_rl.lab.bench.shapes import BatchShape, ModelShape
 from spine_rl.lab.experiments.cells import Cell, format_name
 from spine_rl.lab.experiments.fields import resolve_fields
-from spine_rl.lab.experiments.spec_file import Arms, Axes, Count, Prose, Quick, Spec, Text
+from spine_rl.lab.experiments.spec import CostOutline
+from spine_rl.lab.experiments.spec_file import Arms, Count, Prose
 from spine_rl.lab.experiments.store import Record
 from spine_rl.lab.experiments.workers import OnStep
 from spine_rl.runs.machine import describe_machine
 
 
-class CostExperiment(Spec):
+class CostExperiment(CostOutline):
     """As its file describes it; the first arm is the one that the others are compared with."""
 
-    name: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["cost"] = Field(description="cost, or not be there")
-    title: Text
     arms: Arms
     question: Prose = ""
     model: ModelShape = ModelShape()
     batch: BatchShape = BatchShape()
-    vary: Axes = {}
     rounds: Count = 5
-    quick: Quick = {}
 
 
 def list_cost_cells(experiment: CostExperiment) -> list[Cell]:

@@ -17,11 +17,11 @@ from spine_rl.engine.quiet import loading_libraries
 from spine_rl.engine.say import say
 from spine_rl.errors import RunFolderError
 from spine_rl.lab.experiments.cluster import check_place, run_on_ray
-from spine_rl.lab.experiments.options import ExperimentOptions
-from spine_rl.lab.experiments.spec import Experiment, find_file, list_ready
+from spine_rl.lab.experiments.spec import CostOutline, Experiment, find_file, list_ready
 from spine_rl.lab.experiments.spec_file import build_spec
 from spine_rl.lab.experiments.store import load_records, pack_records, reuse_finished, write_record
 from spine_rl.lab.experiments.workers import Failure, run_local
+from spine_rl.lab.options import ExperimentOptions
 from spine_rl.options import read_yaml
 from spine_rl.runs.folder_lock import owning
 
@@ -105,9 +105,11 @@ def _run_missing(plan: "Plan", folder: Path, options: ExperimentOptions) -> list
 
 
 def print_ready() -> None:
-    """A row for each experiment that comes with the package."""
+    """A row for each experiment that comes with the package, without loading what would run it."""
     table = Table("name", "cells", "steps", "cells (quick)", "title", box=None)
     for name, path in list_ready().items():
-        full, quick = make_plan(path), make_plan(path, quick=True)
-        table.add_row(*map(Text, (name, str(len(full.cells)), str(full.steps), str(len(quick.cells)), full.title)))
+        file = read_yaml(path)
+        kind = CostOutline if "kind" in file.content else Experiment
+        full, quick = build_spec(file, kind), build_spec(file, kind, quick=True)
+        table.add_row(*map(Text, (name, str(full.num_cells), str(full.steps), str(quick.num_cells), full.title)))
     Console().print(table)

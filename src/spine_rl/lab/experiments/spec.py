@@ -6,9 +6,9 @@ This module imports neither torch nor TRL: a file that cannot be run is refused 
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from spine_rl.errors import ConfigError, suggest_nearest
 from spine_rl.lab.experiments.spec_file import Arms, Axes, Count, Fields, Prose, Quick, Spec, Text
@@ -117,21 +117,40 @@ class Experiment(Spec):
             raise ValueError(f"{min(both)} stands in axes and in vary; keep one")
         if "map" in self.sections and [*self.axes] != ["learning_rate"]:
             raise ValueError("sections has map, so axes must be learning_rate alone")
-        self._check_size()
+        if self.num_cells > MOST_CELLS:
+            raise ValueError(
+                f"{self.num_cells:,} cells (tasks: {len(self.tasks)}, arms at their points: {self._num_points:,}, "
+                f"seeds: {len(self.seeds)}), more than {MOST_CELLS:,}; give axes fewer values, or use vary"
+            )
         return self
 
-    def _check_size(self) -> None:
+    @property
+    def num_cells(self) -> int:
+        """Cells, at most: a value of `vary` that an arm has already makes none."""
+        return self._num_points * len(self.tasks) * len(self.seeds)
+
+    @property
+    def _num_points(self) -> int:
         varied = 1 + sum(map(len, self.vary.values()))
-        points = sum(
+        return sum(
             varied * math.prod(len(values) for name, values in self.axes.items() if name not in own)
             for own in self.arms.values()
         )
-        num_cells = points * len(self.tasks) * len(self.seeds)
-        if num_cells > MOST_CELLS:
-            raise ValueError(
-                f"{num_cells:,} cells (tasks: {len(self.tasks)}, arms at their points: {points:,}, seeds: "
-                f"{len(self.seeds)}), more than {MOST_CELLS:,}; give axes fewer values, or use vary"
-            )
+
+
+class CostOutline(Spec):
+    """What a file of `kind: cost` says beside what is measured; that needs torch (`cost`)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str
+    title: Text
+    vary: Axes = {}
+    quick: Quick = {}
+    steps: ClassVar[int] = 1
+
+    @property
+    def num_cells(self) -> int:
+        return 1 + sum(map(len, self.vary.values()))
 
 
 def list_ready() -> dict[str, Path]:
