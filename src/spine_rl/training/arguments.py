@@ -8,7 +8,7 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
-from spine_rl.training.config import SpineConfig
+from spine_rl.training.config import SpineConfig, as_mapping
 from spine_rl.training.unused_options import refuse_unused
 
 _OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
@@ -67,7 +67,9 @@ class Arguments:
     @property
     def style(self) -> PromptStyle:
         """What is put around a problem's text."""
-        return PromptStyle(self.run.system_prompt, self.run.prompt_suffix, self.training.chat_template_kwargs or {})
+        return PromptStyle(
+            self.run.system_prompt, self.run.prompt_suffix, as_mapping(self.training.chat_template_kwargs)
+        )
 
     @property
     def load_options(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Arguments:
         """
         revision, trusts = self.model.model_revision, self.training.trust_remote_code
         for name, given in (("model_revision", revision != "main"), ("trust_remote_code", trusts)):
-            if given or (self.training.model_init_kwargs or {}).get(name.removeprefix("model_")):
+            if given or as_mapping(self.training.model_init_kwargs).get(name.removeprefix("model_")):
                 raise ConfigError(
                     f"{name}: the model would be asked without it before and after the run; use spine train and spine "
                     "eval, or give a folder in which the model was saved"
@@ -100,7 +102,7 @@ def list_load_options(training: SpineConfig, model: ModelConfig) -> dict[str, An
     quantization = get_quantization_config(model)
     if quantization is not None:
         options["quantization_config"] = quantization
-    return options | (training.model_init_kwargs or {})
+    return options | as_mapping(training.model_init_kwargs)
 
 
 def build_peft_config(model: ModelConfig) -> PeftConfig | None:

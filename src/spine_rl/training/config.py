@@ -182,11 +182,16 @@ def _check_label_rule(config: SpineConfig, check: Callable[[str, bool, str], Non
         check("label_rule", holds_entropy or config.beta > 0, "nothing is left to learn; give a band")
 
 
+def as_mapping(value: dict[str, Any] | str | None) -> dict[str, Any]:
+    """An option that TRL's types allow as a text, too; once a configuration is made it is none any more."""
+    return value if isinstance(value, dict) else {}
+
+
 def _check_steps(config: SpineConfig) -> None:
     """What is known once TRL has filled its fields."""
     assert config.steps_per_generation is not None
-    check_generation_kwargs(config.generation_kwargs or {}, use_vllm=config.use_vllm)
-    check_template_kwargs(config.chat_template_kwargs or {})
+    check_generation_kwargs(as_mapping(config.generation_kwargs), use_vllm=config.use_vllm)
+    check_template_kwargs(as_mapping(config.chat_template_kwargs))
     if config.steps_per_generation % config.gradient_accumulation_steps:
         raise ConfigError(
             f"steps_per_generation={config.steps_per_generation}: must be a multiple of gradient_accumulation_steps="

@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import fsum
 
 Key = str | None
+Count = float | Fraction  # a fraction where weights are added up, so that one can be taken away again
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Ballot:
     @property
     def num_voters(self) -> float:
         """Responses asked, abstentions included."""
-        return add_in_any_order([*self.votes.values(), self.num_abstentions])
+        return _round(add_in_any_order([*self.votes.values(), self.num_abstentions]))
 
     @property
     def majority_ratio(self) -> float:
@@ -94,44 +95,47 @@ def hold_vote(
     given = [1] * len(everyone) if weights is None else list(weights)
     if len(given) != len(everyone) or not all(0 <= weight < float("inf") for weight in given):
         raise ValueError(f"{problem_id}: {len(everyone)} votes need as many weights, finite and at least 0")
-    exact = given if weights is None else [*map(Fraction, given)]  # a vote that is taken away leaves no rounding error
+    exact: list[Count] = [*given] if weights is None else [*map(Fraction, given)]
     votes = count_votes(everyone, exact)
     abstentions = add_in_any_order(weight for key, weight in zip(everyone, exact, strict=True) if key is None)
     label = decide(problem_id, votes, add_in_any_order([*votes.values(), abstentions]), rule)
 
-    def label_for(key: str, weight: float) -> Key:
+    def label_for(key: str, weight: Count) -> Key:
         return elect(problem_id, leave_out(votes, key, weight)) if rule.leave_one_out else label
 
     rewards = [
         float(label is not None and key is not None and key == label_for(key, weight))
         for key, weight in zip(keys, exact, strict=False)
     ]
-    if weights is not None:
-        votes, abstentions = {key: float(count) for key, count in votes.items()}, float(abstentions)
-    return Ballot(problem_id, tuple(keys), votes, abstentions, label, rewards)
+    rounded = {key: _round(count) for key, count in votes.items()}
+    return Ballot(problem_id, tuple(keys), rounded, _round(abstentions), label, rewards)
 
 
-def count_votes(keys: Iterable[Key], weights: Iterable[float]) -> dict[str, float]:
+def _round(count: Count) -> float:
+    return float(count) if isinstance(count, Fraction) else count
+
+
+def count_votes(keys: Iterable[Key], weights: Iterable[Count]) -> dict[str, Count]:
     """Votes by answer; abstentions left out. The sums do not depend on the order."""
-    by_key: dict[str, list[float]] = defaultdict(list)
+    by_key: dict[str, list[Count]] = defaultdict(list)
     for key, weight in zip(keys, weights, strict=True):
         if key is not None:
             by_key[key].append(weight)
     return {key: add_in_any_order(terms) for key, terms in by_key.items()}
 
 
-def leave_out(votes: Mapping[str, float], key: str, weight: float = 1) -> dict[str, float]:
+def leave_out(votes: Mapping[str, Count], key: str, weight: Count = 1) -> dict[str, Count]:
     """The votes without one response's."""
     return {**votes, key: votes[key] - weight}
 
 
-def add_in_any_order(terms: Iterable[float]) -> float:
+def add_in_any_order(terms: Iterable[Count]) -> Count:
     """The sum, whatever the order of the terms; whole votes stay whole numbers, and fractions exact."""
     terms = list(terms)
     return fsum(terms) if any(isinstance(term, float) for term in terms) else sum(terms)
 
 
-def decide(problem_id: str, votes: Mapping[str, float], num_voters: float, rule: VoteRule = MAJORITY) -> Key:
+def decide(problem_id: str, votes: Mapping[str, Count], num_voters: Count, rule: VoteRule = MAJORITY) -> Key:
     """The winner, or None where the rule finds its share or margin too small."""
     share, margin = compute_share_and_margin(votes, num_voters)
     if share < rule.min_share or margin < rule.min_margin:
@@ -139,19 +143,20 @@ def decide(problem_id: str, votes: Mapping[str, float], num_voters: float, rule:
     return elect(problem_id, votes)
 
 
-def elect(problem_id: str, votes: Mapping[str, float]) -> Key:
+def elect(problem_id: str, votes: Mapping[str, Count]) -> Key:
     """The answer with most votes, by the tie rule above; None without votes."""
     most = max(votes.values(), default=0)
     tied = [key for key, count in votes.items() if count == most and count > 0]
     return min(tied, key=lambda key: rank_tie(problem_id, key), default=None)
 
 
-def compute_share_and_margin(votes: Mapping[str, float], num_voters: float) -> tuple[float, float]:
+def compute_share_and_margin(votes: Mapping[str, Count], num_voters: Count) -> tuple[float, float]:
     """The first answer's share of all responses asked, and its lead over the second; 0 and 0 without votes."""
     counts = sorted(votes.values(), reverse=True)
     if not counts or num_voters == 0:
         return 0.0, 0.0
-    return counts[0] / num_voters, (counts[0] - (counts[1] if len(counts) > 1 else 0)) / num_voters
+    second = counts[1] if len(counts) > 1 else 0
+    return float(counts[0] / num_voters), float((counts[0] - second) / num_voters)
 
 
 def rank_tie(problem_id: str, key: str) -> tuple[bytes, str]:
