@@ -117,11 +117,10 @@ def test_votes_are_taken_again_judged_and_resumed(tmp_path, two_answers):
 
 def test_a_probe_is_forecast(tmp_path):
     trainer = make_trainer(tmp_path, build_qwen2(), max_steps=2, probe_problems=2, probe_steps=4)
-    assert "; 2 problems are voted on at the start and every 4 steps, for the collapse monitor alone" in forecast(
-        trainer
-    )
+    (said,) = forecast(trainer)
+    assert "; 2 problems are voted on at the start and every 4 steps, for the collapse monitor alone" in said
     without = make_trainer(tmp_path, build_qwen2(), max_steps=2, probe_problems=0)
-    assert "voted on" not in forecast(without)
+    assert "voted on" not in forecast(without)[0]
     assert without.plan_probe(2) is None
 
 

@@ -102,12 +102,8 @@ def advise(
         memory: What the run will need.
     """
     advice = []
-    if memory is not None and not memory.fits:
-        advice.append(
-            f"a process needs {memory.least.peak / 2**30:.1f} GiB at least, and may have "
-            f"{(memory.available or 0) / 2**30:.1f}: train an adapter (--use_peft), load the base in 4 bits "
-            "(--load_in_4bit), lower --max_completion_length, or shard over processes (docs/recipes.md)"
-        )
+    if memory is not None and (shortage := memory.advise()):
+        advice.append(shortage)
     if plan.num_steps == 0:
         advice.append(
             "the data has fewer problems than a step takes: lower --per_device_train_batch_size or "

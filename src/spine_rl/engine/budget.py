@@ -6,10 +6,10 @@ What a micro-batch does not fit in is run in pieces, forward and backward each; 
 import warnings
 from typing import Any
 
-import psutil
 import torch
 
 from spine_rl.engine.estimate import CPU_BYTES, estimate_bytes_per_token
+from spine_rl.engine.host_memory import measure_free_host_memory
 from spine_rl.errors import UpdateMemoryError
 
 _LEAST_TOKENS = 32
@@ -67,6 +67,6 @@ class TokenBudget:
 def measure_free_memory(device: torch.device) -> int:
     """Bytes that new tensors may take on a device; on a GPU what its allocator holds and does not use is free, too."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        return measure_free_host_memory()
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + unused

@@ -140,6 +140,16 @@ class MemoryEstimate:
         """Whether the least is available, as far as is known."""
         return self.available is None or self.least.peak <= self.available
 
+    def advise(self) -> str | None:
+        """What to do where it does not fit."""
+        if self.fits:
+            return None
+        return (
+            f"a process needs {self.least.peak / 2**30:.1f} GiB at least, and may have "
+            f"{(self.available or 0) / 2**30:.1f}: train an adapter (--use_peft), load the base in 4 bits "
+            "(--load_in_4bit), lower --max_completion_length, or shard over processes (docs/recipes.md)"
+        )
+
     def list_parts(self) -> Mapping[str, tuple[float, float]]:
         """Most and least of each part that there is, in GiB, then of the heights they add up to."""
         names = [field.name for field in fields(MemoryParts) if getattr(self.most, field.name) > 0]

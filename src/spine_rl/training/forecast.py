@@ -14,8 +14,10 @@ from spine_rl.training.probe import Probe
 _TOKENS, _PROMPTS = 64, 64  # of the forward pass that is timed; prompts whose length is counted
 
 
-def forecast(trainer: Any) -> str:
-    """Time, memory and probe of a run that has not begun, in a line; without the time, of several processes.
+def forecast(trainer: Any) -> list[str]:
+    """Time, memory and probe of a run that has not begun, in a line; in another, what to do where memory is too small.
+
+    Of several processes the time is left out.
 
     The time is that of every response running to its limit: prompts once a problem, a token at a time for all rows, and
     an update of three forward passes. A forward pass of 64 tokens and one of a single token are timed for it.
@@ -28,14 +30,19 @@ def forecast(trainer: Any) -> str:
     lengths = [len(ids) for ids in tokenizer([_read_text(text) for text in texts])["input_ids"]]
     steps = trainer.args.count_steps(len(trainer.train_dataset))
     probe = trainer.plan_probe(steps)
-    untimed = estimate_trainer(trainer, max(lengths)).describe() + _describe(probe)
-    if trainer.accelerator.num_processes > 1 or trainer.args.use_vllm:
-        return untimed
-    seconds = _estimate_step(trainer, sum(lengths) / len(lengths), probe)
-    limit = trainer.args.max_completion_length
+    memory = estimate_trainer(trainer, max(lengths))
+    line = memory.describe() + _describe(probe)
+    if trainer.accelerator.num_processes == 1 and not trainer.args.use_vllm:
+        line = f"{_describe_time(trainer, sum(lengths) / len(lengths), probe, steps)}; {line}"
+    shortage = memory.advise()
+    return [line] if shortage is None else [line, f"this may end out of memory: {shortage}"]
+
+
+def _describe_time(trainer: Any, prompt_tokens: float, probe: Probe | None, steps: int) -> str:
+    seconds = _estimate_step(trainer, prompt_tokens, probe)
     return (
         f"estimated time: at most {format_seconds(seconds)} a step and {format_seconds(steps * seconds)} for {steps} "
-        f"steps, if every response takes {limit} tokens; {untimed}"
+        f"steps, if every response takes {trainer.args.max_completion_length} tokens"
     )
 
 
