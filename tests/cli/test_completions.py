@@ -51,6 +51,7 @@ def test_vote_writes_a_row_a_problem(spine, completions, tmp_path):
     counts = json.loads(summary.read_text())
     assert (counts["problems"], counts["completions"], counts["labelled"]) == (2, 6, 2)
     assert counts["abstained"] == pytest.approx(1 / 6)
+    assert counts["kappa"] == pytest.approx(1 / 6)  # of a's three pairs one agrees, of b's none; none between them
 
 
 def test_rows_per_problem_and_stdin_give_the_same(spine, completions, tmp_path, monkeypatch):

@@ -28,6 +28,9 @@ GOOD = {
         ({"unanimous": 0.7, "zero_advantage": 0.7}, ["harder problems"]),
         ({"zero_advantage": 0.7}, ["rewards alike"]),
         ({"majority_ratio": 0.15}, ["--num_votes"]),
+        ({"chance_agreement": 0.5, "kappa": 0.04}, ["hardly depend on the problem"]),
+        ({"chance_agreement": 0.5, "kappa": 0.4}, []),
+        ({"chance_agreement": 0.01, "kappa": 0.04}, []),  # each problem has answers of its own
         ({"length_p90": 50.0}, ["saves memory"]),
         ({"fork_entropy": 0.01}, ["hardly branches"]),
     ],

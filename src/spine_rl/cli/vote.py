@@ -38,7 +38,7 @@ class VoteOptions:
 def vote(file: CompletionsFile, /, *, votes: VoteOptions = VoteOptions(), output: JsonOutput = JsonOutput()) -> None:
     """Pseudo-labels by majority vote, for completions of any system."""
     from spine_rl.evaluation.completions import dump, read_completions
-    from spine_rl.evaluation.polls import count_votes, summarize_votes
+    from spine_rl.evaluation.polls import count_votes, describe_summary, summarize_votes
     from spine_rl.voting import VoteRule
 
     outputs = [Output(votes.out, _ROWS), Output(output.json, _SUMMARY, "--json")]
@@ -52,8 +52,4 @@ def vote(file: CompletionsFile, /, *, votes: VoteOptions = VoteOptions(), output
         lines.writelines(map(dump, rows))
     summary = summarize_votes(rows)
     output.write_json(summary)
-    print(
-        f"{summary['labelled']} of {summary['problems']} problems labelled from {summary['completions']} completions; "
-        f"mean share {summary['share']:.3f}, margin {summary['margin']:.3f}, abstained {summary['abstained']:.3f}",
-        file=sys.stderr,
-    )
+    print(describe_summary(summary), file=sys.stderr)

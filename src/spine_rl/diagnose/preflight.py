@@ -11,7 +11,10 @@ import torch
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts
 from spine_rl.engine.estimate import MemoryEstimate
-from spine_rl.voting import Ballot, summarize_ballots
+from spine_rl.voting import Ballot, measure_kappa, summarize_ballots
+
+# With fewer problems kappa says little: of 16 problems with 8 responses its standard deviation is some 0.09.
+_PROBLEMS_FOR_KAPPA = 8
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,11 @@ def measure_votes(ballots: Sequence[Ballot], lengths: Sequence[int], truncated: 
         lengths: Of every response, in tokens.
         truncated: Whether each ran into the limit.
     """
+    kappa = measure_kappa([ballot.votes for ballot in ballots]) if len(ballots) >= _PROBLEMS_FOR_KAPPA else None
     low, middle, high = np.percentile(lengths, (10, 50, 90)).tolist()
     return {
         **summarize_ballots(ballots),
+        **({} if kappa is None else {"kappa": kappa}),
         "zero_advantage": fmean(len(set(ballot.rewards)) == 1 for ballot in ballots),
         "length_mean": fmean(lengths),
         "length_p10": low,
@@ -133,6 +138,13 @@ def advise(
         advice.append(
             f"the first answer has {signal['majority_ratio']:.0%} of the votes: labels are mostly chance; raise "
             "--num_votes, or leave weak problems out with --vote_min_share"
+        )
+    chance, kappa = signal.get("chance_agreement", 0.0), signal.get("kappa", 1.0)
+    if chance >= 0.2 and kappa < 0.1:
+        advice.append(
+            f"answers hardly depend on the problem: {chance:.0%} of the responses to different problems agree, and "
+            f"those to the same hardly more often (kappa {kappa:.2f}), so that adapting is likely to make one answer "
+            "everybody's: try another prompt, or a stronger model"
         )
     if signal.get("length_p90", math.inf) < plan.max_completion_length / 4:
         advice.append(

@@ -23,6 +23,8 @@ from spine_rl.training.estimate import estimate_run
 
 _NAMES = {  # in words, where they are not the figure's own
     "majority_ratio": "majority share",
+    "chance_agreement": "agreement between problems",
+    "kappa": "Fleiss' kappa",
     "responses_per_step": "responses a step",
     "seconds_per_step": "seconds a step (estimate)",
     "hours": "time of the run (estimate)",

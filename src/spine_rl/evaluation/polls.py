@@ -10,7 +10,7 @@ from typing import Any
 from spine_rl.answers import canonical_key, extract_answer, resolve_answer_type
 from spine_rl.errors import DataError
 from spine_rl.evaluation.completions import Completion
-from spine_rl.voting import VoteRule, compute_share_and_margin, decide
+from spine_rl.voting import VoteRule, compute_share_and_margin, decide, measure_kappa
 
 
 @dataclass
@@ -84,8 +84,10 @@ def count_votes(
     return [poll.report(problem_id, rule) for problem_id, poll in polls.items()]
 
 
-def summarize_votes(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Counts, and means over the rows of `count_votes`."""
+def summarize_votes(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Counts, and means over the rows of `count_votes`; Fleiss' kappa, None where votes are weighted or too few."""
+    votes = [row["votes"] for row in rows]
+    is_plain = all(sum(row["votes"].values()) + row["abstentions"] == row["num_votes"] for row in rows)
     completions = sum(row["num_votes"] for row in rows)
     return {
         "problems": len(rows),
@@ -94,7 +96,17 @@ def summarize_votes(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "share": fmean(row["share"] for row in rows),
         "margin": fmean(row["margin"] for row in rows),
         "abstained": sum(row["abstentions"] for row in rows) / completions,
+        "kappa": measure_kappa(votes) if is_plain else None,
     }
+
+
+def describe_summary(summary: Mapping[str, float | None]) -> str:
+    """What `summarize_votes` says, in a line."""
+    line = (
+        "{labelled} of {problems} problems labelled from {completions} completions; mean share {share:.3f}, "
+        "margin {margin:.3f}, abstained {abstained:.3f}"
+    )
+    return (line if summary["kappa"] is None else line + ", Fleiss' kappa {kappa:.3f}").format_map(summary)
 
 
 def _read(completion: Completion, kind: str) -> tuple[str | None, str | None]:

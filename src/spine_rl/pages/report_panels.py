@@ -39,7 +39,11 @@ KEY_PANELS = (  # the pictures that carry the verdict
             ("vote/pass@1", "right (Pass@1, gold)"),
         ),
     ),
-    Panel("majority", "majority share of the vote", (("vote/majority_ratio", "majority share"),)),
+    Panel(
+        "majority",
+        "majority share of the vote, and agreement between responses to different problems",
+        (("vote/majority_ratio", "majority share"), ("vote/chance_agreement", "between problems")),
+    ),
     Panel(
         "length",
         "response length (tokens; area: 10th to 90th percentile)",

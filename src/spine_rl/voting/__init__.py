@@ -2,9 +2,10 @@
 
 `vote` counts, elects and breaks ties; `early_stop` says when no further vote matters; `label_rule` has the registry
 of the rules that turn a problem's responses into rewards, of which each has a file; `flip_guard` takes problems whose
-label changed less often; `summaries` are a step's figures.
+label changed less often; `chance` says whether answers depend on the problem; `summaries` are a step's figures.
 """
 
+from spine_rl.voting.chance import measure_kappa
 from spine_rl.voting.early_stop import is_decided
 from spine_rl.voting.flip_guard import PROBLEM_RULES, LabelHistory, choose_skipped, forget_votes, remember_votes
 from spine_rl.voting.label_rule import LABEL_RULES, LabelRule, get_label_rule
@@ -45,6 +46,7 @@ __all__ = [
     "is_decided",
     "judge_ballots",
     "leave_out",
+    "measure_kappa",
     "remember_votes",
     "summarize_ballots",
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
+from spine_rl.voting.chance import measure_chance_agreement
 from spine_rl.voting.vote import Ballot, Key
 
 
 def summarize_ballots(ballots: Sequence[Ballot]) -> dict[str, float]:
-    """Label-free statistics of a step's votes, each a mean over problems."""
+    """Label-free statistics of a step's votes, each a mean over problems, or over pairs of them."""
+    chance = measure_chance_agreement([ballot.votes for ballot in ballots])
     return {
         "majority_ratio": fmean(ballot.majority_ratio for ballot in ballots),
         "margin": fmean(ballot.margin for ballot in ballots),
@@ -16,6 +18,7 @@ def summarize_ballots(ballots: Sequence[Ballot]) -> dict[str, float]:
         "abstained": fmean(ballot.num_abstentions / ballot.num_voters for ballot in ballots),
         "unlabelled": fmean(ballot.pseudo_label is None for ballot in ballots),
         "reward": fmean(fmean(ballot.rewards) for ballot in ballots),
+        **({} if chance is None else {"chance_agreement": chance}),
     }
 
 
