@@ -101,6 +101,7 @@ def test_rows_of_the_hub_and_of_parquet_hold_bytes_and_pil_images(tmp_path):
         ({"image": "none.png"}, r"data.jsonl, line 2: no image .*none.png; copy it there"),
         ({"image": "broken.png"}, r"line 2: image .*broken.png cannot be opened .*; replace it"),
         ({"image": "cut.png"}, r"line 2: image .*cut.png cannot be opened .*; replace it"),
+        ({"image": "odd.dds"}, r"line 2: image .*odd.dds cannot be opened .*; replace it"),
         ({"image": "bomb.png"}, r"line 2: image .*bomb.png has more than 1000 pixels, too many to open safely"),
         ({"image": "https://x.org/a.png"}, r"line 2: image https://x.org/a.png is a URL; .*--allow-image-urls"),
         ({"image": "data:image/png;base64,@@"}, r"line 2: image number 1 is neither a file nor valid base64"),
@@ -113,12 +114,23 @@ def test_what_is_wrong_with_an_image_names_row_and_file(tmp_path, monkeypatch, r
     (tmp_path / "broken.png").write_bytes(b"no picture")
     noise = Image.effect_noise((40, 20), 50)
     (tmp_path / "cut.png").write_bytes(to_bytes(noise)[:200])
+    drawing = to_bytes(picture(), "DDS")
+    (tmp_path / "odd.dds").write_bytes(drawing[:80] + bytes(4) + drawing[84:])  # its pixels have no format
     (tmp_path / "bomb.png").write_bytes(to_bytes(picture(size=(41, 25))))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     path = write(tmp_path, {"image": "a.png"}, row)
     with pytest.raises(DataError, match=message) as caught:
         check_images(image for problem in load_problems(path).problems for image in problem.images)
     assert "\n" not in str(caught.value)
+
+
+def test_a_url_that_is_none_is_told():
+    from spine_rl.problems.images import ImageOptions, find_images
+
+    with pytest.raises(
+        DataError, match=r"row 1: image http://localhost:a/x.png cannot be downloaded \(nonnumeric port"
+    ):
+        find_images("row 1", "http://localhost:a/x.png", ImageOptions(allow_urls=True))
 
 
 def test_large_images_are_scaled_down_and_transparent_ones_stand_on_white(tmp_path):

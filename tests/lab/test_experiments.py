@@ -332,6 +332,11 @@ def test_cells_are_packed_whole_and_the_same_cells_give_the_same_bytes(write, tm
         (tmp_path / "other" / "cells.jsonl.gz").write_bytes(damaged)
         with pytest.raises(DataError, match=r"cells.jsonl.gz: cannot be read"):
             read_records(tmp_path / "other")
+    path = find_cell_path(tmp_path / "third", cells[0].name)
+    write_record(tmp_path / "third", cells[0].name, records[cells[0].name])
+    path.write_bytes(path.read_bytes()[:20] + b"\xff")
+    with pytest.raises(DataError, match=r"json: cannot be read"):
+        read_records(tmp_path / "third")
 
 
 def test_cells_of_other_settings_are_not_mixed_in(write, pretend, tmp_path):

@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hub_stand_in import TOKEN, serving
 from models import save_qwen2
+from spine_rl.errors import HubError
+from spine_rl.training.hub import _naming
 from spine_rl.training.run import _name_data
 
 
@@ -98,6 +100,13 @@ def test_a_wrong_token_is_said_before_the_first_step(hub, push, tmp_path):
     assert status == 2
     assert "give a token by HF_TOKEN" in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_hub_that_is_not_reached_is_one_line(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    told = r"someone/adapted: cannot be pushed to \(.+\); the run is whole"
+    with pytest.raises(HubError, match=told), _naming("someone/adapted", "the run is whole"):
+        HfApi(endpoint="http://127.0.0.1:9").create_repo("someone/adapted", token=TOKEN)
 
 
 def test_a_card_names_the_data_and_not_where_it_lies(tmp_path):

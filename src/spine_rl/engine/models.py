@@ -91,7 +91,7 @@ def _load(
 def _find_base(name_or_path: str) -> str:
     """Of an adapter's folder, the model that it is for; else the name itself."""
     adapter = Path(name_or_path) / ADAPTER_FILE
-    return json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name_or_path
+    return json.loads(adapter.read_bytes())["base_model_name_or_path"] if adapter.is_file() else name_or_path
 
 
 def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

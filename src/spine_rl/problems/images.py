@@ -8,6 +8,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class ProblemImage:
                 f"{self.where}: image {self.name} has more than {Image.MAX_IMAGE_PIXELS} pixels, too many to open "
                 "safely; scale it down"
             ) from None
-        except (OSError, ValueError, SyntaxError, OverflowError, MemoryError) as error:  # PIL raises all of these
+        except Exception as error:  # PIL and its decoders raise of every kind
             raise DataError(
                 f"{self.where}: image {self.name} cannot be opened ({shorten(error, 120)}); replace it"
             ) from None
@@ -209,8 +210,10 @@ def _download(where: str, url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             content = answer.read(MAX_DOWNLOAD + 1)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{where}: image {_cut(url)} cannot be downloaded ({error}); download it yourself") from None
+    except (OSError, ValueError, HTTPException) as error:
+        raise DataError(
+            f"{where}: image {_cut(url)} cannot be downloaded ({shorten(error)}); download it yourself"
+        ) from None
     if len(content) > MAX_DOWNLOAD:
         raise DataError(f"{where}: image {_cut(url)} has more than {MAX_DOWNLOAD} bytes; download it yourself")
     return content

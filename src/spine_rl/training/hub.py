@@ -87,5 +87,5 @@ class HubTrainer(GRPOTrainer):
 def _naming(repository: str | None, remedy: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:  # what huggingface_hub raises: of HTTP, of a missing token, of a wrong name
+    except Exception as error:  # huggingface_hub and its HTTP client raise of every kind: no connection is no OSError
         raise HubError(f"{repository or 'the hub'}: cannot be pushed to ({shorten(error)}); {remedy}") from error

@@ -38,9 +38,7 @@ def read_records(folder: Path) -> dict[str, Record]:
         DataError: A file cannot be read, or holds something else.
     """
     packed = _unpack(folder / PACKED_FILE) if (folder / PACKED_FILE).exists() else {}
-    files = {
-        path.stem: _parse(path, path.read_text(encoding="utf-8")) for path in (folder / CELLS_FOLDER).glob("*.json")
-    }
+    files = {path.stem: _parse(path, path.read_bytes()) for path in (folder / CELLS_FOLDER).glob("*.json")}
     return dict(sorted({**packed, **files}.items()))
 
 
@@ -86,7 +84,7 @@ def _unpack(path: Path) -> dict[str, Record]:
     return {record.pop("cell"): record for record in records}
 
 
-def _parse(where: Path | str, text: str | bytes) -> Record:
+def _parse(where: Path | str, text: bytes) -> Record:
     try:
         record = json.loads(text)
     except ValueError as error:
