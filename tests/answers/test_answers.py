@@ -602,6 +602,13 @@ def test_an_answer_of_twenty_thousand_characters_has_no_key_and_takes_no_time(an
     assert time.process_time() - start < 0.1
 
 
+@pytest.mark.parametrize("row", ["A = ", "I`"])
+def test_a_long_row_of_letters_takes_no_time(row):
+    start = time.process_time()
+    response_key(row * (20_000 // len(row)), "choice", complete=False)
+    assert time.process_time() - start < 0.5  # it took 1.0 to 1.4
+
+
 def test_stopped_workers_start_again():
     stop_workers()
     assert compute_symbolic_key(r"\sqrt{16}") == "4"
