@@ -602,6 +602,14 @@ def test_an_answer_of_twenty_thousand_characters_has_no_key_and_takes_no_time(an
     assert time.process_time() - start < 0.1
 
 
+@pytest.mark.parametrize("rule", ["-" * 24, "=" * 24 + " ", "→" * 24, "# " * 12, "-" + " " * 10_000])
+def test_a_ruled_line_takes_no_time(rule):
+    start = time.process_time()
+    assert response_key(f"{rule}x", "choice") is None
+    assert response_key(f"{rule}B", "choice") == "B"
+    assert time.process_time() - start < 0.5  # it doubled with every dash; 24 took 2 s
+
+
 @pytest.mark.parametrize("row", ["A = ", "I`"])
 def test_a_long_row_of_letters_takes_no_time(row):
     start = time.process_time()

@@ -82,7 +82,7 @@ _BEST = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('best')}))", re.IGNORECASE
 )
 _SAID_RIGHT = re.compile(rf"{words('right')}|{words('best')}", re.IGNORECASE)
-_LEAD = re.compile(r"^(?:[>•→⇒∴=#-]+\s*)+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
+_LEAD = re.compile(r"^[>•→⇒∴=#-][>•→⇒∴=#\s-]*+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
 _SENTENCE = re.compile(r"(?<=[.!?])\s|[\n。！？]")
 MAX_SENTENCES = 40
 
