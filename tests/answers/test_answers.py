@@ -610,6 +610,12 @@ def test_a_ruled_line_takes_no_time(rule):
     assert time.process_time() - start < 0.5  # it doubled with every dash; 24 took 2 s
 
 
+def test_a_long_line_behind_hashes_takes_no_time():
+    start = time.process_time()
+    assert response_key("#### " + ":" * 19_000, "number") is None
+    assert time.process_time() - start < 1  # it took more than 8
+
+
 @pytest.mark.parametrize("row", ["A = ", "I`"])
 def test_a_long_row_of_letters_takes_no_time(row):
     start = time.process_time()

@@ -162,6 +162,7 @@ SAME = [  # of mathematics, all of a row have one key
     ["m + n = 17", "17"],
     ["2 apples and 3 pears", "3 pears, 2 apples", "2\\text{ apples and }3\\text{ pears}"],
     ["3 cm and 5 cm", "3, 5"],
+    ["\\text{(C)}", "\\text{(C)}.", "(C)"],
     ["July 4, 1776", "4 July 1776", "4th of July, 1776", "Jul 4, 1776"],
     ["5 March", "March 5", "March 5th"],
     ["5'6\"", "5 feet 6 inches", "5 ft 6 in"],
@@ -487,6 +488,7 @@ READ = [  # (type, options, right answer or None, responses)
     ("math", [], "1, 2", ['{"answer": ["1", "2"], "count": 2}']),
     ("choice", ["red", "green"], "B", ['{"answer": "B", "instead_of": "A"}', '{"answer": "green", "rank": 1}']),
     ("number", [], "5", ["\\boxed{5\\text{ km north}}"]),
+    ("math", [], "18.90", ["So she pays\n\\[\n\\$18.90.\n\\]"]),
     ("yes_no", [], "no", ["Yes/No: No", "Answer: , no"]),
     ("yes_no", [], None, ["The answer could be yes or no."]),
     (

@@ -46,7 +46,7 @@ _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
 _DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
 _FRACTION_OF_DIGITS = re.compile(r"\\frac\s*(\d)\s+(\d)")
-_LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
+_LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=[^\s.,;:$])")
 _CURRENCY = re.compile(
     r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
 )

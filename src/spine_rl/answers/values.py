@@ -55,6 +55,7 @@ _BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^
 _BOX_LEAD = re.compile(r"^\\text\w*\s?\{[^{}]{0,80}(?:\b(?:is|are|equals)|[:=：])\s*\}(?:\s|\\[,;:! ])*(?=\S)")
 _BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
 _ARROW = re.compile(r"(?:(?:[=-]{1,2}>|[→⇒⟹⟶➜➡∴•▶👉]\ufe0f?)\s*)+")  # => 12
+MAX_LEADS = 50  # words or signs before a value that are looked at, from the end
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
 
@@ -128,7 +129,7 @@ def _read_expression(phrase: str) -> str | None:
     """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
     if "≈" in phrase:
         phrase = _ROUNDED.sub(r"\1", phrase)
-    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))):
+    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))[-MAX_LEADS:]):
         if _PROSE.search(phrase[: lead.start()].rpartition("=")[2]):  # "the total = 3", but not "x = 3"
             phrase = phrase[lead.end() :]
             break
