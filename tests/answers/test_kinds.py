@@ -116,6 +116,8 @@ DIFFERENT = [  # of mathematics, no two of a row share a key
     ["\\angle ABC", "\\angle ACB", "\\angle BAC"],
     ["5!!", "(5!)!", "5!"],
     ["4 mod 7", "7 mod 4"],
+    ["0.1_2", "0.1", "0.1_3"],
+    ["\\lfloor x \\rfloor", "\\lfloor x + \\frac12 \\rfloor", "\\lceil x \\rceil"],
     ["\\begin{vmatrix} 1 & 2 \\\\ 3 & 4 \\end{vmatrix}", "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}"],
     ["p \\land q", "p \\lor q", "p, q"],
     ["\\{1, \\{2, 3\\}\\}", "\\{1, 2, 3\\}", "\\{\\{1, 2\\}, 3\\}"],

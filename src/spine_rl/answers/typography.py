@@ -101,7 +101,7 @@ def strip_typography(answer: str) -> str:
         text = _THIN_GROUP.sub("", text)
         text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
-        text = _DELIMITERS.sub(" ", text)
+        text = " ".join(_DELIMITERS.sub(" ", text).split())
         text = _FRACTION_OF_DIGITS.sub(r"\\frac{\1}{\2}", _FRACTION.sub(r"\\\1", text))
         text = _INEQUALITY.sub(lambda match: "\\" + match.group(1)[:2], text)
         if _TRIGONOMETRY.search(text):
