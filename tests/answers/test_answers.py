@@ -622,11 +622,11 @@ def test_a_thousand_delimiters_take_no_time():
     assert time.process_time() - start < 0.3  # it took 1.2
 
 
-@pytest.mark.parametrize("row", ["A = ", "I`"])
+@pytest.mark.parametrize("row", ["A = ", "I`", "A, "])
 def test_a_long_row_of_letters_takes_no_time(row):
     start = time.process_time()
     response_key(row * (20_000 // len(row)), "choice", complete=False)
-    assert time.process_time() - start < 0.5  # it took 1.0 to 1.4
+    assert time.process_time() - start < 0.5  # it took 1.0 to more than 8
 
 
 def test_stopped_workers_start_again():

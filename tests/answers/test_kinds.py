@@ -184,7 +184,6 @@ SAME = [  # of mathematics, all of a row have one key
     ["101_2", "(101)_2", "101 base 2", "101 (base 2)", "101 in base 2"],
     ["4 \\pmod 7", "4 mod 7", "4 (mod 7)", "4\\bmod 7", "4 \\text{ (mod }7)"],
     ["a = 3 \\\\ b = 4", "(3, 4)"],
-    ["x \\ne 1, 3", "all real numbers except 1 and 3", "x \\neq 1 \\text{ and } x \\neq 3"],
     [
         "\\mathbb{R} \\setminus \\{1, 3\\}",
         "x \\ne 3, x \\ne 1",
