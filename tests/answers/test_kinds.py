@@ -495,6 +495,12 @@ READ = [  # (type, options, right answer or None, responses)
     ("math", [], "\\frac{1}{2}", ['{"answer": "\\\\frac{1}{2}"}', '{"answer": "\\frac{1}{2}", "sure": true}']),
     ("math", [], "1, 2", ['{"answer": ["1", "2"], "count": 2}']),
     ("choice", ["red", "green"], "B", ['{"answer": "B", "instead_of": "A"}', '{"answer": "green", "rank": 1}']),
+    (
+        "choice",
+        ["red", "green", "blue", "pink"],
+        "D",
+        ["Options A, B, and C are incorrect. D is correct.", "A, B, and C are wrong, so D is correct."],
+    ),
     ("number", [], "5", ["\\boxed{5\\text{ km north}}", "The answer is March 5.", "She is done by the 5th of March."]),
     ("math", [], "July 4, 1776", ["The answer is July 4, 1776.", "Answer: 4 July 1776", "It was on July 4th, 1776."]),
     ("math", [], "x \\ne 1, 2", ["The domain is all real numbers except 1 and 2."]),

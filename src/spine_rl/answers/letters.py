@@ -42,7 +42,7 @@ LETTERED_LINE = re.compile(r"(?:[(\[（]([A-J])[)\]）]|([A-J])[.):：、](?=\s|
 _DENIED = re.compile(
     r"(?:incorrect|wrong|false|eliminated|excluded)(?:\s(?:options?|answers?|choices?))(?:\s(?:is|are))?\s?:?\s?[(\[]?(?-i:[A-J])\b|"
     rf"(?:{words('not_')})(?:\s(?:be|an?|the|it))*\s*(?:{words('option')})?\s*[(\[（]?(?-i:[A-J])[)\]）]?(?![\w'’])"
-    rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*{_JOINER}\s*){{0,9}}[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
+    rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*(?:{_JOINER}\s*){{1,2}}){{0,9}}[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
     rf"(?:\s*(?:选项|项))?(?:[^，。；,;.\n]{{0,12}}?(?:{join('wrong', spaced=False)})"
     rf"|(?:\s(?:{join('wrong', spaced=True)})))",
     re.IGNORECASE,
