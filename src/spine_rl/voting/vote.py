@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import fsum
+from typing import cast
 
 Key = str | None
 
@@ -94,7 +95,8 @@ def hold_vote(
     given = [1] * len(everyone) if weights is None else list(weights)
     if len(given) != len(everyone) or not all(0 <= weight < float("inf") for weight in given):
         raise ValueError(f"{problem_id}: {len(everyone)} votes need as many weights, finite and at least 0")
-    exact = given if weights is None else [*map(Fraction, given)]  # a vote that is taken away leaves no rounding error
+    # Exact, so that a vote that is taken away leaves no rounding error; fractions reckon as floats do.
+    exact = given if weights is None else cast(list[float], [*map(Fraction, given)])
     votes = count_votes(everyone, exact)
     abstentions = add_in_any_order(weight for key, weight in zip(everyone, exact, strict=True) if key is None)
     label = decide(problem_id, votes, add_in_any_order([*votes.values(), abstentions]), rule)
