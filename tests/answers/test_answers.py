@@ -601,6 +601,33 @@ def test_an_answer_of_twenty_thousand_characters_has_no_key_and_takes_no_time(an
     assert time.process_time() - start < 0.1
 
 
+@pytest.mark.parametrize("rule", ["-" * 24, "=" * 24 + " ", "→" * 24, "# " * 12, "-" + " " * 10_000])
+def test_a_ruled_line_takes_no_time(rule):
+    start = time.process_time()
+    assert response_key(f"{rule}x", "choice") is None
+    assert response_key(f"{rule}B", "choice") == "B"
+    assert time.process_time() - start < 0.5  # it doubled with every dash; 24 took 2 s
+
+
+def test_a_long_line_behind_hashes_takes_no_time():
+    start = time.process_time()
+    assert response_key("#### " + ":" * 19_000, "number") is None
+    assert time.process_time() - start < 1  # it took more than 8
+
+
+def test_a_thousand_delimiters_take_no_time():
+    start = time.process_time()
+    assert canonical_key("#" + "`" * 900 + "1") == "#1"
+    assert time.process_time() - start < 0.3  # it took 1.2
+
+
+@pytest.mark.parametrize("row", ["A = ", "I`", "A, "])
+def test_a_long_row_of_letters_takes_no_time(row):
+    start = time.process_time()
+    response_key(row * (20_000 // len(row)), "choice", complete=False)
+    assert time.process_time() - start < 0.5  # it took 1.0 to more than 8
+
+
 def test_stopped_workers_start_again():
     stop_workers()
     assert compute_symbolic_key(r"\sqrt{16}") == "4"

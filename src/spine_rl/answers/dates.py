@@ -5,6 +5,10 @@ import re
 _MONTHS = "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
 MONTH = rf"(?:{_MONTHS}|nov(?:ember)?|dec(?:ember)?)"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+# The same without groups, to be found in a phrase.
+DATE = (
+    rf"(?i:{MONTH}\.?\s\d{{1,2}}(?:st|nd|rd|th)?\b|\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{MONTH}\b)(?:\s?,?\s\d{{4}}\b)?"
+)
 _DATE = re.compile(
     rf"(?:({MONTH})\.?\s{_DAY}|(?:the\s)?{_DAY}\s(?:of\s)?({MONTH})\.?)(?:\s?,?\s(\d{{4}}))?", re.IGNORECASE
 )

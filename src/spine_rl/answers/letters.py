@@ -42,7 +42,7 @@ LETTERED_LINE = re.compile(r"(?:[(\[（]([A-J])[)\]）]|([A-J])[.):：、](?=\s|
 _DENIED = re.compile(
     r"(?:incorrect|wrong|false|eliminated|excluded)(?:\s(?:options?|answers?|choices?))(?:\s(?:is|are))?\s?:?\s?[(\[]?(?-i:[A-J])\b|"
     rf"(?:{words('not_')})(?:\s(?:be|an?|the|it))*\s*(?:{words('option')})?\s*[(\[（]?(?-i:[A-J])[)\]）]?(?![\w'’])"
-    rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*{_JOINER}\s*)*[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
+    rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*(?:{_JOINER}\s*){{1,2}}){{0,9}}[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
     rf"(?:\s*(?:选项|项))?(?:[^，。；,;.\n]{{0,12}}?(?:{join('wrong', spaced=False)})"
     rf"|(?:\s(?:{join('wrong', spaced=True)})))",
     re.IGNORECASE,
@@ -81,7 +81,8 @@ _RIGHT = re.compile(
 _BEST = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('best')}))", re.IGNORECASE
 )
-_LEAD = re.compile(r"^(?:[>•→⇒∴=#-]+\s*)+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
+_SAID_RIGHT = re.compile(rf"{words('right')}|{words('best')}", re.IGNORECASE)
+_LEAD = re.compile(r"^[>•→⇒∴=#-][>•→⇒∴=#\s-]*+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
 _SENTENCE = re.compile(r"(?<=[.!?])\s|[\n。！？]")
 MAX_SENTENCES = 40
 
@@ -147,7 +148,7 @@ def read_said_in(phrase: str) -> str | None:
     """The one letter that a phrase is about; `NO_ANSWER` where it denies all that it names, or names several."""
     kept = _drop_denied(phrase)
     for pattern in (_BEST, _ONLY, _CHOSEN, _IS_HEDGED, _SO_LAST, _RIGHT, _NOUN_FIRST, _BRACKETED, _IS_LAST):
-        found = list(pattern.finditer(kept))
+        found = _find_all(pattern, kept)
         letters = {match.group(1).upper() for match in found}
         if len(letters) > 1:
             return NO_ANSWER
@@ -165,10 +166,17 @@ def read_said_anywhere(text: str) -> str | None:
     for sentence in reversed(_SENTENCE.split(text)[-MAX_SENTENCES:]):
         kept = _drop_denied(strip_phrase(sentence)) if sentence.strip() else ""
         for pattern in (_BEST, _ONLY, _CHOSEN, _IS_HEDGED):
-            letters = {match.group(1).upper() for match in pattern.finditer(kept)}
+            letters = {match.group(1).upper() for match in _find_all(pattern, kept)}
             if letters:
                 return letters.pop() if len(letters) == 1 else NO_ANSWER
     return _only_right(text) or _only_lettered_line(text)
+
+
+def _find_all(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """Its matches; none is looked for letter by letter where nothing is said to be right ("A A A A ...")."""
+    if pattern in (_BEST, _RIGHT) and not _SAID_RIGHT.search(text):
+        return []
+    return list(pattern.finditer(text))
 
 
 def _drop_denied(phrase: str) -> str:
@@ -180,7 +188,7 @@ def _only_right(text: str) -> str | None:
     letters = {
         match.group(1).upper()
         for sentence in _SENTENCE.split(text)[-MAX_SENTENCES:]
-        for match in _RIGHT.finditer(_drop_denied(strip_phrase(sentence)))
+        for match in _find_all(_RIGHT, _drop_denied(strip_phrase(sentence)))
     }
     return letters.pop() if len(letters) == 1 else None
 

@@ -36,7 +36,9 @@ _NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
 _NAMED |= dict.fromkeys(
     ("\\mathbb{R}", "\\mathbbR", "\\Bbb{R}", "\\BbbR", "\\R", "allrealnumbers", "allreals"), "(-oo;oo)"
 )
-_BASE = re.compile(r"\(?(\d[\dA-Fa-f]*)\)?(?:_|\s\(?(?:in )?base[ -])\s?\{?\s*(\d+|[a-z]{3,})\s*\}?\)?")
+_BASE = re.compile(
+    r"\(?(\d[\dA-Fa-f]*(?:\.[\dA-Fa-f]+)?)\)?(?:_|\s\(?(?:in )?base[ -])\s?\{?\s*(\d+|[a-z]{3,})\s*\}?\)?"
+)
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _AROUND_COMMAND = re.compile(r"\s*(\\[A-Za-z]+)(?:\s+(?![A-Za-z]))?")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")

@@ -59,7 +59,7 @@ _ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s
 _SENTENCE_END = re.compile(r"(?<!\\)[.!](?=\s|$)|[。।؟]|！|．(?!\d)|\n")
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
-    r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})([^$]{1,1000}?)"
+    r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})((?:\\\$|[^$]){1,1000}?)"
     r"(?:\\\]|\$\$|\\end\{(?:align|equation|gather)\*?\})[\s.,]{0,5}$"
 )
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
@@ -97,11 +97,11 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         yield from _find_marked(tagged)
         yield Place("tagged", _final_line(tagged))
     if '"' in text and "{" in text and (named := read_object(text)):
-        yield Place("named", named)
+        yield Place("named", named[: 2 * MAX_ANSWER])
     if not complete:
         text = _drop_unfinished(text)
     if "####" in text:
-        yield Place("hashes", text.rpartition("####")[2].strip().partition("\n")[0])
+        yield Place("hashes", text.rpartition("####")[2].strip().partition("\n")[0][: 2 * MAX_ANSWER])
     yield from _find_marked(text)
     if first := text.lstrip().partition("\n")[0]:
         yield Place("first", first)

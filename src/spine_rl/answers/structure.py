@@ -130,10 +130,16 @@ def _nest(part: str, key: Key) -> Key:
 
 def _all_but_key(parts: list[str], key: Callable[[str], Key]) -> Key:
     """All real numbers but some, as intervals: `\\mathbb{R} \\setminus \\{1\\}`; `x \\ne 1` and `x \\ne 2`."""
-    found = [_ALL_BUT.fullmatch(part) or _UNEQUAL.fullmatch(part) for part in parts]
-    if None in found or len({match[1] for match in found if match}) > 1:
+    first = (_ALL_BUT.fullmatch(parts[0]) or _UNEQUAL.fullmatch(parts[0])) if parts else None
+    if first is None:
         return None
-    keys = [key(match[2]) for match in found if match]
+    left_out = [first[2]]
+    for part in parts[1:]:  # x \ne 1, x \ne 2; x \ne 1, 2
+        other = _UNEQUAL.fullmatch(part)
+        if (other and other[1] != first[1]) or (other is None and _STATEMENT.search(part)):
+            return None
+        left_out.append(other[2] if other else part)
+    keys = [key(part) for part in left_out]
     try:
         values = {_to_fraction(value): value for each in keys for value in _elements(each or "")}
     except ValueError:

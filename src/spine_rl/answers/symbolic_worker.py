@@ -45,6 +45,9 @@ POINTS: tuple[Point, ...] = (
     (100, 9, lambda _: 1),
     (3, 2, lambda letter: 1 if letter % 2 else -1),
 )
+# Steps are flat between the points of others: ⌊x⌋ and ⌊x + 1/2⌋ are told apart by eight more.
+STEPS = sympy.floor, sympy.ceiling, sympy.Mod
+STEP_POINTS: tuple[Point, ...] = (*POINTS, *((least, 1, lambda _: 1) for least in range(5, 13)))
 
 
 _gave_up: list[bool] = []  # whether the time of the present answer is over, however a library took that
@@ -98,13 +101,14 @@ def _value_key(expression: sympy.Expr) -> str | None:
     if expression in (sympy.oo, -sympy.oo):
         return str(expression)
     if names := [str(symbol) for symbol in expression.free_symbols]:
-        evaluated = [_evaluate(expression, point) for point in POINTS]
+        points = STEP_POINTS if expression.has(*STEPS) else POINTS
+        evaluated = [_evaluate(expression, point) for point in points]
         if all(value is not None and abs(value) < ZERO for value in evaluated):
             return "0"  # sin x - sin x, of which rounding errors are left
         values = [*map(_complex_digits, evaluated)]
         if len(set(values)) == 1 and evaluated[0] is not None and "i" not in values[0]:
             return _number(evaluated[0].as_real_imag()[0])  # the same wherever its variables are
-        if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in POINTS]:
+        if len(names[0]) == 1 and values == [_complex_digits(_number_for(names[0], point)) for point in points]:
             return names[0]  # x + 0, as x alone
         return None if values[0] == "-" else f"f({','.join(values)})"
     value = _evaluate(expression)

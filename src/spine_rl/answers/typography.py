@@ -46,7 +46,7 @@ _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
 _DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
 _FRACTION_OF_DIGITS = re.compile(r"\\frac\s*(\d)\s+(\d)")
-_LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=\S)")
+_LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=[^\s.,;:$])")
 _CURRENCY = re.compile(
     r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
 )
@@ -101,7 +101,7 @@ def strip_typography(answer: str) -> str:
         text = _THIN_GROUP.sub("", text)
         text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
-        text = _DELIMITERS.sub(" ", text)
+        text = " ".join(_DELIMITERS.sub(" ", text).split())
         text = _FRACTION_OF_DIGITS.sub(r"\\frac{\1}{\2}", _FRACTION.sub(r"\\\1", text))
         text = _INEQUALITY.sub(lambda match: "\\" + match.group(1)[:2], text)
         if _TRIGONOMETRY.search(text):

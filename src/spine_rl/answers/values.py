@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from spine_rl.answers.dates import DATE, date_key
 from spine_rl.answers.number_words import CHINESE, ENGLISH
 from spine_rl.answers.places import NO_ANSWER, Place
 from spine_rl.answers.quantities import CLOCK, COMPOUND, quantity_key
@@ -26,8 +27,9 @@ _STARTS_WITH_NUMERAL = re.compile(rf"[-+−]?\s?{_NUMERAL}")
 _SIDE = r"\d{1,9}(?:\.\d{1,9})?(?:\s?(?:feet|ft|inches|in|cm|mm|m|meters|metres|units))?"
 _THINGS = r"\d{1,9} [a-z]{2,20},? and \d{1,9} [a-z]{2,20}(?=\s?(?:[.,;]|$))"
 _COORDINATES = r"[(\[](?=[^()\[\]]{1,80}[)\]])(?:[-+−\d./∞^{}\s]|\\[a-z]+|,(?!\d{3}\b)){3,80}[)\]]"
-# Several numbers that are one answer: 3 hours and 25 minutes, 9:40 pm, 3 by 5, 3 apples and 5 pears.
-_WHOLE = rf"{COMPOUND}|{CLOCK}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
+_ALL_BUT = r"all real(?: number)?s except (?:for )?-?\d[\d./]*(?:(?:, and|,| and) -?\d[\d./]*){0,3}"
+# Several numbers that are one answer, and days: 3 hours and 25 minutes, 9:40 pm, 3 by 5, 3 apples and 5 pears, May 5.
+_WHOLE = rf"{COMPOUND}|{CLOCK}|{DATE}|{_ALL_BUT}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
 _STARTS_WITH_WHOLE = re.compile(_WHOLE)
 _LAST_NUMERAL = re.compile(
     rf"(?<![A-Za-z0-9_.])(?:{_WHOLE}|{_COORDINATES}|(?P<score>\d+(?:[-–]\d+)+)|[-+−]?{_NUMERAL})"
@@ -55,6 +57,7 @@ _BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^
 _BOX_LEAD = re.compile(r"^\\text\w*\s?\{[^{}]{0,80}(?:\b(?:is|are|equals)|[:=：])\s*\}(?:\s|\\[,;:! ])*(?=\S)")
 _BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
 _ARROW = re.compile(r"(?:(?:[=-]{1,2}>|[→⇒⟹⟶➜➡∴•▶👉]\ufe0f?)\s*)+")  # => 12
+MAX_LEADS = 50  # words or signs before a value that are looked at, from the end
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
 
@@ -74,6 +77,8 @@ def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
         return answer
     if answer is None or not re.search(r"\d", answer):
         return None if place.kind in ("first", "whole") else _number_in_words(place)
+    if date_key(answer):
+        return re.findall(r"\d+", answer)[-1]  # the day, or the year
     if quantity_key(answer):
         return answer
     plain = strip_typography(answer)
@@ -128,7 +133,7 @@ def _read_expression(phrase: str) -> str | None:
     """An expression in plain text: what stands after "is" or "=", or at the start, up to the first word of prose."""
     if "≈" in phrase:
         phrase = _ROUNDED.sub(r"\1", phrase)
-    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))):
+    for lead in reversed(list(_BEFORE_VALUE.finditer(phrase))[-MAX_LEADS:]):
         if _PROSE.search(phrase[: lead.start()].rpartition("=")[2]):  # "the total = 3", but not "x = 3"
             phrase = phrase[lead.end() :]
             break
