@@ -309,6 +309,8 @@ def test_texts_that_are_of_no_such_type(name, texts, message):
 
 
 def test_a_files_values_are_read_with_their_place():
+    assert read_value(GRPOConfig, "bf16", "off") is False
+    assert to_json(read_value(GRPOConfig, "save_strategy", "no")) == "no"
     assert read_value(GRPOConfig, "model_init_kwargs", {"a": 1}) == {"a": 1}
     with pytest.raises(ConfigError, match=r"^run.yaml, line 2: ddp_timeout=\[1\]: must be a valid integer"):
         read_value(GRPOConfig, "ddp_timeout", [1], "run.yaml, line 2")
