@@ -118,6 +118,7 @@ def test_options_that_need_another_are_refused_without_it(name):
 
 
 def test_options_of_one_that_is_turned_off_are_left_out():
+    refuse_unused(ModelConfig(lora_r=8), ModelConfig, turned_off={"use_peft"})
     given = {"use_vllm": False, "vllm_mode": "server", "beta": 0.0, "sync_ref_model": True, "lora_r": 8}
     assert leave_out_unneeded(given) == {"use_vllm": False, "beta": 0.0, "lora_r": 8}
     for one in ("use_transformers_continuous_batching", "use_transformers_paged"):
