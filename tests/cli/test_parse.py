@@ -214,9 +214,10 @@ def test_mistakes_in_a_file(config, text, message):
 @pytest.mark.parametrize(
     ("word", "value"), [("yes", True), ("no", False), ("True", True), ("false", False), ("1", True), ("0", False)]
 )
-def test_a_switch_takes_a_word_of_its_own(word, value):
+def test_a_switch_takes_a_word_of_its_own(config, word, value):
     assert read("vote", "--weighted", word, "c.jsonl")["weighted"] is value
     assert read("vote", "c.jsonl", f"--weighted={word}")["weighted"] is value
+    assert read("vote", "c.jsonl", "--config", config(f"weighted: {word}\n"))["weighted"] is value
 
 
 def test_words_for_a_switch_stay_what_they_are_elsewhere():
@@ -224,6 +225,13 @@ def test_words_for_a_switch_stay_what_they_are_elsewhere():
     assert (values["prompt_suffix"], values["max_steps"]) == ("no", 1)
     assert values["rest"] == {"save_strategy": ["no"], "bf16": ["yes"]}
     assert parse(app, ["vote", "--weighted", "-"]).args == ("-",)
+
+
+def test_words_of_a_file_are_what_they_say(config):
+    path = config("prompt_sharing: off\nsave_strategy: no\nprompt_suffix: yes\nleave_one_out: on\nbf16: no\n")
+    values = read(*COMMANDS[0], "--config", path)
+    assert [values[name] for name in ("prompt_sharing", "prompt_suffix", "leave_one_out")] == ["off", "yes", True]
+    assert values["rest"] == {"save_strategy": "no", "bf16": "no"}
 
 
 def test_the_home_folder_is_found_where_a_shell_leaves_it(config, monkeypatch):

@@ -118,6 +118,7 @@ def test_options_that_need_another_are_refused_without_it(name):
 
 
 def test_options_of_one_that_is_turned_off_are_left_out():
+    refuse_unused(ModelConfig(lora_r=8), ModelConfig, turned_off={"use_peft"})
     given = {"use_vllm": False, "vllm_mode": "server", "beta": 0.0, "sync_ref_model": True, "lora_r": 8}
     assert leave_out_unneeded(given) == {"use_vllm": False, "beta": 0.0, "lora_r": 8}
     for one in ("use_transformers_continuous_batching", "use_transformers_paged"):
@@ -309,6 +310,8 @@ def test_texts_that_are_of_no_such_type(name, texts, message):
 
 
 def test_a_files_values_are_read_with_their_place():
+    assert read_value(GRPOConfig, "bf16", "off") is False
+    assert to_json(read_value(GRPOConfig, "save_strategy", "no")) == "no"
     assert read_value(GRPOConfig, "model_init_kwargs", {"a": 1}) == {"a": 1}
     with pytest.raises(ConfigError, match=r"^run.yaml, line 2: ddp_timeout=\[1\]: must be a valid integer"):
         read_value(GRPOConfig, "ddp_timeout", [1], "run.yaml, line 2")

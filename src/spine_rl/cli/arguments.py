@@ -39,9 +39,11 @@ def build_arguments(
     declared.pop("model", None)
     with refusals_in_one_line(TypeError):
         template = prompts.given["chat_template_kwargs"]
-        fields = leave_out_unneeded(collect(given, training, method) | of_training)
-        config = SpineConfig(**fields, chat_template_kwargs=template)
-        model_config = ModelConfig(model_name_or_path=model.model, **leave_out_unneeded(declared | of_model))
+        fields = collect(given, training, method) | of_training
+        config = SpineConfig(**leave_out_unneeded(fields), chat_template_kwargs=template)
+        for name in fields.keys() - leave_out_unneeded(fields).keys():
+            setattr(config, name, fields[name])  # kept as it was given, for the record
+        model_config = ModelConfig(model_name_or_path=model.model, **declared, **of_model)
     check_options(model_config, given.where)
     repeated = collect(given, model, problems, training, method, prompts, run) | of_training | of_model
     for name in ("config", "hub_token"):  # a secret is not kept

@@ -25,7 +25,7 @@ from spine_rl.options import check_options, read_yaml
 from spine_rl.training.trl_fields import ELSEWHERE
 
 _NAME_WIDTH = 36  # of 80 columns
-_TRUTH = ("true", "false", "yes", "no", "on", "off", "1", "0")
+_TRUTH = dict.fromkeys(("true", "yes", "on", "1"), "true") | dict.fromkeys(("false", "no", "off", "0"), "false")
 _PATHS = {"--data", "--model", "--output-dir", "--baseline", "--gold", "--eval-data"}  # or names, of the hub and others
 _MAPPINGS = {"chat_template_kwargs"}  # options whose text is JSON, and whose value in a file a mapping
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
@@ -137,7 +137,7 @@ class _Reader:
         for argument in leaves:
             _check_whole(argument)
         for argument in arguments:
-            _expand_home(argument)
+            _read_words(argument)
         self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
 
     def take_unused(self, tokens: Sequence[str]) -> None:
@@ -230,16 +230,15 @@ def _is_number(token: str) -> bool:
     return True
 
 
-def _expand_home(argument: Argument) -> None:
-    """`~/x` of a file, or after an equals sign, which a shell leaves as it is; of what may be a path."""
-    if (
-        argument.name in _PATHS
-        or not argument.name.startswith("--")
-        or Path in (argument.hint, *get_args(argument.hint))
-    ):
-        for index, token in enumerate(argument.tokens):
-            name, equals, path = token.value.rpartition("=")
-            argument.tokens[index] = evolve(token, value=name + equals + expanduser(path))
+def _read_words(argument: Argument) -> None:
+    """A switch's `on`; and, of what may be a path, `~/x` of a file or after an equals sign, which a shell leaves."""
+    is_path = argument.name in _PATHS or Path in (argument.hint, *get_args(argument.hint))
+    for index, token in enumerate(argument.tokens):
+        value = _TRUTH.get(token.value.lower(), token.value) if argument.hint is bool else token.value
+        if is_path or not argument.name.startswith("--"):
+            name, equals, path = value.rpartition("=")
+            value = name + equals + expanduser(path)
+        argument.tokens[index] = evolve(token, value=value)
 
 
 def _refuse(token: str, suggestion: str) -> str:

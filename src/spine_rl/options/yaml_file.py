@@ -1,7 +1,7 @@
 """The one reader of YAML files: runs, experiments and the options of any command.
 
-It differs from YAML 1.1 as people do: `1e-4` is a number, a key that stands twice is a mistake. What would cost minutes
-(aliases that multiply, thousands of levels, megabytes) is refused at once.
+It differs from YAML 1.1 as people do: `1e-4` is a number, `off` is text, a key that stands twice is a mistake. What
+would cost minutes (aliases that multiply, thousands of levels, megabytes) is refused at once.
 """
 
 import re
@@ -17,19 +17,21 @@ from spine_rl.errors import ConfigError, shorten
 MAX_BYTES, MAX_DEPTH = 1_000_000, 50
 MAX_WRITTEN, MAX_VALUES = 30_000, 200_000  # values as written, and with what aliases stand for
 
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_RESOLVED_HERE = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """Plain values alone, with numbers as everyone writes them."""
+    """Plain values alone, with numbers and truth values as everyone writes them."""
 
 
 # YAML 1.1 reads 1:30 as 90 and 010 as 8; here they are text, as which an option takes 010 and refuses 1:30.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _RESOLVED_HERE]
     for first, resolvers in _Base.yaml_implicit_resolvers.items()
 }
+# It reads `no` and `off` as false; here they are text, which a switch takes too, and other options as what they say.
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?i:true|false)$"), list("tTfF"))
 _WHOLE = re.compile(r"[-+]?(0|[1-9][\d_]*|0x[\da-fA-F_]+|0b[01_]+)$")
 _DECIMAL = re.compile(r"([-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))

@@ -46,7 +46,8 @@ class Arguments:
     given: dict[str, Any]
 
     def __post_init__(self) -> None:
-        refuse_unused(self.model, ModelConfig)
+        turned_off = {name for name, value in self.given.items() if not value}
+        refuse_unused(self.model, ModelConfig, turned_off)
         training = self.training
         if training.resume_from_checkpoint is not None:
             raise ConfigError(

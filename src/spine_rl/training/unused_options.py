@@ -4,7 +4,7 @@ Some have no effect in this package at all (`UNUSED`), some have none without an
 the default asks for nothing, and is taken.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -109,12 +109,13 @@ _OF_THE_CALL = {"conversation", "tools", "chat_template", "add_generation_prompt
 _OF_THE_CALL |= {"padding", "truncation", "max_length", "return_tensors", "return_dict", "processor_kwargs"}
 
 
-def refuse_unused(config: Any, declared: type) -> None:
+def refuse_unused(config: Any, declared: type, turned_off: Collection[str] = ()) -> None:
     """Looks at every field that was given another value than its default.
 
     Args:
         config: What was given.
         declared: `GRPOConfig` or `ModelConfig`, whose fields and defaults are meant.
+        turned_off: Options that were given as off: what belongs to one of them is off with it.
 
     Raises:
         ConfigError: One would have no effect; with what to give instead.
@@ -127,7 +128,7 @@ def refuse_unused(config: Any, declared: type) -> None:
         if entry.name in UNUSED:
             raise ConfigError(f"{entry.name}={value!r} would have no effect: {UNUSED[entry.name]}; remove it")
         needed = _list_needed(entry.name)
-        if needed and not any(getattr(config, name) for name in needed):
+        if needed and not any(getattr(config, name) or name in turned_off for name in needed):
             raise ConfigError(
                 f"{entry.name}={value!r} would have no effect without {needed[0]}; give that too, or remove it"
             )
