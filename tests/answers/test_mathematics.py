@@ -64,6 +64,8 @@ def test_what_differs_has_different_keys(texts):
 @pytest.mark.parametrize(
     "texts",
     [
+        ["0.1*0.2*0.5", "0.01", r"\frac{1}{100}", "(0.2)^2(1.25)(0.2)"],  # decimals are no binary fractions
+        ["0.1+0.2", "0.3"],
         ["3:2", "6:4", "3/2", "1.5", r"\frac{3}{2}", "3 : 2"],
         ["1:2:3", "2:4:6", "1 : 2 : 3", r"\frac12:1:\frac32", "0.5:1:1.5"],
         [r"1:\sqrt{3}:2", r"2:2\sqrt{3}:4", r"1 : \sqrt 3 : 2"],

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import sympy
 from latex2sympy2_extended import NormalizationConfig, latex2sympy
@@ -80,13 +81,14 @@ def parse(latex: str) -> object:
     return latex2sympy(latex, is_real=is_real, normalization_config=NORMALIZATION, conversion_config=CONVERSION)
 
 
-def _make_exact(expression):
+def _make_exact(expression: Any) -> Any:
     """Decimals as the fractions that they are, and `i` as the imaginary unit, unless i, j and k are vectors."""
+    # All at once: replaced one by one, those that are left are multiplied as binary fractions (0.1 × 0.2 × 0.5).
+    expression = expression.xreplace({number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)})
     names = {str(symbol): symbol for symbol in expression.free_symbols}
-    exact = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
     if "i" in names and not names.keys() & {"j", "k"}:
-        exact[names["i"]] = sympy.I
-    return expression.subs(exact) if exact else expression
+        return expression.subs(names["i"], sympy.I)
+    return expression
 
 
 def _matrix_key(matrix: sympy.MatrixBase) -> str | None:
