@@ -444,7 +444,10 @@ def test_mistakes_in_train(spine, model_folder, problems_file, tmp_path, argumen
         ('{"question": 5}\n', "line 1: column 'question' must be text or a list of chat messages"),
         ('["a"]\n', "line 1: expected an object with columns, got a list; give one a row"),
         ('{"id": 1, "question": "a"}\n{"id": 1, "question": "b"}\n', "line 2: id '1' is also that of"),
-        (json.dumps({"question": "1" * 3000}), "its prompt has 3003 tokens, the model's context is 2048"),
+        (
+            f"{json.dumps({'question': '1' * 3000})}\n{json.dumps({'question': '2'})}\n",
+            "its prompt has 3003 tokens, the model's context is 2048",
+        ),
     ],
 )
 def test_mistakes_in_data(spine, model_folder, tmp_path, content, message):

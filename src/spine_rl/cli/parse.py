@@ -25,7 +25,10 @@ from spine_rl.options import check_options, read_yaml
 from spine_rl.training.trl_fields import ELSEWHERE
 
 _NAME_WIDTH = 36  # of 80 columns
-_TRUTH = dict.fromkeys(("true", "yes", "on", "1"), "true") | dict.fromkeys(("false", "no", "off", "0"), "false")
+_TRUTH: dict[str, str] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), "true"),
+    **dict.fromkeys(("false", "no", "off", "0"), "false"),
+}
 _PATHS = {"--data", "--model", "--output-dir", "--baseline", "--gold", "--eval-data"}  # or names, of the hub and others
 _MAPPINGS = {"chat_template_kwargs"}  # options whose text is JSON, and whose value in a file a mapping
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
