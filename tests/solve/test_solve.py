@@ -8,6 +8,7 @@ import pytest
 
 from models import save_qwen2
 from spine_rl.cli.train_command import ProblemsToSolve
+from spine_rl.errors import SpineError
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.problems import Problem
 from spine_rl.solve.answers import describe_adaptation, solve_problems
@@ -79,6 +80,18 @@ def test_too_few_problems_for_a_step_are_told_before_the_first_vote(spine, tmp_p
     run.write_text("num_generations: 2\nper_device_train_batch_size: 8\nuse_cpu: true\n")
     status, _, error = spine("solve", data, "--model", model, "--out", tmp_path / "a.jsonl", "--run", run)
     assert (status, "the data has 1 problems, but a step takes 4" in error) == (2, True), error
+
+
+def test_votes_are_sampled_as_the_run_samples(spine, tmp_path, monkeypatch):
+    def draw(model, plan, folder, **_):
+        raise SpineError(f"temperature {plan.decoding.temperature}, top-p {plan.decoding.top_p}")
+
+    monkeypatch.setattr("spine_rl.solve.run.record_responses", draw)
+    data, run, model = tmp_path / "p.jsonl", tmp_path / "run.yaml", save_qwen2(tmp_path / "model")
+    data.write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(2)))
+    run.write_text("num_generations: 2\nper_device_train_batch_size: 4\ntemperature: 0.8\ntop_p: 0.9\nuse_cpu: true\n")
+    status, _, error = spine("solve", data, "--model", model, "--out", tmp_path / "a.jsonl", "--run", run)
+    assert (status, "temperature 0.8, top-p 0.9" in error) == (2, True), error
 
 
 @pytest.mark.slow

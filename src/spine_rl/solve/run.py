@@ -91,7 +91,7 @@ def _sample(
         run.data,
         problems,
         arguments.style,
-        Decoding(training.max_completion_length, training.temperature, 1.0, 64, request.options.seed),
+        Decoding(training.max_completion_length, training.temperature, training.top_p, 64, request.options.seed),
         request.options.num_generations,
         dtype=arguments.model.dtype or "auto",
     )
