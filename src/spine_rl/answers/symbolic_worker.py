@@ -2,8 +2,8 @@
 
 An expression's key is its value: exact for rational numbers, to 12 significant digits for others. One with variables
 is keyed by its values at four points, where each variable is a fixed number that depends on its name: near 1, negative,
-large, and of either sign. So `|x|` is not `x`, and `|x - 2|` not `2 - x`; equal expressions have equal values, as
-functions of real variables.
+large, and of either sign; at eight more where it has steps. So `|x|` is not `x`, and `|x - 2|` not `2 - x`; equal
+expressions have equal values, as functions of real variables.
 """
 
 import hashlib
