@@ -40,8 +40,9 @@ def build_arguments(
     with refusals_in_one_line(TypeError):
         template = prompts.given["chat_template_kwargs"]
         fields = collect(given, training, method) | of_training
-        config = SpineConfig(**leave_out_unneeded(fields), chat_template_kwargs=template)
-        for name in fields.keys() - leave_out_unneeded(fields).keys():
+        needed = leave_out_unneeded(fields)
+        config = SpineConfig(**needed, chat_template_kwargs=template)
+        for name in fields.keys() - needed.keys():
             setattr(config, name, fields[name])  # kept as it was given, for the record
         model_config = ModelConfig(model_name_or_path=model.model, **declared, **of_model)
     check_options(model_config, given.where)

@@ -1,6 +1,6 @@
 """What a run is given: its problems, its configuration and its model."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftConfig
@@ -9,9 +9,7 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
 from spine_rl.training.config import SpineConfig, as_mapping
-from spine_rl.training.unused_options import refuse_unused
-
-_OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
+from spine_rl.training.unused_options import refuse_unused, refuse_without_push
 
 
 @dataclass
@@ -54,16 +52,7 @@ class Arguments:
                 f"resume_from_checkpoint={training.resume_from_checkpoint!r}: a run goes on from its own last whole "
                 "checkpoint; give resume instead"
             )
-        for entry in fields(training):
-            value = getattr(training, entry.name)
-            if (
-                entry.name in _OF_A_PUSH
-                and getattr(value, "value", value) != entry.default
-                and not training.push_to_hub
-            ):
-                raise ConfigError(
-                    f"{entry.name}={value!r} would have no effect without push_to_hub; give that too, or remove it"
-                )
+        refuse_without_push(training)
 
     @property
     def style(self) -> PromptStyle:

@@ -4,11 +4,12 @@ Some have no effect in this package at all (`UNUSED`), some have none without an
 the default asks for nothing, and is taken.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from transformers import GenerationConfig
+from trl import GRPOConfig
 
 from spine_rl.errors import ConfigError, suggest_nearest
 
@@ -96,6 +97,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "use_bnb_nested_quant": ("load_in_4bit",),
 }
 
+_OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
+
 # Of `generation_kwargs`: what has an option of its own, which the update reads too, and what no step can do with.
 _OTHERWISE = {name: f"give {name}, which the update reads too" for name in ("temperature", "top_p", "top_k", "min_p")}
 _OTHERWISE |= {name: f"give {name}" for name in ("repetition_penalty", "cache_implementation", "seed")}
@@ -120,18 +123,21 @@ def refuse_unused(config: Any, declared: type, turned_off: Collection[str] = ())
     Raises:
         ConfigError: One would have no effect; with what to give instead.
     """
-    for entry in fields(declared):
-        value, default = getattr(config, entry.name), _get_default(entry)
-        value = _SAME.get((entry.name, str(value)), value)
-        if value == default or getattr(value, "value", value) == default:
-            continue
-        if entry.name in UNUSED:
-            raise ConfigError(f"{entry.name}={value!r} would have no effect: {UNUSED[entry.name]}; remove it")
-        needed = _list_needed(entry.name)
-        if needed and not any(getattr(config, name) or name in turned_off for name in needed):
-            raise ConfigError(
-                f"{entry.name}={value!r} would have no effect without {needed[0]}; give that too, or remove it"
-            )
+    for name, value in _list_given(config, declared):
+        if name in UNUSED:
+            raise ConfigError(f"{name}={value!r} would have no effect: {UNUSED[name]}; remove it")
+        _check_needed(config, name, value, _list_needed(name), turned_off)
+
+
+def refuse_without_push(config: Any) -> None:
+    """For a command, which pushes a run only by itself; in Python `push_to_hub()` can be called at any time.
+
+    Raises:
+        ConfigError: An option of a push was given, and there is none.
+    """
+    for name, value in _list_given(config, GRPOConfig):
+        if name in _OF_A_PUSH:
+            _check_needed(config, name, value, ("push_to_hub",))
 
 
 def leave_out_unneeded(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,6 +175,23 @@ def check_template_kwargs(given: Mapping[str, Any]) -> None:
     for name in given:
         if name in _OF_THE_CALL:
             raise ConfigError(f"chat_template_kwargs has {name}, which a run gives itself; remove it there")
+
+
+def _list_given(config: Any, declared: type) -> Iterator[tuple[str, Any]]:
+    """Fields that have another value than their default."""
+    for entry in fields(declared):
+        value, default = getattr(config, entry.name), _get_default(entry)
+        value = _SAME.get((entry.name, str(value)), value)
+        if value != default and getattr(value, "value", value) != default:
+            yield entry.name, value
+
+
+def _check_needed(
+    config: Any, name: str, value: Any, needed: Collection[str], turned_off: Collection[str] = ()
+) -> None:
+    if needed and not any(getattr(config, each) or each in turned_off for each in needed):
+        first = next(iter(needed))
+        raise ConfigError(f"{name}={value!r} would have no effect without {first}; give that too, or remove it")
 
 
 def _get_default(entry: Field) -> Any:
