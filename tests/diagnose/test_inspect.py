@@ -9,14 +9,14 @@ import re
 import pytest
 import torch
 
-from models import build_qwen2
+from models import QWEN, build_architecture, build_qwen2
 from paths import ROOT
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.fork_summary import summarize_forks
 from spine_rl.diagnose.inspect_answer import answer_ballots, tell_forks, tell_validation
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
-from spine_rl.diagnose.token_scores import TokenScores, score_tokens
+from spine_rl.diagnose.token_scores import TokenScores, can_share_prompt, score_responses, score_tokens
 from spine_rl.diagnose.validate_forks import TokenTrial, _continue, summarize_trials, validate_forks
 from spine_rl.engine.samplers import Decoding, SampledResponse, TransformersSampler
 from spine_rl.errors import DataError
@@ -41,6 +41,28 @@ def test_scores_are_of_the_distribution_before_each_token():
     assert scores.top_ids[:, 0].tolist() == probabilities.argmax(-1).tolist()
 
 
+@pytest.mark.parametrize("name", ["qwen2", "gemma3", "mistral"])  # two of them with a sliding window
+def test_responses_on_one_prompt_are_scored_as_one_by_one(name):
+    model, _ = build_architecture(name)
+    assert can_share_prompt(model)
+    for prompt in ([7], [5, 6, 7, 11, 12, 13, 14, 15, 16, 17]):
+        responses = [[8], [9, 10, 11, 12], [], [21, 22, 23, 24, 25, 26, 27, 28, 29, 30]]
+        shared = score_responses(model, prompt, responses, temperature=0.7)
+        for response, scores in zip(responses, shared, strict=True):
+            alone = score_tokens(
+                model, {"input_ids": torch.tensor([prompt + response])}, len(response), temperature=0.7
+            )
+            for name in ("entropies", "token_ids", "probabilities", "top_probabilities"):
+                torch.testing.assert_close(getattr(scores, name), getattr(alone, name))
+
+
+def test_models_whose_prompts_are_not_shared():
+    assert not can_share_prompt(build_architecture(QWEN)[0])  # images, and positions of their own
+    model, _ = build_architecture("qwen2")
+    model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
+    assert not can_share_prompt(model)
+
+
 class _Tokenizer:
     """Every token is the hostile text."""
 
@@ -60,7 +82,9 @@ def hostile_page():
     response = SampledResponse(HOSTILE * 2, [1, 2], False)
     problems = [Problem(HOSTILE, HOSTILE), Problem("b", "b")]
     ballots = [hold_vote(HOSTILE, [HOSTILE, None]), hold_vote("b", ["1", "1"])]
-    drawn = Rollouts(problems, [[1]] * 2, [HOSTILE] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0)
+    drawn = Rollouts(
+        problems, [[1]] * 2, [HOSTILE] * 2, [[response] * 2] * 2, ballots, [[scores] * 2] * 2, 1.0, 1.0, True
+    )
     return build_page(drawn, _Tokenizer(), ForkRule())
 
 
@@ -89,7 +113,7 @@ def _round(entropies, *, votes=("7", "9")):
     tops = torch.tensor([[2, 4]] * 4), torch.tensor([[0.6, 0.4]] * 4)
     scores = TokenScores(torch.tensor(entropies), torch.tensor(ids), torch.full((4,), 0.5), *tops)
     response, ballots = SampledResponse("so 7=9", ids, False), [hold_vote("a", list(votes))]
-    return Rollouts([Problem("a", "a")], [[1]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    return Rollouts([Problem("a", "a")], [[1]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0, True)
 
 
 def test_forks_are_counted_by_place_and_kind_with_examples():
@@ -187,7 +211,7 @@ def test_only_the_token_that_decides_is_found_to_decide():
     scores = TokenScores(torch.tensor([2.0, 0.2, 0.1, 0.0]), torch.tensor([7, 1, 1, 0]), *[torch.zeros(4)] * 3)
     response = SampledResponse("\\boxed{7}", [7, 1, 1, 0], False)
     problems, ballots = [Problem("a", "a")], [hold_vote("a", ["7", "7"])]
-    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0, True)
     result = validate_forks(_Engine(), drawn, Decoding(max_new_tokens=9), num_tokens=10, num_repeats=2)
     assert sorted((round(t.entropy, 3), t.resampled, t.kept) for t in result.trials) == [
         (0.1, 0, 0), (0.1, 0, 0), (0.2, 0, 0), (0.2, 0, 0), (2.0, 1, 0), (2.0, 1, 0),
@@ -221,7 +245,7 @@ def test_without_answers_there_is_nothing_to_try():
     scores = TokenScores(torch.tensor([2.0, 0.0]), torch.tensor([7, 0]), *[torch.zeros(2)] * 3)
     response = SampledResponse("?", [7, 0], False)
     problems, ballots = [Problem("a", "a")], [hold_vote("a", [None, None])]
-    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0)
+    drawn = Rollouts(problems, [[3]], ["a"], [[response] * 2], ballots, [[scores] * 2], 1.0, 1.0, True)
     with pytest.raises(DataError, match="no response has a readable answer"):
         validate_forks(_Engine(), drawn, Decoding(max_new_tokens=9))
 

@@ -1,6 +1,7 @@
 """Preflight: what it measures on the lab's model, and advice that follows from the figures."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -77,10 +78,7 @@ def test_scoring_is_told(rollouts):
 
 
 def test_time_is_shared_and_split_over_steps(rollouts):
-    prompts = [len(prompt) for prompt in rollouts.prompts]
-    responses = sum(len(response.token_ids) for response in rollouts.all_responses)
-    once = (sum(prompts) + responses) / (4 * sum(prompts) + responses)  # a prompt is run once for its 4 responses
-    sampled, trained = rollouts.generate_seconds / 16, 3 * rollouts.forward_seconds * once / 16  # of 16 responses
+    sampled, trained = rollouts.generate_seconds / 16, 3 * rollouts.forward_seconds / 16  # of 16 responses
 
     def estimate(**plan):
         return estimate_time(rollouts, StepPlan(responses_sampled=64, responses_trained=32, **plan))
@@ -91,6 +89,14 @@ def test_time_is_shared_and_split_over_steps(rollouts):
     timed = estimate(num_steps=1800)
     assert timed["hours"] == pytest.approx(timed["seconds_per_step"] / 2)
     assert "hours" not in estimate()
+
+
+def test_an_update_runs_a_prompt_once_though_the_scoring_did_not(rollouts):
+    prompts = [len(prompt) for prompt in rollouts.prompts]
+    responses = sum(len(response.token_ids) for response in rollouts.all_responses)
+    once = (sum(prompts) + responses) / (4 * sum(prompts) + responses)  # of 4 responses a prompt
+    assert replace(rollouts, shares_prompts=False).update_share == pytest.approx(once)
+    assert rollouts.update_share == 1
 
 
 def test_the_command(spine, tmp_path):

@@ -1,13 +1,13 @@
 """One round of responses before any training, as a step would draw them: sampled, voted on, scored token by token."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from spine_rl.answers import resolve_answer_type, response_key
-from spine_rl.diagnose.token_scores import TokenScores, score_tokens
+from spine_rl.diagnose.token_scores import TokenScores, can_share_prompt, score_responses, score_tokens
 from spine_rl.engine.progress import tell
 from spine_rl.engine.samplers import Decoding, Prompt, SampledResponse, TransformersSampler
 from spine_rl.evaluation.sampling import draw_responses, prepare_prompts
@@ -27,7 +27,8 @@ class Rollouts:
         ballots: Their votes; `keys` are aligned with the responses.
         scores: Of each response's tokens.
         generate_seconds: What sampling took.
-        forward_seconds: What one forward pass over all responses took, each with its prompt.
+        forward_seconds: What one forward pass over all responses took.
+        shares_prompts: Whether that pass ran a prompt once for its responses, and not with each of them.
     """
 
     problems: Sequence[Problem]
@@ -38,6 +39,7 @@ class Rollouts:
     scores: Sequence[Sequence[TokenScores]]
     generate_seconds: float
     forward_seconds: float
+    shares_prompts: bool
 
     @property
     def all_responses(self) -> list[SampledResponse]:
@@ -46,6 +48,8 @@ class Rollouts:
     @property
     def update_share(self) -> float:
         """Of the tokens that the forward pass ran, those of an update, which runs a prompt once for its responses."""
+        if self.shares_prompts:
+            return 1.0
         prompts, responses = [*map(len, self.prompts)], sum(len(each.token_ids) for each in self.all_responses)
         run = sum(width * len(group) for width, group in zip(prompts, self.responses, strict=True))
         return (sum(prompts) + responses) / (run + responses)
@@ -81,13 +85,13 @@ def draw_rollouts(
     responses = draw_responses(engine, prompts, decoding, num_generations)
     sampled = time.perf_counter()
     scores = _score_responses(engine, prompts, responses, decoding.temperature or 1.0)
-    scored = time.perf_counter()
+    scored, shares = time.perf_counter(), can_share_prompt(engine.model)
     ballots = [
         hold_vote(problem.id, [read_key(problem, response, answer_type) for response in group])
         for problem, group in zip(problems, responses, strict=True)
     ]
     texts = [*map(engine.render, prompts)]
-    return Rollouts(problems, prompts, texts, responses, ballots, scores, sampled - started, scored - sampled)
+    return Rollouts(problems, prompts, texts, responses, ballots, scores, sampled - started, scored - sampled, shares)
 
 
 def _score_responses(
@@ -99,13 +103,22 @@ def _score_responses(
     """In 16 bits where they were drawn so, as an update would run them."""
     done, total = 0, sum(map(len, responses))
     scores: list[list[TokenScores]] = []
+    tell("score", done, total, "responses")
     with torch.autocast(engine.model.device.type, torch.bfloat16, enabled=engine.generator.copies):
         for prompt, group in zip(prompts, responses, strict=True):
             scores.append([])
-            for response in group:
-                tell("score", done, total, "responses")
-                ids = engine.encode([prompt + response.token_ids])
-                scores[-1].append(score_tokens(engine.model, ids, len(response.token_ids), temperature=temperature))
+            for each in _score_group(engine, prompt, [response.token_ids for response in group], temperature):
+                scores[-1].append(each)
                 done += 1
-    tell("score", done, total, "responses")
+                tell("score", done, total, "responses")
     return scores
+
+
+def _score_group(
+    engine: TransformersSampler, prompt: Prompt, responses: Sequence[list[int]], temperature: float
+) -> Iterator[TokenScores]:
+    if isinstance(prompt, list) and can_share_prompt(engine.model):
+        yield from score_responses(engine.model, prompt, responses, temperature=temperature)
+        return
+    for ids in responses:
+        yield score_tokens(engine.model, engine.encode([prompt + ids]), len(ids), temperature=temperature)
