@@ -1,7 +1,11 @@
 """Free memory of the host: the least of the machine's and of what control groups leave."""
 
+import platform
+import sys
+
 import psutil
 import pytest
+import torch
 
 from spine_rl.engine.host_memory import list_group_rooms, measure_free_host_memory
 
@@ -49,3 +53,13 @@ def test_no_limit_no_rooms(tmp_path, lines):
 def test_a_system_without_control_groups_has_its_available_memory(tmp_path):
     assert list_group_rooms(tmp_path) == []
     assert 0 < measure_free_host_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="the call is glibc's")
+def test_freed_memory_counts_as_free():
+    process, size = psutil.Process(), 64 << 10  # below what glibc asks of the system block by block
+    blocks = [torch.ones(size // 4) for _ in range(2048)]
+    blocks = blocks[::2]  # the gaps between them are kept
+    before = process.memory_info().rss
+    measure_free_host_memory()
+    assert before - process.memory_info().rss > len(blocks) * size // 2
