@@ -1,11 +1,13 @@
 """What a run is said to take before its first step."""
 
 import re
+from pathlib import Path
 
 import psutil
 from test_trainer import make_trainer
 
 from models import build_qwen2
+from spine_rl.runs.run_folder import Start
 from spine_rl.training import estimate
 from spine_rl.training import forecast as module
 from spine_rl.training.forecast import forecast
@@ -23,6 +25,7 @@ def test_time_grows_with_steps_and_responses_and_the_model_is_left_as_it_was(tmp
     assert f"at most {minutes}:{rest:02d} a step" in said
     assert re.search(r"for 10 steps, if every response takes 100 tokens; estimated memory: [\d.]+ to [\d.]+ GiB", said)
     assert trainer.model.training
+    assert "for 4 steps" in forecast(trainer, Start(Path("checkpoint-6")).steps_done)[0]
 
 
 def test_too_little_memory_is_said_with_what_to_do(tmp_path, monkeypatch):

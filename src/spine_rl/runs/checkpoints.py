@@ -34,6 +34,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return [steps[step] for step in sorted(steps)]
 
 
+def read_step(checkpoint: Path) -> int:
+    """The step that a checkpoint's name says."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
 def choose_checkpoint(folder: Path) -> Choice:
     """The newest that verifies."""
     passed_over = []

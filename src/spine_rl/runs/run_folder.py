@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.errors import ConfigError, RunFolderError, show_setting
-from spine_rl.runs.checkpoints import PREFIX, choose_checkpoint
+from spine_rl.runs.checkpoints import PREFIX, choose_checkpoint, read_step
 from spine_rl.runs.kinds import Kind
 from spine_rl.runs.machine import list_versions
 from spine_rl.runs.manifest import MANIFEST_FILE, find_damage, read_manifest, write_manifest
@@ -64,6 +64,10 @@ class Start:
     is_finished: bool = False
     notes: tuple[str, ...] = ()
     resolved: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps_done(self) -> int:
+        return 0 if self.checkpoint is None else read_step(self.checkpoint)
 
 
 def find_start(folder: Path, *, overwrite: bool, resume: bool, given: Mapping[str, Any]) -> Start:

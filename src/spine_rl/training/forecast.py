@@ -14,8 +14,8 @@ from spine_rl.training.probe import Probe
 _TOKENS, _PROMPTS = 64, 64  # of the forward pass that is timed; prompts whose length is counted
 
 
-def forecast(trainer: Any) -> list[str]:
-    """Time, memory and probe of a run that has not begun, in a line; in another, what to do where memory is too small.
+def forecast(trainer: Any, steps_done: int = 0) -> list[str]:
+    """Time, memory and probe of a run before its next step, in a line; in another, what to do if memory is too small.
 
     Of several processes the time is left out.
 
@@ -24,6 +24,7 @@ def forecast(trainer: Any) -> list[str]:
 
     Args:
         trainer: A `SpineTrainer` that is ready to train.
+        steps_done: Of a run that is gone on with.
     """
     tokenizer = get_tokenizer(trainer.processing_class)
     texts = [row["prompt"] for row in trainer.train_dataset.select(range(min(_PROMPTS, len(trainer.train_dataset))))]
@@ -33,7 +34,7 @@ def forecast(trainer: Any) -> list[str]:
     memory = estimate_trainer(trainer, max(lengths))
     line = memory.describe() + _describe(probe)
     if trainer.accelerator.num_processes == 1 and not trainer.args.use_vllm:
-        line = f"{_describe_time(trainer, sum(lengths) / len(lengths), probe, steps)}; {line}"
+        line = f"{_describe_time(trainer, sum(lengths) / len(lengths), probe, steps - steps_done)}; {line}"
     shortage = memory.advise()
     return [line] if shortage is None else [line, f"this may end out of memory: {shortage}"]
 

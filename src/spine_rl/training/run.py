@@ -116,7 +116,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         trainer.add_callback(samples)
     show_live(trainer, LiveView())
     if trainer.is_world_process_zero():
-        say(*forecast(trainer))
+        say(*forecast(trainer, start.steps_done))
     try:
         number = run_recorded(
             trainer,
