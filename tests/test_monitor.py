@@ -52,6 +52,20 @@ def test_each_signal_alone(end, word):
     assert last.alarms == () if word is None else word in last.alarms[0] and len(last.alarms) == 1
 
 
+# Truncated responses of a run with the defaults on GSM8K: two problems a step, some harder than others.
+HARDER = [0.0, 0.1875, 0.0625, 0.25, 0.3125, 0.0625, 0.375, 0.1875, 0.5, 0.25, 0.5, 0.3125, 0.5625]
+
+
+@pytest.mark.parametrize(("truncated", "alarm"), [(HARDER, None), ([*HARDER[:4], *[0.9] * 6], 7)])
+def test_harder_problems_are_no_collapse(truncated, alarm):
+    rows = make_every_step([0.5] * len(truncated), responses=16)
+    rows = [
+        row | {"epoch": row["step"] / 12, "response_length/truncated": share}
+        for row, share in zip(rows, truncated, strict=True)
+    ]
+    assert find_alarm(rows) == alarm
+
+
 def test_a_signal_that_was_not_logged_is_silent_and_one_bad_step_is_no_alarm():
     bare = [{"step": step, "vote/majority_ratio": 0.4} for step in range(1, 20)]
     assert all(verdict.healthy for verdict in judge_run(bare))

@@ -31,7 +31,8 @@ class Thresholds:
         longest_window: Steps whose mean is the share of first labels, at most; an epoch's, where that is shorter.
         share_fall: Fall of the share of first labels below its best so far.
         share_errors: Standard errors of the difference that this fall must exceed, too: the best is one of many
-            windows, so it is above its own mean by about two.
+            windows, so it is above its own mean by about two. A rise of `unreadable` must, too: it is looked for at
+            every step, and harder problems than the first ones have more of them.
         label_drift: Share of first labels, weighted by their margins, that the vote has left.
         drift_fall: Fall of the share of first labels that must come with this drift, and exceed one standard error:
             where first votes are weak, another vote of the same model leaves many labels.
@@ -158,15 +159,17 @@ class CollapseMonitor:
         logged = [each.row for each in window if _SHARE in each.row]
         if 2 * len(logged) < len(window) or covered < min(size, max(3, math.ceil(size / 2))):
             return None
-        shares = [row[_SHARE] for row in logged]
-        mean = fmean(shares)
+        mean = fmean(row[_SHARE] for row in logged)
+        return Share(mean, self._measure_error(_SHARE, logged, covered), covered >= size and self._last_step > epoch)
+
+    def _measure_error(self, name: str, logged: Sequence[Row], steps: int) -> float:
+        """Of the mean of a share that some rows logged, which stand for so many steps."""
+        shares = [row[name] for row in logged]
         if len(shares) >= _FEW:
-            error = stdev(shares) / math.sqrt(len(shares))
-        else:  # responses to the same problem are alike, and weigh by the first vote's margin: each counts half
-            a_step = fmean(row.get(RESPONSES, self.thresholds.responses) for row in logged)
-            responses = a_step * max(covered, len(logged))  # a row may be the mean of several steps
-            error = _estimate_error(mean, max(responses, 1) / 2)
-        return Share(mean, error, covered >= size and self._last_step > epoch)
+            return stdev(shares) / math.sqrt(len(shares))
+        # Responses to the same problem are alike, and weigh by the first vote's margin: each counts half.
+        a_step = fmean(row.get(RESPONSES, self.thresholds.responses) for row in logged)
+        return _estimate_error(fmean(shares), max(a_step * max(steps, len(logged)), 1) / 2)
 
     def _read_probe(self, row: Row) -> Share | None:
         """Its problems are the same each time, so that they add nothing to the noise of a difference."""
@@ -191,13 +194,20 @@ class CollapseMonitor:
         return []
 
     def _judge_signals(self, recent: Sequence[Row]) -> list[str]:
-        return _list_alarms({name: self._compare(name, recent) for name in _SIGNALS}, self.thresholds)
+        changes = {name: self._compare(name, recent) for name in _SIGNALS}
+        errors = {name: self._measure_rise_error(name, recent) for name in _UNREADABLE if changes[name] is not None}
+        return _list_alarms(changes, errors, self.thresholds)
 
     def _compare(self, name: str, recent: Sequence[Row]) -> tuple[float, float] | None:
         """A signal's start and its present value; None where less than half of the steps logged it."""
         start = [row[name] for row in self._start if name in row]
         now = [row[name] for row in recent if name in row]
         return (fmean(start), median(now)) if start and 2 * len(now) >= len(recent) else None
+
+    def _measure_rise_error(self, name: str, recent: Sequence[Row]) -> float:
+        """Of the difference between a share's present value and its start, which other problems gave."""
+        windows = [[row for row in rows if name in row] for rows in (self._start, recent)]
+        return math.hypot(*(self._measure_error(name, rows, len(rows)) for rows in windows))
 
 
 class BestStep:
@@ -309,7 +319,9 @@ def _count_steps(logged: Sequence[_Logged]) -> int:
     return sum(each.steps for each in logged)
 
 
-def _list_alarms(signals: Mapping[str, tuple[float, float] | None], limits: Thresholds) -> list[str]:
+def _list_alarms(
+    signals: Mapping[str, tuple[float, float] | None], errors: Mapping[str, float], limits: Thresholds
+) -> list[str]:
     alarms = []
     length, kl = signals[_LENGTH], signals[_KL]
     ratio = length[1] / max(length[0], 1e-9) if length is not None else 1.0
@@ -319,7 +331,7 @@ def _list_alarms(signals: Mapping[str, tuple[float, float] | None], limits: Thre
         alarms.append("agreement rises while answers, fork entropy and response length fall")
     for name, what in _UNREADABLE.items():
         share = signals[name]
-        if share is not None and share[1] - share[0] >= limits.unreadable:
+        if share is not None and share[1] - share[0] >= max(limits.unreadable, limits.share_errors * errors[name]):
             alarms.append(f"{what} rose from {share[0]:.0%} to {share[1]:.0%}")
     if kl is not None and kl[1] >= limits.kl:
         alarms.append(f"KL from the start is {kl[1]:.2f} nats a fork")
