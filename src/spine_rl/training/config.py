@@ -121,7 +121,9 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             return 0
         if self.max_steps > 0:
             return self.max_steps
-        return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_rollout))
+        # As transformers counts: a part of an epoch may end between two steps that a generation serves.
+        steps_an_epoch = num_problems // self.problems_per_rollout * self.steps_per_rollout
+        return math.ceil(self.num_train_epochs * steps_an_epoch)
 
     @property
     def vote_rule(self) -> VoteRule:
