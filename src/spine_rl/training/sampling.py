@@ -20,6 +20,8 @@ from spine_rl.training.vllm_weights import WeightCheck, end_as_here
 class SamplingTrainer(ScoringTrainer):
     """TRL's sampling, with less work done twice."""
 
+    _sampler: EpochSampler | None = None
+
     def share_generation(self) -> None:
         """Prepares the model's `generate`, unless another engine samples; then TRL's own way is taken."""
         args = self.args
@@ -37,7 +39,14 @@ class SamplingTrainer(ScoringTrainer):
         return super()._get_dataloader(ReadOnce(dataset) if isinstance(dataset, Dataset) else dataset, *args, **kwargs)
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> EpochSampler:
-        return number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.data_seed)
+        self._sampler = number_epochs(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.args.data_seed)
+        return self._sampler
+
+    def _run_epoch(self, **place: Any) -> None:
+        """transformers' and accelerate's ways to the sampler miss it where one of several processes skips batches."""
+        if self._sampler is not None:  # there is none of a stream
+            self._sampler.set_epoch(place["epoch"])
+        super()._run_epoch(**place)
 
     @contextmanager
     def _processing_once(self) -> Iterator[None]:
