@@ -84,14 +84,18 @@ def test_too_few_problems_for_a_step_are_told_before_the_first_vote(spine, tmp_p
 
 def test_votes_are_sampled_as_the_run_samples(spine, tmp_path, monkeypatch):
     def draw(model, plan, folder, **_):
-        raise SpineError(f"temperature {plan.decoding.temperature}, top-p {plan.decoding.top_p}")
+        drawn = plan.decoding
+        raise SpineError(f"temperature {drawn.temperature}, top-p {drawn.top_p}, {json.dumps(drawn.more)}")
 
     monkeypatch.setattr("spine_rl.solve.run.record_responses", draw)
     data, run, model = tmp_path / "p.jsonl", tmp_path / "run.yaml", save_qwen2(tmp_path / "model")
     data.write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(2)))
     run.write_text("num_generations: 2\nper_device_train_batch_size: 4\ntemperature: 0.8\ntop_p: 0.9\nuse_cpu: true\n")
+    with run.open("a") as file:
+        file.write("top_k: 9\nmin_p: 0.01\nrepetition_penalty: 1.1\ngeneration_kwargs: {eos_token_id: 7}\n")
     status, _, error = spine("solve", data, "--model", model, "--out", tmp_path / "a.jsonl", "--run", run)
     assert (status, "temperature 0.8, top-p 0.9" in error) == (2, True), error
+    assert '{"top_k": 9, "min_p": 0.01, "repetition_penalty": 1.1, "eos_token_id": 7}' in error
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from spine_rl.diagnose.preflight import StepPlan, advise
-from spine_rl.engine.samplers import Decoding
 from spine_rl.engine.say import say
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
@@ -86,12 +85,11 @@ def _sample(
     model: str, arguments: Arguments, problems: Sequence[Problem], request: Request, name: str
 ) -> list[list[ResponseRow]]:
     training, run = arguments.training, arguments.run
-    assert training.max_completion_length is not None
     plan = EvaluationPlan(
         run.data,
         problems,
         arguments.style,
-        Decoding(training.max_completion_length, training.temperature, training.top_p, 64, request.options.seed),
+        training.get_decoding(batch_size=64, seed=request.options.seed),
         request.options.num_generations,
         dtype=arguments.model.dtype or "auto",
     )
