@@ -5,9 +5,10 @@ responses move away from the first votes, that answers grow uniform while respon
 being readable. Each signal is compared with its own start, the share of responses that give their problem's first label
 with its best, over the last few steps. That share also says which weights to keep: it stands in for the accuracy.
 
-Steps take up different problems, so a window is an epoch, within limits: where every problem is seen every step it is
-one step, and the monitor speaks from the third. A row stands for the steps since the row before it.
-Where a run has a probe, problems whose votes are taken again every so many steps, the share is the probe's alone.
+Steps take up different problems, so a window is an epoch, within limits: where every problem is seen every step, by 64
+responses or more, the start is one step, and the monitor speaks from the second. A row stands for the steps since the
+row before it. Where a run has a probe, problems whose votes are taken again every so many steps, the share is the
+probe's alone.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import resource
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spine_rl.errors import RunFolderError
+from spine_rl.runs.checkpoints import publish
 from spine_rl.runs.folder_lock import LOCK_FILE, holds_nothing, owning
 from spine_rl.runs.kinds import PAGE, folder_kind, json_kind, rows_kind
 from spine_rl.runs.manifest import find_damage
@@ -79,10 +81,34 @@ def test_a_link_is_followed_and_rights_are_kept(tmp_path):
 def test_what_a_dead_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for pid in (dead.pid, os.getppid()):
-        (tmp_path / f".tmp-{pid}-a[1].json").write_text("half")
+    here = platform.node()
+    lefts = [f".tmp-{owner}@a[1].json" for owner in (f"{dead.pid}@{here}", f"{os.getppid()}@{here}")]
+    elsewhere = f".tmp-{dead.pid}@not-{here}@a[1].json"  # on a shared disk: that host alone knows its processes
+    for name in (*lefts, elsewhere):
+        (tmp_path / name).write_text("half")
     write_whole(tmp_path / "a[1].json", "whole")
-    assert list_names(tmp_path) == [f".tmp-{os.getppid()}-a[1].json", "a[1].json"]
+    assert list_names(tmp_path) == sorted([lefts[1], elsewhere, "a[1].json"])
+
+
+def test_a_checkpoint_that_is_replaced_goes_once_the_new_one_has_its_name(tmp_path, monkeypatch):
+    """A process that is killed meanwhile leaves the one or the other, whole."""
+    for name, text in (("new", "new"), ("checkpoint-1", "old")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(text)
+    there = []
+    monkeypatch.setattr("spine_rl.runs.checkpoints.shutil.rmtree", lambda path, **_: there.append(path))
+    renamed = []
+
+    def replace(source, target, real=os.replace):
+        renamed.append((Path(source).name, Path(target).name, len(there)))
+        real(source, target)
+
+    monkeypatch.setattr("spine_rl.runs.checkpoints.os.replace", replace)
+    publish(tmp_path / "new", tmp_path / "checkpoint-1")
+    aside = f".tmp-checkpoint-1-{os.getpid()}"
+    assert renamed[-2:] == [("checkpoint-1", aside, 1), ("new", "checkpoint-1", 1)]  # nothing that takes long
+    assert [path.name for path in there] == [aside, aside]
+    assert (tmp_path / "checkpoint-1" / "weights").read_text() == "new"
 
 
 def test_two_that_write_one_file_do_not_both_win(tmp_path):

@@ -84,18 +84,22 @@ def test_too_few_problems_for_a_step_are_told_before_the_first_vote(spine, tmp_p
 
 def test_votes_are_sampled_as_the_run_samples(spine, tmp_path, monkeypatch):
     def draw(model, plan, folder, **_):
-        raise SpineError(f"temperature {plan.decoding.temperature}, top-p {plan.decoding.top_p}")
+        drawn = plan.decoding
+        raise SpineError(f"temperature {drawn.temperature}, top-p {drawn.top_p}, {json.dumps(drawn.more)}")
 
     monkeypatch.setattr("spine_rl.solve.run.record_responses", draw)
     data, run, model = tmp_path / "p.jsonl", tmp_path / "run.yaml", save_qwen2(tmp_path / "model")
     data.write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(2)))
     run.write_text("num_generations: 2\nper_device_train_batch_size: 4\ntemperature: 0.8\ntop_p: 0.9\nuse_cpu: true\n")
+    with run.open("a") as file:
+        file.write("top_k: 9\nmin_p: 0.01\nrepetition_penalty: 1.1\ngeneration_kwargs: {eos_token_id: 7}\n")
     status, _, error = spine("solve", data, "--model", model, "--out", tmp_path / "a.jsonl", "--run", run)
     assert (status, "temperature 0.8, top-p 0.9" in error) == (2, True), error
+    assert '{"top_k": 9, "min_p": 0.01, "repetition_penalty": 1.1, "eos_token_id": 7}' in error
 
 
 @pytest.mark.slow
-def test_the_command_answers_and_goes_on(spine, tmp_path):
+def test_the_command_answers_and_goes_on(spine, tmp_path, monkeypatch):
     model, data, out = save_qwen2(tmp_path / "model"), tmp_path / "p.jsonl", tmp_path / "answers.jsonl"
     data.write_text("".join(json.dumps({"id": n, "text": f"{n}+1="}) + "\n" for n in range(2)))
     command = ("solve", data, "--model", model, "--out", out, "--num-generations=2", "--max-completion-length=4")
@@ -112,5 +116,7 @@ def test_the_command_answers_and_goes_on(spine, tmp_path):
     assert spine(*command)[0] == 2  # the answers exist
     out.unlink()
     (tmp_path / "answers.html").unlink()
-    assert spine(*command)[0] == 0
+    monkeypatch.setattr("spine_rl.solve.run.write_page", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match=r"answers.html could not be drawn .*; the answers are whole: spine report"):
+        assert spine(*command)[0] == 0
     assert out.read_text() == first

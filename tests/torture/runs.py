@@ -17,7 +17,8 @@ WAYS = {
     "anchor-and-votes": ("--beta=0.05", "--num_votes=6", "--gradient_accumulation_steps=2", "--save_steps=1"),
     "best": ("--keep_best=label-free", "--on_collapse=retry", "--save_steps=1"),
 }
-_OF_THE_MACHINE = ("seconds/", "memory/", "train_runtime", "train_samples", "train_steps", "step_time", "train_loss")
+_OF_THE_MACHINE = ("seconds/", "memory/", "tokens_per_second", "step_time")
+_OF_THE_MACHINE += ("train_runtime", "train_samples", "train_steps", "train_loss")
 
 
 def write_problems(path, count=NUM_PROBLEMS):

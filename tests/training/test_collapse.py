@@ -10,17 +10,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate.utils import DistributedType
+from accelerate.utils.deepspeed import DeepSpeedSchedulerWrapper
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
 
 from models import build_qwen2, save_qwen2
-from spine_rl import SpineTrainer
+from spine_rl import SpineConfig, SpineTrainer
 from spine_rl.errors import ConfigError
 from spine_rl.monitor import RESPONSES, RETRIED_FROM, CollapseMonitor
 from spine_rl.training.best_weights import BestWeights
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.first_labels import UNADAPTED_STEPS, compare_with_first_labels, forget_later
+from spine_rl.training.model_card import write_model_card
 from spine_rl.voting import hold_vote
 
 SHARES = [0.34, 0.50, 0.57, 0.54, 0.25, 0.14, 0.23]  # a real run's: an alarm at 5, the best weights before step 3
@@ -110,10 +112,12 @@ def test_weights_that_cannot_be_read_are_not_kept_and_a_retry_needs_them(tmp_pat
     sharded = SimpleNamespace(
         distributed_type=DistributedType.FSDP, state=SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=1))
     )
-    trainer = SimpleNamespace(accelerator=sharded, state=TrainerState())
+    trainer = SimpleNamespace(accelerator=sharded, state=TrainerState(), args=SimpleNamespace(should_save=True))
     guard = CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
     with pytest.warns(UserWarning, match="the run ends with its last weights: the first FSDP"):
         guard.on_train_begin(None, trainer.state, TrainerControl())
+    guard.on_train_end(SimpleNamespace(save_strategy="no"), trainer.state, TrainerControl())
+    assert guard.kept.reason == f"the last weights are kept: {guard._misses}"
     with pytest.raises(ConfigError, match="take fsdp_version: 2, or give warn or stop"):
         CollapseGuard(trainer, tmp_path, on_collapse="retry", keep_best=False)
 
@@ -126,7 +130,8 @@ class _Run:
 
     def __init__(self, folder, *, on_collapse="warn", keep_best=True, saves=True, state=None):
         self.accelerator = SimpleNamespace(distributed_type=DistributedType.NO, state=None, is_main_process=True)
-        self.optimizer, self.folder = None, folder
+        self.optimizer, self.folder = torch.optim.SGD([torch.zeros(1)], lr=1.0), folder
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
         self.unwrapped_model = torch.nn.Linear(1, 1, bias=False)
         self.state = state or TrainerState(max_steps=7)
         self.args = SimpleNamespace(save_strategy="steps" if saves else "no", should_save=True)
@@ -136,6 +141,12 @@ class _Run:
 
     def plan_probe(self, max_steps):
         return self.probe
+
+    def forget_after(self, step):
+        self.forgotten = step
+
+    def log_values(self, values):
+        self.logged = values
 
     @property
     def weight(self):
@@ -160,6 +171,7 @@ class _Run:
             self.guard.on_train_begin(self.args, self.state, control)
             for step, share in enumerate(shares, start=self.state.global_step + 1):
                 signals = {"vote/majority_ratio": 0.5, "vote/first_label_share": share, RESPONSES: 512}
+                self.guard.on_step_begin(self.args, self.state, control)
                 self.guard.observe({**signals, "step": step, "epoch": float(step), "vote/pass@1": 0.0})
                 torch.nn.init.constant_(self.unwrapped_model.weight, step)
                 self.state.global_step = step
@@ -195,6 +207,43 @@ def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_p
     assert not hasattr(run, "last")
     assert _Run(tmp_path).go([0.5, 0.49, 0.5]).guard.kept.step == 0  # no better than the start
     assert not hasattr(_Run(tmp_path, saves=False).go(SHARES), "last")
+
+
+def test_a_retry_goes_back_and_ends_with_the_last_weights_where_asked(tmp_path):
+    """`keep_best=none` is about the end alone: a retry needs the best weights, and has them."""
+    run = _Run(tmp_path, on_collapse="retry", keep_best=False).go(SHARES)
+    assert (run.forgotten, run.lr_scheduler.base_lrs, run.optimizer.param_groups[0]["lr"]) == (2, [0.25], 0.25)
+    assert (run.weight, run.guard.kept.step) == (7, 7)
+    assert run.guard.kept.reason == "the last weights are kept, as keep_best=none says"
+    assert _Run(tmp_path, on_collapse="retry").go(SHARES).guard.kept.step == 2
+
+
+def test_a_retry_halves_the_rate_within_accelerates_wrappers_or_is_refused_at_the_start(tmp_path):
+    run = _Run(tmp_path, on_collapse="retry")
+    own = run.lr_scheduler
+    run.lr_scheduler = DeepSpeedSchedulerWrapper(own, run.optimizer)
+    assert run.go(SHARES).forgotten == 2
+    assert own.base_lrs == [0.25]  # two alarms
+    run = _Run(tmp_path, on_collapse="retry")
+    run.lr_scheduler = DeepSpeedSchedulerWrapper(SimpleNamespace(), run.optimizer)  # as WarmupLR of a `scheduler`
+    with pytest.raises(ConfigError, match=r"retry' halves the learning rate, .*DeepSpeed's configuration leave out"):
+        run.go(SHARES)
+
+
+def test_the_last_weights_of_an_earlier_end_do_not_stay(tmp_path):
+    assert _Run(tmp_path).go(SHARES).guard.kept.step == 2
+    assert (tmp_path / "last").is_dir()
+    _Run(tmp_path, keep_best=False).go(SHARES)
+    assert not (tmp_path / "last").exists()
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_the_card_says_where_the_last_weights_are_where_there_are_any(tmp_path, saves):
+    run = _Run(tmp_path, saves=saves).go(SHARES)
+    write_model_card(SpineConfig(output_dir=str(tmp_path), use_cpu=True), "name", None, [], run.guard.kept)
+    card = (tmp_path / "README.md").read_text()
+    assert "the weights after step 2 of 7" in card
+    assert ("Those after the last step" in card) == saves
 
 
 def test_a_run_that_was_interrupted_ends_with_its_best_weights_the_next_time(tmp_path):
@@ -284,7 +333,7 @@ def test_what_the_guard_does(spine, tmp_path, collapsing, action):
     assert not all(torch.equal(kept[name], last[name]) for name in kept)
     card = (out / "README.md").read_text()
     assert "the weights after step 2 of" in card
-    assert "Those after the last step were kept beside them, in `last`." in card
+    assert "Those after the last step are in the run's folder, in `last`." in card
 
 
 @pytest.mark.slow

@@ -93,6 +93,38 @@ def test_a_resumed_run_counts_on(tmp_path, poison):
     assert trainer.finite_steps.failure.startswith("3 steps in a row were not taken")
 
 
+@pytest.mark.filterwarnings("ignore:step")
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
+def test_a_scalers_steps_are_not_taken_and_counted_too(tmp_path, poison, monkeypatch, max_grad_norm):
+    """As with fp16 on a GPU: the scaler finds gradients that overflow, and fails where there are none to look at."""
+    poison |= {2}
+    training_step = SpineTrainer.training_step
+
+    def start(self, *args, **kwargs):
+        loss = training_step(self, *args, **kwargs)
+        if self.state.global_step == 3:  # the fourth step's gradients overflow, its loss does not
+            next(weight for weight in self.model.parameters() if weight.grad is not None).grad.fill_(torch.inf)
+        return loss
+
+    def scale(self, real=SpineTrainer.create_optimizer):
+        self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        if self.args.max_grad_norm > 0:  # clipping unscales, and looks; accelerate does it in fp16 alone
+            clip = self.accelerator.clip_grad_norm_
+            scaler = self.accelerator.scaler
+            self.accelerator.clip_grad_norm_ = lambda *args, **kwargs: (
+                scaler.unscale_(self.optimizer.optimizer),
+                clip(*args, **kwargs),
+            )[1]
+        return real(self)
+
+    monkeypatch.setattr(SpineTrainer, "training_step", start)
+    monkeypatch.setattr(SpineTrainer, "create_optimizer", scale)
+    trainer, after = adapt(tmp_path, bf16=False, max_grad_norm=max_grad_norm)
+    moved = [not torch.equal(one, next_) for one, next_ in itertools.pairwise(after)]
+    assert moved == [True, False, True, False, True, True]
+    assert [row["skipped_steps"] for row in trainer.state.log_history if "skipped_steps" in row] == [0, 1, 1, 2, 2, 2]
+
+
 def test_responses_whose_entropies_are_not_finite_are_not_written_down(tmp_path):
     entropies, mask = torch.tensor([[1.0, torch.nan, 1.0], [0.5, 0.5, torch.nan]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
     batch = TokenBatch(torch.zeros(2, 3), entropies, mask, advantages=torch.ones(2))

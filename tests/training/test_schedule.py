@@ -39,19 +39,33 @@ class CountingTrainer(SpineTrainer):
         return super()._compute_loss(inputs, logps, entropies)
 
 
-@pytest.mark.parametrize("micro_batch", [1, 3])
-def test_a_generation_serves_a_step_a_problem(tmp_path, micro_batch):
+def build_trainer(folder, micro_batch, num_problems=PROBLEMS, num_train_epochs=2.0, **fields):
     accumulation = TRAINED // micro_batch
-    rows = [{"prompt": [{"role": "user", "content": f"{i}+{i * 7}"}], "problem_id": f"p{i}"} for i in range(PROBLEMS)]
+    texts = [f"{i}+{i * 7}" for i in range(num_problems)]
+    rows = [{"prompt": [{"role": "user", "content": text}], "problem_id": f"p{i}"} for i, text in enumerate(texts)]
     config = SpineConfig(
-        output_dir=str(tmp_path), preset="ttrl", num_generations=TRAINED, num_votes=VOTES, vote_wave_size=2,
+        output_dir=str(folder), preset="ttrl", num_generations=TRAINED, num_votes=VOTES, vote_wave_size=2,
         per_device_train_batch_size=micro_batch, gradient_accumulation_steps=accumulation,
-        steps_per_generation=accumulation * PROBLEMS, num_train_epochs=2, max_completion_length=4, use_cpu=True,
-        bf16=False, report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
+        steps_per_generation=accumulation * PROBLEMS, num_train_epochs=num_train_epochs, max_completion_length=4,
+        use_cpu=True, bf16=False, report_to="none", save_strategy="no", disable_tqdm=True,
+        gradient_checkpointing=False, **fields,
     )  # fmt: skip
     counter = Counter()
     model, tokenizer = build_qwen2()
-    trainer = CountingTrainer(model, config, Dataset.from_list(rows), tokenizer, callbacks=[counter])
+    return CountingTrainer(model, config, Dataset.from_list(rows), tokenizer, callbacks=[counter]), counter
+
+
+@pytest.mark.parametrize("epochs", [0.25, 0.3, 0.5, 1.0, 1.4, 2.5])
+@pytest.mark.parametrize("num_iterations", [1, 2])
+def test_steps_are_planned_as_the_trainer_counts_them(tmp_path, epochs, num_iterations):
+    trainer, _ = build_trainer(tmp_path, 1, 2 * PROBLEMS + 1, epochs, num_iterations=num_iterations)
+    *_, steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    assert trainer.args.count_steps(2 * PROBLEMS + 1) == steps
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3])
+def test_a_generation_serves_a_step_a_problem(tmp_path, micro_batch):
+    trainer, counter = build_trainer(tmp_path, micro_batch)
     trainer.train()
     assert trainer.state.global_step == len(counter.steps) == 2 * PROBLEMS  # two generations, a step a problem
     for rows in counter.steps:

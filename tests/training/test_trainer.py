@@ -18,6 +18,7 @@ from spine_rl.errors import ConfigError, DataError
 from spine_rl.objective import TokenBatch, compute_logps_and_entropies, compute_loss, select_forks
 from spine_rl.training.collapse_guard import CollapseGuard
 from spine_rl.training.phases import measure_peak_memory
+from spine_rl.training.progress import format_status
 from spine_rl.training.shared_scoring import SharedScoring, find_obstacle, unwrap_model
 from spine_rl.voting import is_decided
 
@@ -348,6 +349,7 @@ def test_every_step_logs_the_label_free_statistics(tmp_path, monkeypatch):
         "kl",
         "grad_norm",
         "tokens_generated",
+        "tokens_per_second",
     }
     expected |= {f"forks/{name}" for name in ("share", "below_band", "in_band", "above_band")}
     expected |= {f"seconds/{name}" for name in ("generate", "vote", "forward", "backward", "optimise")}
@@ -356,6 +358,22 @@ def test_every_step_logs_the_label_free_statistics(tmp_path, monkeypatch):
     assert row["forks/below_band"] + row["forks/in_band"] + row["forks/above_band"] == pytest.approx(1)
     assert row["loss/policy"] + row["loss/band"] + row["loss/kl"] == pytest.approx(row["loss"], rel=1e-3)
     json.dumps(rows)
+
+
+@pytest.mark.parametrize("logging_steps", [1, 2])
+def test_tokens_are_counted_over_the_time_in_which_they_were_drawn(tmp_path, logging_steps):
+    """One generation serves two steps."""
+    given = {"steps_per_generation": 2, "per_device_train_batch_size": BATCH // 2, "max_steps": 4}
+    trainer = make_trainer(tmp_path, **given, logging_steps=logging_steps)
+    trainer.train()
+    rows = [row for row in trainer.state.log_history if "tokens_per_second" in row]
+    assert [row["step"] for row in rows] == [logging_steps, 2 + logging_steps]
+    for row in rows:
+        expected = row["tokens_generated"] / (row["seconds/generate"] * logging_steps)
+        assert row["tokens_per_second"] == pytest.approx(expected)
+        assert f"{expected:,.0f} tokens/s" in format_status(row)
+        del row["tokens_per_second"]
+        assert "tokens/s" not in format_status(row)
 
 
 def test_otsu_counts_its_forks_before_the_update(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Training generates as asked: 16-bit copies whose gap is logged and corrected, or TRL's own way."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from test_trainer import build_qwen2, dataset, make_trainer, options, pretend_an
 from trl import GRPOTrainer
 
 from spine_rl import SpineConfig, SpineTrainer
+from spine_rl.engine.transformers_sampler import TransformersSampler, sampling_options
 from spine_rl.objective import Objective, TokenBatch, compute_loss
 from spine_rl.training.step_statistics import StepStatistics, measure_sampler_gap
 
@@ -126,6 +128,37 @@ def test_prompt_sharing_off_leaves_generation_to_trl(tmp_path, monkeypatch):
     assert trainer.generator is None
     assert "generate" not in vars(trainer.model)
     assert "sampling/logp_gap" not in run(trainer)[0]
+
+
+@pytest.mark.parametrize("sharing", ["auto", "off"])
+def test_end_tokens_that_are_given_end_cut_and_count_responses(tmp_path, monkeypatch, sharing):
+    pretend_answers(monkeypatch)
+    given = [*range(20, 50)]
+    trainer = make_trainer(tmp_path, generation_kwargs={"eos_token_id": given}, prompt_sharing=sharing)
+    batch = scored_batch(trainer)
+    ends = {*given, trainer.processing_class.eos_token_id}
+    pairs = zip(batch["completion_ids"], batch["completion_mask"].bool(), strict=True)
+    rows = [ids[mask].tolist() for ids, mask in pairs]
+    assert not any(ends & {*ids[:-1]} for ids in rows)
+    assert len([ids for ids in rows if len(ids) < 12]) > 0
+    cut = [ids[-1] not in ends for ids in rows]
+    assert [each.truncated for each in trainer._responses] == cut
+    assert trainer._metrics["train"]["completions/clipped_ratio"] == [sum(cut) / len(rows)]
+
+
+def test_a_run_is_drawn_alike_outside_of_it(tmp_path):
+    sampled = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.01, "repetition_penalty": 1.2}
+    ends = {"generation_kwargs": {"eos_token_id": [20, 21]}}
+    args = SpineConfig(output_dir=str(tmp_path), max_completion_length=30, use_cpu=True, **sampled, **ends)
+    decoding = args.get_decoding(batch_size=4, seed=1)
+    drawn = TransformersSampler(*build_qwen2(), "model")
+    responses = drawn.generate([[30, 31]] * 16, decoding)
+    assert all(not {20, 21, 2} & {*each.token_ids[:-1]} for each in responses)
+    assert sampling_options(decoding, [2, 20, 21], 0) == {
+        **sampled, "do_sample": True, "max_new_tokens": 30, "eos_token_id": [2, 20, 21], "pad_token_id": 0,
+    }  # fmt: skip
+    greedy = sampling_options(replace(decoding, temperature=0), [2], 0)
+    assert (greedy["do_sample"], greedy["top_k"], greedy["min_p"]) == (False, None, None)
 
 
 def test_the_seam_is_there():

@@ -25,14 +25,12 @@ class ContinuousSampler(TransformersSampler):
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         model: Any = self.model
-        ends = list_end_tokens(model.generation_config, self.tokenizer)
+        ends = list_end_tokens(model.generation_config, self.tokenizer, decoding.more)
         device = model.device
         with eval_mode(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
             outputs = model.generate_batch(
                 list(prompts),
-                generation_config=GenerationConfig(
-                    eos_token_id=ends, pad_token_id=self._pad_id, **sampling_options(decoding)
-                ),
+                generation_config=GenerationConfig(**sampling_options(decoding, ends, self._pad_id)),
                 continuous_batching_config=self._configure(prompts, decoding),
                 progress_bar=False,
             )

@@ -1,8 +1,8 @@
 """What an engine takes and gives back: prompts in, responses out. Every engine is used through `Sampler`."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
@@ -22,6 +22,7 @@ class Decoding:
         top_p: Nucleus of sampling, in (0, 1].
         batch_size: Responses at once.
         seed: Of sampling.
+        more: What else transformers' `generate` is given, where a run is: `top_k`, `eos_token_id` and the like.
     """
 
     max_new_tokens: int
@@ -29,6 +30,7 @@ class Decoding:
     top_p: float = 1.0
     batch_size: int = 64
     seed: int = 0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,17 @@ class Sampler(Protocol):
         ...
 
 
-def list_end_tokens(generation_config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens that end a response: the model's and the tokenizer's."""
-    ends = generation_config.eos_token_id
-    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-    if isinstance(tokenizer.eos_token_id, int) and tokenizer.eos_token_id not in ends:
-        ends.append(tokenizer.eos_token_id)
-    return ends
+def list_end_tokens(
+    generation_config: Any, tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any] = {}
+) -> list[int]:
+    """Tokens that end a response: the model's, the tokenizer's, and those given, as transformers or vLLM name them."""
+    several = (
+        generation_config.eos_token_id,
+        tokenizer.eos_token_id,
+        *(given.get(name) for name in ("eos_token_id", "stop_token_ids")),
+    )
+    lists = (ends if isinstance(ends, Sequence) else [ends] for ends in several)
+    return [*dict.fromkeys(end for ends in lists for end in ends if isinstance(end, int))]
 
 
 def cut_response(ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> SampledResponse:

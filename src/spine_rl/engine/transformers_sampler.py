@@ -41,7 +41,8 @@ class TransformersSampler:
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
         model: Any = self.model
-        ends = list_end_tokens(model.generation_config, self.tokenizer)
+        ends = list_end_tokens(model.generation_config, self.tokenizer, decoding.more)
+        options = {**self._suppress_images(), **sampling_options(decoding, ends, self._pad_id)}
         responses: list[SampledResponse] = []
         self.generator.with_entropies = decoding.temperature > 0
         devices = [model.device] if model.device.type == "cuda" else []
@@ -50,13 +51,7 @@ class TransformersSampler:
             for start in range(0, len(prompts), decoding.batch_size):
                 batch = prompts[start : start + decoding.batch_size]
                 inputs = self.encode(batch)
-                output = self.generator(
-                    **{name: value.to(model.device) for name, value in inputs.items()},
-                    eos_token_id=ends,
-                    pad_token_id=self._pad_id,
-                    **self._suppress_images(),
-                    **sampling_options(decoding),
-                )
+                output = self.generator(**{name: value.to(model.device) for name, value in inputs.items()}, **options)
                 rows = output[:, inputs["input_ids"].size(1) :].tolist()
                 drawn = [cut_response(ids, ends, self.tokenizer) for ids in rows]
                 responses += self._add_entropies(batch, drawn, decoding, self.generator.entropies)
@@ -110,9 +105,11 @@ class TransformersSampler:
         return {"input_ids": ids, "attention_mask": mask}
 
 
-def sampling_options(decoding: Decoding) -> dict[str, Any]:
-    """What `generate` is asked for."""
-    options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+def sampling_options(decoding: Decoding, ends: Sequence[int], pad: int) -> dict[str, Any]:
+    """What `generate` is asked for; responses end with `ends`, and are padded after them."""
+    options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "min_p": None}
     if decoding.temperature > 0:
         options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
-    return {"max_new_tokens": decoding.max_new_tokens, **options}
+        options |= {name: decoding.more[name] for name in ("top_k", "min_p") if name in decoding.more}
+    length = {"max_new_tokens": decoding.max_new_tokens}
+    return {**decoding.more, **length, **options, "eos_token_id": list(ends), "pad_token_id": pad}

@@ -55,10 +55,11 @@ def publish(aside: Path, target: Path) -> None:
     write_manifest(aside)
     for folder in (*(path for path in aside.rglob("*") if path.is_dir()), aside):
         flush(folder)
-    if target.exists():
-        _remove(target)
+    replaced = _put_aside(target) if target.exists() else None  # what takes long comes after the target is whole again
     os.replace(aside, target)
     flush(target.parent)
+    if replaced is not None:
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def rotate(folder: Path, limit: int | None, kept: Path) -> None:
@@ -77,7 +78,11 @@ def rotate(folder: Path, limit: int | None, kept: Path) -> None:
 
 def _remove(path: Path) -> None:
     """Whatever happens, no half of it keeps its name."""
+    shutil.rmtree(_put_aside(path), ignore_errors=True)
+
+
+def _put_aside(path: Path) -> Path:
     gone = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     shutil.rmtree(gone, ignore_errors=True)
     os.replace(path, gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    return gone

@@ -1,10 +1,11 @@
 """Files that are whole or not there: written aside, brought to the disk, then renamed.
 
-What is aside is named `.tmp-<pid>-<name>`; what a process that died left there is removed by the next that writes the
-same file.
+What is aside is named `.tmp-<pid>@<host>@<name>`; what a process that died left there is removed by the next one of
+that host that writes the same file.
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,7 +52,7 @@ def writing_aside(path: Path, *, replace: bool = True) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(target)
-        new = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+        new = target.with_name(f"{TEMPORARY}{os.getpid()}{_name_end(target)}")
         try:
             yield new
             flush(new)
@@ -102,12 +103,17 @@ def _put(new: Path, target: Path, path: Path, replace: bool) -> None:
 
 
 def _remove_left_behind(target: Path) -> None:
-    """What processes of this machine that are no more left aside of this file."""
-    for path in target.parent.glob(f"{TEMPORARY}*-{_escape(target.name)}"):
-        pid = path.name.removeprefix(TEMPORARY).partition("-")[0]
+    """What processes of this host that are no more left aside of this file: of another host's nothing is known."""
+    end = _name_end(target)
+    for path in target.parent.glob(f"{TEMPORARY}*{_escape(end)}"):
+        pid = path.name.removeprefix(TEMPORARY).removesuffix(end)
         if pid.isdecimal() and not _is_running(int(pid)):
             with suppress(OSError):
                 path.unlink()
+
+
+def _name_end(target: Path) -> str:
+    return f"@{platform.node()}@{target.name}"
 
 
 def _escape(name: str) -> str:

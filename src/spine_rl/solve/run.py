@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spine_rl.diagnose.preflight import StepPlan, advise
-from spine_rl.engine.samplers import Decoding
 from spine_rl.engine.say import say
+from spine_rl.errors import shorten
 from spine_rl.evaluation.responses import ResponseRow
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
 from spine_rl.pages import write_page
@@ -78,20 +79,30 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     solved = solve_problems(problems, before, after, helped=helped, answer_type=kind)
     rows = "".join(json.dumps(dataclasses.asdict(each)) + "\n" for each in solved)
     write_whole(out, rows, replace=request.overwrite)
-    write_page(page, build_report([load_run(adapted)], "SPINE solve"))
-    say(sentence, _summarize(solved), f"{out} has an answer a problem, {page} how the run went")
+    say(sentence, _summarize(solved), f"{out} has an answer a problem")
+    _draw_page(page, adapted)
+
+
+def _draw_page(page: Path, adapted: Path) -> None:
+    """The answers are written, and are the result: that a page cannot be drawn is said, and is no failure."""
+    try:
+        write_page(page, build_report([load_run(adapted)], "SPINE solve"))
+    except Exception as error:  # whatever it is: a full disk, a picture's library
+        reason, again = shorten(error, 200), f"spine report {adapted} --out {page}"
+        warnings.warn(f"{page} could not be drawn ({reason}); the answers are whole: {again}", stacklevel=2)
+    else:
+        say(f"{page} says how the run went")
 
 
 def _sample(
     model: str, arguments: Arguments, problems: Sequence[Problem], request: Request, name: str
 ) -> list[list[ResponseRow]]:
     training, run = arguments.training, arguments.run
-    assert training.max_completion_length is not None
     plan = EvaluationPlan(
         run.data,
         problems,
         arguments.style,
-        Decoding(training.max_completion_length, training.temperature, training.top_p, 64, request.options.seed),
+        training.get_decoding(batch_size=64, seed=request.options.seed),
         request.options.num_generations,
         dtype=arguments.model.dtype or "auto",
     )

@@ -80,6 +80,7 @@ class CheckpointingTrainer(HubTrainer):
         """What this process has in memory and no file of transformers' has."""
         every = (self.args.steps_per_generation or 1) * self.num_iterations
         return {
+            "processes": self.args.world_size,
             "micro_step": self._step,
             "metrics": dict(self._metrics["train"]),
             "loss": self._tr_loss.item(),
@@ -105,9 +106,12 @@ class CheckpointingTrainer(HubTrainer):
 
         Raises:
             ConfigError: A part of the run is in no checkpoint.
+            RunFolderError: The checkpoint is of another number of processes.
         """
         if checkpoint is not None and self.args.sync_ref_model:
             raise ConfigError("sync_ref_model=True moves the reference, which no checkpoint holds; begin a new run")
+        if checkpoint is not None:
+            check_processes(Path(checkpoint), self.args.world_size)
         super()._load_rng_state(checkpoint)
         memory = None if checkpoint is None else _load_memory(Path(checkpoint), self.args.process_index)
         if memory is None:
@@ -132,6 +136,21 @@ class CheckpointingTrainer(HubTrainer):
                 raise ModelError(
                     f"the checkpoint {what} {names[0]} (and {len(names) - 1} more); resume with the model that it is of"
                 )
+
+
+def check_processes(checkpoint: Path, num_processes: int) -> None:
+    """Each process goes on with its own part of the responses, and their number makes a step.
+
+    Raises:
+        RunFolderError: The checkpoint is of another number of processes.
+    """
+    for path in sorted(checkpoint.glob("spine_memory_*.json"))[:1]:
+        wrote = json.loads(path.read_text(encoding="utf-8")).get("processes", num_processes)
+        if wrote != num_processes:
+            raise RunFolderError(
+                f"{checkpoint}: {wrote} process(es) wrote it, and {num_processes} would go on, with steps of another "
+                f"size; resume with {wrote}, or start a new run"
+            )
 
 
 def gather_to_save(accelerator: Any) -> None:
@@ -190,7 +209,7 @@ def _take_tensors(row: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) 
 
 
 def _load_memory(folder: Path, process: int) -> dict[str, Any] | None:
-    """None of a checkpoint that another trainer wrote, or another number of processes."""
+    """None of a checkpoint that another trainer wrote."""
     path = folder / f"spine_memory_{process}.json"
     if not path.is_file():
         return None

@@ -55,8 +55,7 @@ class CollapseGuard(TrainerCallback):
         folder: The run's.
         on_collapse: `warn`: one warning; `stop`: and training ends; `retry`: at every alarm the best weights come back,
             the learning rate is halved and training goes on.
-        keep_best: Whether the best weights are held, and the run ends with them and not with the last; `retry` needs it
-            (`SpineConfig.keeps_best`).
+        keep_best: Whether the run ends with the best weights, and not with the last; they are held for `retry`, too.
 
     Raises:
         ConfigError: `retry`, and the weights are sharded by the first FSDP.
@@ -67,7 +66,8 @@ class CollapseGuard(TrainerCallback):
         obstacle = find_obstacle(trainer.accelerator)
         if obstacle is not None and on_collapse == "retry":
             raise ConfigError(f"on_collapse='retry': {obstacle}, or give warn or stop, and keep checkpoints")
-        self._keeps = keep_best and obstacle is None
+        self._holds = (keep_best or on_collapse == "retry") and obstacle is None
+        self._ends_with_best = keep_best
         self._misses = obstacle if keep_best else None
         self.weights: BestWeights | None = None  # in training, where best ones are kept
         self._start()
@@ -84,12 +84,14 @@ class CollapseGuard(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._start()
+        if self._on_collapse == "retry":
+            _check_can_be_halved(self._trainer.lr_scheduler)
         is_seen_once = state.num_train_epochs == 1 and state.max_steps > UNADAPTED_STEPS
         if is_seen_once and self._trainer.plan_probe(state.max_steps) is None:
             warnings.warn(_SEEN_ONCE, stacklevel=2)
         if self._misses is not None:
             warnings.warn(f"the run ends with its last weights: {self._misses}", stacklevel=2)
-        if self._keeps:
+        if self._holds:
             self.weights = BestWeights(self._trainer.unwrapped_model, is_main=self._trainer.accelerator.is_main_process)
         for row in self._rows:  # empty but for a resumed run
             self._judge(row)
@@ -119,19 +121,21 @@ class CollapseGuard(TrainerCallback):
         if self.is_interrupted:  # it goes on another time
             return
         self.kept = self._choose(state.global_step)
-        if self.kept.step == state.global_step or self.weights is None:
-            return
-        if str(getattr(args.save_strategy, "value", args.save_strategy)) != "no":
-            self._save_last()
-        self.weights.put_back(self._trainer.optimizer)
+        is_last = self.kept.step == state.global_step or self.weights is None
+        saves = str(getattr(args.save_strategy, "value", args.save_strategy)) != "no"
+        self._replace_last(saves=saves and not is_last)
+        if self.weights is not None and not is_last:
+            self.weights.put_back(self._trainer.optimizer)
 
-    def _save_last(self) -> None:
-        """Aside, then by its name."""
+    def _replace_last(self, *, saves: bool) -> None:
+        """Aside, then by its name; what is there is of an earlier end, before the run was made longer."""
         folder, aside = self._folder / LAST_FOLDER, self._folder / f"{TEMPORARY}{LAST_FOLDER}"
-        self._trainer.save_model(str(aside), _internal_call=True)  # not for the hub
+        if saves:
+            self._trainer.save_model(str(aside), _internal_call=True)  # not for the hub
         if self._trainer.args.should_save:
             shutil.rmtree(folder, ignore_errors=True)
-            os.replace(aside, folder)
+            if saves:
+                os.replace(aside, folder)
 
     def save(self, folder: Path) -> None:
         """Writes the best weights into a checkpoint."""
@@ -179,14 +183,16 @@ class CollapseGuard(TrainerCallback):
 
     def _halve_learning_rate(self) -> None:
         """Of the schedule, and of the step that comes next."""
-        schedule = self._trainer.lr_scheduler
+        schedule = _unwrap_schedule(self._trainer.lr_scheduler)
         schedule.base_lrs = [rate / 2 for rate in schedule.base_lrs]
         for group in self._trainer.optimizer.param_groups:
             group["lr"] = group["lr"] / 2
 
     def _choose(self, last: int) -> Kept:
         alarm = f"step {self._alarm.step}: {'; '.join(self._alarm.alarms)}" if self._alarm is not None else None
-        if not self._keeps:
+        if self._misses is not None:
+            return Kept(last, last, None, f"the last weights are kept: {self._misses}")
+        if not self._ends_with_best:
             return Kept(last, last, None, "the last weights are kept, as keep_best=none says")
         if self._best.is_proven:
             step, share = self._best.step, self._best.share or 0.0
@@ -198,3 +204,21 @@ class CollapseGuard(TrainerCallback):
         if alarm is not None:
             return Kept(self._best.step, last, None, f"no weights could be compared with the start before {alarm}")
         return Kept(last, last, None, "no problem was seen again, so that no step could be compared with the start")
+
+
+def _check_can_be_halved(schedule: Any) -> None:
+    """Of a learning rate's schedule, before the first step: a retry comes hours later.
+
+    Raises:
+        ConfigError: It has no rates that can be set, as DeepSpeed's own.
+    """
+    inner = _unwrap_schedule(schedule)
+    if not hasattr(inner, "base_lrs"):
+        raise ConfigError(
+            f"on_collapse='retry' halves the learning rate, which {type(inner).__name__} does not allow; of "
+            "DeepSpeed's configuration leave out `scheduler`, and give lr_scheduler_type and warmup_steps"
+        )
+
+
+def _unwrap_schedule(schedule: Any) -> Any:
+    return getattr(schedule, "scheduler", schedule)

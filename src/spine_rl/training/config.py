@@ -10,6 +10,7 @@ import torch
 from trl import GRPOConfig
 
 from spine_rl.engine.precision import is_faster_in_16_bits
+from spine_rl.engine.sampler import Decoding
 from spine_rl.errors import ConfigError
 from spine_rl.objective import Objective
 from spine_rl.options import check_options
@@ -115,13 +116,25 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
         assert self.steps_per_generation is not None
         return max(1, self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps)
 
+    def get_decoding(self, *, batch_size: int, seed: int) -> Decoding:
+        """How its responses are drawn, for an engine of transformers outside of the run."""
+        assert self.max_completion_length is not None
+        more = {name: getattr(self, name) for name in ("top_k", "min_p", "repetition_penalty")}
+        given = as_mapping(self.generation_kwargs)
+        ends = given.get("stop_token_ids")
+        if self.use_vllm:  # of its options only what ends a response has a counterpart
+            given = {} if ends is None else {"eos_token_id": ends}
+        return Decoding(self.max_completion_length, self.temperature, self.top_p, batch_size, seed, more | given)
+
     def count_steps(self, num_problems: int) -> int:
         """Optimiser steps of a run over so many problems; 0 where there are too few for one generation."""
         if num_problems < self.problems_per_rollout:
             return 0
         if self.max_steps > 0:
             return self.max_steps
-        return self.steps_per_rollout * math.ceil(self.num_train_epochs * (num_problems // self.problems_per_rollout))
+        # As transformers counts: a part of an epoch may end between two steps that a generation serves.
+        steps_an_epoch = num_problems // self.problems_per_rollout * self.steps_per_rollout
+        return math.ceil(self.num_train_epochs * steps_an_epoch)
 
     @property
     def vote_rule(self) -> VoteRule:

@@ -30,6 +30,12 @@ class FiniteSteps(TrainerCallback):
         self.failure: str | None = None
         self._loss: Tensor | None = None
         self._is_skipping = False
+        self._scale: float | None = None  # before the step
+
+    @property
+    def _scaler(self) -> Any:
+        """Of float16's gradients; None where there is none."""
+        return getattr(self._trainer.accelerator, "scaler", None)
 
     @property
     def skipped(self) -> int:
@@ -54,16 +60,26 @@ class FiniteSteps(TrainerCallback):
             return
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
         # A scaler of float16 finds gradients that overflow by itself, and lowers its scale.
-        scaled = getattr(self._trainer.accelerator, "scaler", None) is not None
+        self._scale = None if self._scaler is None else self._scaler.get_scale()
         self._is_skipping = not self._agree([] if loss is None else [loss]) or (
-            not scaled and not self._agree(gradients)
+            self._scaler is None and not self._agree(gradients)
         )
         if self._is_skipping:
-            model.zero_grad(set_to_none=True)  # an optimiser leaves weights without a gradient as they are
+            self._drop_gradients(gradients)
             self._count("its loss or gradient is not finite", state, control)
+
+    def _drop_gradients(self, gradients: list[Tensor]) -> None:
+        if self._scaler is not None and self._trainer.args.max_grad_norm == 0:
+            for gradient in gradients:  # the scaler has not looked at them yet, and fails where there are none
+                gradient.fill_(torch.nan)
+        else:
+            self._trainer.model.zero_grad(set_to_none=True)  # an optimiser leaves weights without a gradient alone
 
     def on_optimizer_step(self, args, state, control, **kwargs):
         if self._is_skipping:
+            return
+        if self._scale is not None and self._scaler.get_scale() < self._scale:  # a run finds its scale so, and goes on
+            self._counts["skipped"] += 1
             return
         if self._agree([weight for weight in self._trainer.model.parameters() if weight.requires_grad]):
             self._counts["in_a_row"] = 0

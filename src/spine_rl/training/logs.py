@@ -23,6 +23,7 @@ class LoggingTrainer(CheckpointingTrainer):
     clock: PhaseClock
     finite_steps: FiniteSteps
     gold_keys: dict[str, Key]
+    _tokens_drawn = 0  # since the last log
     _was_unread = False  # the step before, which said so
     _vote_signals: dict[str, float]  # of the generation whose first update is being computed
 
@@ -49,6 +50,7 @@ class LoggingTrainer(CheckpointingTrainer):
         self.log_values({f"vote/{name}": value for name, value in judged.items()})
         generated = sum(response.length + response.extra_length for response in election.responses)
         self.log_values({"tokens_generated": float(generated)})
+        self._tokens_drawn += generated
 
     @property
     def _steps_an_epoch(self) -> int | None:
@@ -82,6 +84,9 @@ class LoggingTrainer(CheckpointingTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if self._steps_since_log > 0:
             seconds = self.clock.pop()
+            if self._tokens_drawn > 0:  # a generation may serve several steps: over its own time, not a step's
+                logs = logs | {"tokens_per_second": self._tokens_drawn / max(seconds.get("generate", 0.0), 1e-9)}
+                self._tokens_drawn = 0
             logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
             logs["memory/peak_gib"] = measure_peak_memory(self.accelerator.device)
             logs["skipped_steps"] = float(self.finite_steps.skipped)

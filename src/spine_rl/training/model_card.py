@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from spine_rl import __version__
+from spine_rl.runs.run_file import LAST_FOLDER
 from spine_rl.runs.whole_file import write_whole
 from spine_rl.training.collapse_guard import Kept
 from spine_rl.training.config import SpineConfig
@@ -39,6 +40,7 @@ def write_model_card(
         log_history: The run's logged steps.
         kept: Which weights the model has.
     """
+    folder = Path(args.output_dir or ".")
     steps = [row for row in log_history if "vote/majority_ratio" in row]
     template = Environment(loader=PackageLoader("spine_rl.training"), undefined=StrictUndefined).get_template(
         "model_card.md.jinja"
@@ -49,9 +51,10 @@ def write_model_card(
         args=args,
         version=__version__,
         kept=kept,
+        has_last=(folder / LAST_FOLDER).is_dir(),
         statistics=[(name, steps[0].get(name), steps[-1].get(name)) for name in _REPORTED] if steps else [],
         last_step=steps[-1]["step"] if steps else 0,
     )
     data = ModelCardData(library_name="transformers", tags=["spine", "test-time-rl", "grpo", "trl"])
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
-    write_whole(Path(args.output_dir or ".") / "README.md", str(card))
+    write_whole(folder / "README.md", str(card))

@@ -11,7 +11,7 @@ from spine_rl.engine.progress import tell
 
 
 class LiveView(TrainerCallback):
-    """Shows step, reward, majority share, length, entropy, forks, tokens a second and the time left."""
+    """Shows step, reward, majority share, length, entropy, forks, tokens drawn a second and the time left."""
 
     def __init__(self, console: Console | None = None, label: str = "adapt"):
         self._console = console or Console()
@@ -52,12 +52,12 @@ class LiveView(TrainerCallback):
 
 def format_status(logs: dict[str, Any]) -> str:
     """One line of a step's label-free statistics."""
-    seconds = sum(value for name, value in logs.items() if name.startswith("seconds/"))
+    speed = logs.get("tokens_per_second")  # of sampling; none where a run was resumed within a generation
     return (
         f"reward {logs['vote/reward']:.2f}  majority {logs['vote/majority_ratio']:.2f}  "
         f"length {logs['response_length/mean']:.0f}  entropy {logs['entropy/all']:.3f} "
-        f"(forks {logs['entropy/forks']:.2f})  forks {logs['forks/share']:.0%}  "
-        f"{logs['tokens_generated'] / max(seconds, 1e-9):,.0f} tokens/s"
+        f"(forks {logs['entropy/forks']:.2f})  forks {logs['forks/share']:.0%}"
+        + ("" if speed is None else f"  {speed:,.0f} tokens/s")
     )
 
 

@@ -24,6 +24,7 @@ from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.run_file import LAST_FOLDER, read_run
 from spine_rl.runs.run_folder import RUN, Start, find_start
 from spine_rl.training.arguments import Arguments, build_peft_config
+from spine_rl.training.checkpoints import check_processes
 from spine_rl.training.dataset import check_number
 from spine_rl.training.forecast import forecast
 from spine_rl.training.problem_dataset import build_dataset
@@ -68,6 +69,8 @@ def _open(arguments: Arguments, folder: Path, until_end: ExitStack) -> Start:
     check_may_write([Output(folder, RUN, "output_dir", goes_on=True)], overwrite=run.overwrite, reads=reads)
     until_end.enter_context(owning(folder))
     start = find_start(folder, overwrite=run.overwrite, resume=run.resume, given=arguments.given)
+    if start.checkpoint is not None:
+        check_processes(start.checkpoint, PartialState().num_processes)  # before a model is loaded
     for note in start.notes:
         print(note, file=sys.stderr)
     return start

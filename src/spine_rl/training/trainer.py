@@ -136,7 +136,7 @@ class SpineTrainer(UpdatingTrainer):
         self.share_prompts()
         self.share_generation()
         folder = Path(cast(str, args.output_dir))
-        self.guard = CollapseGuard(self, folder, on_collapse=args.on_collapse, keep_best=args.keeps_best)
+        self.guard = CollapseGuard(self, folder, on_collapse=args.on_collapse, keep_best=args.keep_best != "none")
         self.finite_steps = FiniteSteps(self)
         self.add_callback(self.guard)
         self.add_callback(self.finite_steps)
@@ -223,8 +223,8 @@ class SpineTrainer(UpdatingTrainer):
 
     def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None):
         if self.is_world_process_zero():
-            kept = self.guard.kept
-            write_model_card(self.args, model_name or "spine-adapted", dataset_name, self.state.log_history, kept)
+            name, history = model_name or "spine-adapted", self.state.log_history
+            write_model_card(self.args, name, dataset_name, history, self.guard.kept)
 
 
 def _check_reference(model: str | PreTrainedModel, args: SpineConfig, peft_config: PeftConfig | None) -> None:

@@ -108,6 +108,8 @@ _OTHERWISE |= dict.fromkeys(("do_sample", "num_beams"), "responses are sampled, 
 _OTHERWISE |= dict.fromkeys(("return_dict_in_generate", "logprobs"), "it would change what generation returns")
 _OTHERWISE["stop_strings"] = "it needs a tokenizer, which TRL does not hand on; end with eos_token_id"
 
+_ENDS = ("eos_token_id", "stop_token_ids")  # tokens that end responses beside the model's own
+
 _OF_THE_CALL = {"conversation", "tools", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize"}
 _OF_THE_CALL |= {"padding", "truncation", "max_length", "return_tensors", "return_dict", "processor_kwargs"}
 
@@ -157,13 +159,21 @@ def check_generation_kwargs(given: Mapping[str, Any], *, use_vllm: bool) -> None
         ConfigError: A name that has an option, that no step can do with, or that nobody knows.
     """
     known = None if use_vllm else vars(GenerationConfig())
-    for name in given:
+    for name, value in given.items():
+        if use_vllm and name == "eos_token_id":
+            raise ConfigError(f"generation_kwargs has {name}: vLLM has another name for it; give stop_token_ids there")
+        if name in _ENDS and not _are_tokens(value):
+            raise ConfigError(f"generation_kwargs has {name}={value!r}: must be token ids, numbers in a list")
         if name in _OTHERWISE:
             raise ConfigError(f"generation_kwargs has {name}: {_OTHERWISE[name]}; remove it there")
         if known is not None and name not in known:
             raise ConfigError(
                 f"generation_kwargs has {name!r}, which generation ignores; {suggest_nearest(name, known)}"
             )
+
+
+def _are_tokens(value: Any) -> bool:
+    return all(type(each) is int and each >= 0 for each in (value if isinstance(value, list) else [value]))
 
 
 def check_template_kwargs(given: Mapping[str, Any]) -> None:

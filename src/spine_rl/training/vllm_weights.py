@@ -14,7 +14,6 @@ from transformers import ProcessorMixin
 from trl.generation import vllm_generation
 
 from spine_rl.engine.models import get_context_length
-from spine_rl.engine.sampler import list_end_tokens
 from spine_rl.engine.vllm_sampler import list_engine_options
 from spine_rl.problems.prompts import encode_prompts
 
@@ -74,12 +73,6 @@ def _choose_dtype(trainer: Any) -> dict[str, str]:
 def _multiply_plainly(layer: Any, remove_weight: bool) -> None:
     """In place of vLLM's, which packs a layer's weight for its kernels and throws away what could be loaded anew."""
     layer.cpu_linear = torch.nn.functional.linear
-
-
-def end_as_here(generation: Any, model_generation_config: Any, tokenizer: Any) -> None:
-    """Has vLLM, in this process or a server, end responses with the tokens that the other engines end them with."""
-    ends = list_end_tokens(model_generation_config, tokenizer)
-    generation.generation_kwargs = {"stop_token_ids": ends, **generation.generation_kwargs}
 
 
 class WeightCheck:
