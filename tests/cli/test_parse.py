@@ -279,10 +279,13 @@ def test_names_from_elsewhere_are_none_of_ours_and_lead_to_options_there_are():
 
 
 def test_a_runs_file_serves_before_the_run(config):
-    path = config("model: m\ndata: d\noutput_dir: o\nlora_r: 4\noptim: sgd\nnum_generations: 4\nfork_fraction: 0.4\n")
+    path = config(
+        "model: m\ndata: d\noutput_dir: o\nlora_r: 4\noptim: sgd\nnum_generations: 4\nfork_fraction: 0.4\ntop_p: 0.7\n"
+    )
     for command in ("preflight", "inspect"):
         values = read(command, "--config", path)
-        assert (values["model"], values["num_generations"], values["fork_fraction"]) == ("m", 4, 0.4)
+        found = [values[name] for name in ("model", "num_generations", "fork_fraction", "top_p")]
+        assert found == ["m", 4, 0.4, 0.7]
     assert refuse("inspect", "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
     rest = read("preflight", "--config", path, "--lora-r=8")["rest"]  # its estimates are of the run
     assert rest == {"output_dir": "o", "lora_r": ["8"], "optim": "sgd"}

@@ -6,7 +6,7 @@ values become options one by one and never pass for flags, and one line for ever
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from itertools import pairwise
 from os.path import expanduser
@@ -53,7 +53,10 @@ class RunFields(NamedTuple):
     """As `takes_run_fields` says."""
 
     list_names: Callable[[], set[str]]
-    kept: bool
+    kept: Collection[str] | None
+
+    def keeps(self, name: str) -> bool:
+        return name in (self.list_names() if self.kept is None else self.kept)
 
 
 def make_app(**settings: Any) -> App:
@@ -79,12 +82,14 @@ def _show_default(value: Any) -> str | None:
     return None if value is None or value is False or value == [] else str(value)
 
 
-def takes_run_fields(list_names: Callable[[], set[str]], *, kept: bool) -> Callable[[Callable], Callable]:
+def takes_run_fields(
+    list_names: Callable[[], set[str]], *, kept: Collection[str] | None = None
+) -> Callable[[Callable], Callable]:
     """Marks a command that takes the options of a run too, which it need not declare.
 
     Args:
         list_names: Gives their names.
-        kept: Whether they are handed on (`spine train`), or skipped in a run's file and unknown on the command line.
+        kept: Those that are handed on, by default all; others are skipped in a run's file, unknown on the command line.
     """
 
     def mark(command: Callable) -> Callable:
@@ -150,7 +155,7 @@ class _Reader:
             if token.startswith("-") and not _is_number(token):
                 name, equals, value = token.partition("=")
                 name = _normalize(name)
-                if not (self._fields and self._fields.kept and name in self._fields.list_names()):
+                if not (self._fields and self._fields.keeps(name)):
                     raise ConfigError(_refuse(token, self._suggest(name)))
                 self.given.rest[name] = [value] if equals else []
                 self.given.where.pop(name, None)
@@ -175,7 +180,7 @@ class _Reader:
                 self._append(self._known[name], name, value, where)
             elif self._fields is None or name not in self._fields.list_names():
                 raise ConfigError(f"{where}: unknown option {key!r}; {self._suggest(name)}")
-            elif self._fields.kept:
+            elif self._fields.keeps(name):
                 self.given.rest[name], self.given.where[name] = value, where
 
     def _append(self, argument: Argument, name: str, value: Any, where: str) -> None:

@@ -24,6 +24,17 @@ _SOURCES = (
 )
 _FROM_FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # mappings, or the path of a file with one
 
+# How a model is loaded, which every command does alike that is given a run's file.
+LOADING = {
+    "model_revision",
+    "trust_remote_code",
+    "attn_implementation",
+    "model_init_kwargs",
+    "load_in_8bit",
+    "load_in_4bit",
+}
+LOADING |= {"bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant"}
+
 # Names that users bring from TRL's scripts, other trainers and earlier versions, and what stands in their place here.
 ELSEWHERE = {
     "adam_eps": "give adam_epsilon",
