@@ -15,7 +15,7 @@ from spine_rl.cli.main import app
 from spine_rl.cli.parse import Given, parse
 from spine_rl.errors import ConfigError
 from spine_rl.options.declare import Help
-from spine_rl.training.trl_fields import ELSEWHERE
+from spine_rl.training.trl_fields import ELSEWHERE, list_trl_switches, read_fields
 
 COMMANDS = [
     ("train", "--model=m", "--data=d", "--output_dir=o"), ("eval", "--model=m", "--data=d"),
@@ -167,7 +167,7 @@ def test_fields_that_only_trl_declares_are_handed_on():
         (("bench", "--prompts=0"), "prompts=0: must be at least 1"),
         (("experiment", "x", "--jobs=0"), "jobs=0: must be at least 1"),
         (("vote", "c", "--weighted", "perhaps"), "unexpected 'perhaps'; --weighted stands alone, or takes true or fal"),
-        (("vote", "c", "--weighted", "on"), "weighted='on': must be true or false"),
+        (("vote", "c", "--weighted=maybe"), "weighted='maybe': must be true or false"),
         (("vote", "--oot", "x", "c"), "unknown option 'oot'; did you mean 'out'?"),
         (("vote", "c", "--out", "-"), "--out needs a value; - is none, give a file's name"),
         (("vote", "c", "--out", "-x"), "--out needs a value; a file of that name is ./-x"),
@@ -218,6 +218,58 @@ def test_a_switch_takes_a_word_of_its_own(config, word, value):
     assert read("vote", "--weighted", word, "c.jsonl")["weighted"] is value
     assert read("vote", "c.jsonl", f"--weighted={word}")["weighted"] is value
     assert read("vote", "c.jsonl", "--config", config(f"weighted: {word}\n"))["weighted"] is value
+
+
+WORDS = {"on": True, "OFF": False, "Yes": True, "no": False, "1": True, "f": False, "T": True, "0": False, "y": True}
+
+
+def say_word(names, word, config):
+    """All of them, with a word: after an equals sign, by itself, in a file."""
+    yield [f"--{name}={word}" for name in names]
+    yield [token for name in names for token in (f"--{name.replace('_', '-')}", word)]
+    yield ["--config", str(config("".join(f"{name}: {word}\n" for name in names)))]
+
+
+@pytest.mark.parametrize("command", [COMMANDS[index] for index in (0, 4, 5)], ids=lambda command: command[0])
+def test_every_switch_takes_every_word_and_no_before_its_name(command, config):
+    switches = [
+        entry.name for group in list_groups(command) for entry in dataclasses.fields(group) if entry.type is bool
+    ]
+    assert "overwrite" in switches
+    for word, value in WORDS.items():
+        for tokens in say_word(switches, word, config):
+            values = read(*command, *tokens)
+            assert {values[name] for name in switches} == {value}, tokens
+    for sign in "-_":
+        path = config("".join(f"{name}: on\n" for name in switches))
+        values = read(*command, "--config", path, *(f"--no{sign}{name.replace('_', sign)}" for name in switches))
+        assert {values[name] for name in switches} == {False}
+    assert "unknown option" in refuse(*command, "--config", config("no_overwrite: on"))
+
+
+def test_switches_that_only_trl_declares_take_the_same(config):
+    from trl import GRPOConfig, ModelConfig
+
+    kinds = {**get_type_hints(ModelConfig), **get_type_hints(GRPOConfig)}
+    assert list_trl_switches() == {name for name, kind in kinds.items() if kind in (bool, bool | None)}
+    declared = {entry.name for group in list_groups(COMMANDS[0]) for entry in dataclasses.fields(group)}
+    switches = sorted(list_trl_switches() - declared)
+
+    def read_switches(tokens):
+        given = parse(app, [*COMMANDS[0], *tokens]).keywords["given"]
+        return {**read_fields(ModelConfig, given.rest, given.where), **read_fields(GRPOConfig, given.rest, given.where)}
+
+    names = [*switches, "include_num_input_tokens_seen"]  # which may be text, too
+    for word, value in WORDS.items():
+        for tokens in [*say_word(names, word, config)][:: 1 if word == "on" else 2]:
+            assert read_switches(tokens) == dict.fromkeys(names, value), tokens
+    assert read_switches([f"--no-{name}" for name in switches]) == dict.fromkeys(switches, False)
+    assert read_switches([f"--{name}" for name in names]) == dict.fromkeys(names, True)
+    for token, message in {
+        "--no-max-steps": "unknown option 'no_max_steps'", "--no-optim": "unknown option 'no_optim'",
+        "--no-bf16=true": "unknown option 'no_bf16'", "--no-cuda": "give use_cpu",
+    }.items():  # fmt: skip
+        assert message in refuse(*COMMANDS[0], token)
 
 
 def test_words_for_a_switch_stay_what_they_are_elsewhere():
