@@ -104,7 +104,7 @@ class InspectOptions(PageOptions):
     dtype: str = dtype("auto")
 
 
-@takes_run_fields(list_run_fields, kept=LOADING)
+@takes_run_fields(list_run_fields, kept={*LOADING, "disable_tqdm"})
 def inspect(
     *,
     subject: Annotated[RolloutModel, group("Model")],

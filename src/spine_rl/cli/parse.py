@@ -44,6 +44,12 @@ class Given:
     rest: dict[str, Any] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
 
+    def turns_on(self, name: str) -> bool:
+        """Whether a switch that only TRL declares is on, as far as can be said before TRL is there."""
+        value = self.rest.get(name, False)
+        words = value if isinstance(value, list) else [value]
+        return not words or read_truth(str(words[-1])) is True
+
 
 class RunFields(NamedTuple):
     """As `takes_run_fields` says."""
@@ -98,7 +104,7 @@ def takes_run_fields(
     return mark
 
 
-def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
+def parse(app: App, tokens: Sequence[str]) -> "functools.partial[Any]":
     """The command that the tokens name, ready to be called with its options.
 
     Raises:
