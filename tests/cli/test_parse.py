@@ -169,6 +169,14 @@ def test_fields_that_only_trl_declares_are_handed_on():
         (("vote", "c", "--weighted", "perhaps"), "unexpected 'perhaps'; --weighted stands alone, or takes true or fal"),
         (("vote", "c", "--weighted=maybe"), "weighted='maybe': must be true or false"),
         (("vote", "--oot", "x", "c"), "unknown option 'oot'; did you mean 'out'?"),
+        (("vote", ""), "FILE='': the path is empty; give one"),
+        (("report", "r", ""), "RUNS='': the path is empty"),
+        (("vote", "c", "--out="), "out='': the path is empty"),
+        (("vote", "c", "--config", ""), "config='': the path is empty"),
+        (("train", "--model=m", "--data=", "--output_dir=o"), "data='': the path is empty"),
+        (("train", "--model=", "--data=d", "--output_dir=o"), "model='': the path is empty"),
+        (("train", "--model=m", "--data=d", "--out", ""), "output_dir='': the path is empty"),
+        (("data", "show", "gsm8k="), "SOURCE='gsm8k=': the path is empty"),
         (("vote", "c", "--out", "-"), "--out needs a value; - is none, give a file's name"),
         (("vote", "c", "--out", "-x"), "--out needs a value; a file of that name is ./-x"),
         (("vote", "c", "--out", "--weighted"), "--out needs a value"),
@@ -295,6 +303,8 @@ def test_the_home_folder_is_found_where_a_shell_leaves_it(config, monkeypatch):
     ]  # fmt: skip
     assert str(read("report", "r", "--out=~/x.html")["out"]) == "/home/me/x.html"
     assert parse(app, ["data", "show", "~/d.jsonl"]).args == ("/home/me/d.jsonl",)
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert read("train", f"--config=~/{path.name}")["model"] == f"{path.parent}/m"
 
 
 def test_the_templates_arguments_are_a_mapping_in_a_file_and_json_on_the_command_line(config):

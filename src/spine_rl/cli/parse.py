@@ -146,10 +146,10 @@ class _Reader:
         self.take_unused([word for word in words if word.startswith("--")])  # `-` is one too, but no option is
         config = self._known.get("config")
         if config is not None and config.tokens:
+            _read_words(config)
             self._read(Path(config.tokens[-1].value))
-        for argument in leaves:
-            _check_whole(argument)
         for argument in arguments:
+            _check_whole(argument)
             _read_words(argument)
         self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
 
@@ -263,6 +263,8 @@ def _read_words(argument: Argument) -> None:
         value = token.value if truth is None else str(truth).lower()
         if is_path or not argument.name.startswith("--"):
             name, equals, path = value.rpartition("=")
+            if not path:  # as of a shell's variable that is not set; pathlib would read this folder
+                raise ConfigError(f"{_normalize(argument.name)}={value!r}: the path is empty; give one")
             value = name + equals + expanduser(path)
         argument.tokens[index] = evolve(token, value=value)
 
