@@ -17,10 +17,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import save_qwen2
 from paths import DATA
 from spine_rl.cli.arguments import read_arguments
+from spine_rl.diagnose import round as diagnose_round
 from spine_rl.engine import precision
+from spine_rl.errors import ModelError
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
 from spine_rl.presets import CONTROLS, PRESETS
+from spine_rl.training import run
 from spine_rl.training.run import run_train
 
 QUICK = [
@@ -44,6 +47,38 @@ def problems_file(tmp_path):
 
 def train(spine, model, data, out, *more):
     return spine("train", "--model", model, "--data", data, "--output_dir", out, *QUICK, *more)
+
+
+# ---- what a run's file says of the model
+
+
+@pytest.mark.parametrize("command", ["preflight", "inspect", "train"])
+def test_every_command_loads_and_samples_as_the_runs_file_says(
+    spine, monkeypatch, model_folder, problems_file, tmp_path, command
+):
+    config, seen = tmp_path / "run.yaml", {}
+    lines = (
+        f"model: {model_folder}", f"data: {problems_file}", "num_generations: 2", "per_device_train_batch_size: 4",
+        "output_dir: run", "model_revision: v2", "trust_remote_code: on", "attn_implementation: eager", "top_p: 0.8",
+        "model_init_kwargs: {variant: fp16}", "optim: sgd", "use_cpu: true",
+    )  # fmt: skip
+    config.write_text("\n".join(lines))
+
+    def load(name, **options):
+        seen.update(options)
+        raise ModelError("seen")
+
+    monkeypatch.setattr(run, "load_model_and_tokenizer", load)
+    monkeypatch.setattr(diagnose_round, "load_model_and_tokenizer", load)
+    monkeypatch.chdir(tmp_path)
+    assert spine(command, "--config", config)[::2] == (2, "spine: seen\n")
+    assert (seen.pop("dtype") == "auto") is (command == "inspect")
+    assert seen == {
+        "revision": "v2", "trust_remote_code": True, "attn_implementation": "eager", "variant": "fp16",
+    }  # fmt: skip
+    status, _, error = spine("inspect", "--config", config, "--bnb-4bit-quant-type=fp4")
+    assert (status, "would have no effect without load_in_4bit" in error) == (2, True)
+    assert "unknown option 'optim'" in spine("inspect", "--config", config, "--optim=sgd")[2]
 
 
 # ---- train

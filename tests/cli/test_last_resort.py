@@ -66,13 +66,66 @@ def test_a_signal_says_how_to_go_on(capsys, monkeypatch, number, status, how):
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     with pytest.raises(SystemExit) as stop:
         run_reported(command)
+    after = [signal.signal(each, handler) for each, handler in handlers.items()]
     assert stop.value.code == status
     printed = capsys.readouterr().err
     assert printed == f"spine: {how}; what is finished is kept; go on with: spine experiment 'a b.yaml'\n"
+    assert after == [signal.SIG_DFL] * 2  # a second one ends the process
+
+
+def test_signals_are_handed_back_where_none_came():
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    run_reported(lambda: None)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+COMMAND = """
+import hashlib
+from spine_rl.cli.last_resort import run_reported
+def command():
+    try:
+        print("begun", flush=True)
+        time.sleep(100)
+    finally:
+        print("ending after this step", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # within C, as a backward pass is
+run_reported(command)
+"""
+RUN = """
+import hashlib
+from types import SimpleNamespace
+from spine_rl.training.stopping import StopOnSignal
+stop = StopOnSignal(SimpleNamespace(accelerator=SimpleNamespace(num_processes=PROCESSES)))
+with stop.listening():
+    print("begun", flush=True)
+    while not stop.heard:
+        time.sleep(0.01)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**20 if PROCESSES > 1 else 2**31 - 1)
+print("saved", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("script", "processes"), [(COMMAND, 1), (RUN, 1), (RUN, 2)])
+@pytest.mark.parametrize(("first", "second"), [(signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGINT)])
+def test_a_second_signal_ends_at_once_whatever_python_waits_for(script, processes, first, second):
+    code = f"import time\nPROCESSES = {processes}\n{script}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(first)
+        assert "ending after this step" in process.stdout.readline()
+        time.sleep(0.3)
+        process.send_signal(second)
+        status = process.wait(timeout=100)
+        assert (status, process.stdout.read()) == ((0, "saved\n") if processes > 1 else (-second, ""))
+    finally:
+        process.kill()
 
 
 def test_advice_by_command():

@@ -15,7 +15,7 @@ from spine_rl.cli.main import app
 from spine_rl.cli.parse import Given, parse
 from spine_rl.errors import ConfigError
 from spine_rl.options.declare import Help
-from spine_rl.training.trl_fields import ELSEWHERE
+from spine_rl.training.trl_fields import ELSEWHERE, list_trl_switches, read_fields
 
 COMMANDS = [
     ("train", "--model=m", "--data=d", "--output_dir=o"), ("eval", "--model=m", "--data=d"),
@@ -167,8 +167,16 @@ def test_fields_that_only_trl_declares_are_handed_on():
         (("bench", "--prompts=0"), "prompts=0: must be at least 1"),
         (("experiment", "x", "--jobs=0"), "jobs=0: must be at least 1"),
         (("vote", "c", "--weighted", "perhaps"), "unexpected 'perhaps'; --weighted stands alone, or takes true or fal"),
-        (("vote", "c", "--weighted", "on"), "weighted='on': must be true or false"),
+        (("vote", "c", "--weighted=maybe"), "weighted='maybe': must be true or false"),
         (("vote", "--oot", "x", "c"), "unknown option 'oot'; did you mean 'out'?"),
+        (("vote", ""), "FILE='': the path is empty; give one"),
+        (("report", "r", ""), "RUNS='': the path is empty"),
+        (("vote", "c", "--out="), "out='': the path is empty"),
+        (("vote", "c", "--config", ""), "config='': the path is empty"),
+        (("train", "--model=m", "--data=", "--output_dir=o"), "data='': the path is empty"),
+        (("train", "--model=", "--data=d", "--output_dir=o"), "model='': the path is empty"),
+        (("train", "--model=m", "--data=d", "--out", ""), "output_dir='': the path is empty"),
+        (("data", "show", "gsm8k="), "SOURCE='gsm8k=': the path is empty"),
         (("vote", "c", "--out", "-"), "--out needs a value; - is none, give a file's name"),
         (("vote", "c", "--out", "-x"), "--out needs a value; a file of that name is ./-x"),
         (("vote", "c", "--out", "--weighted"), "--out needs a value"),
@@ -220,6 +228,58 @@ def test_a_switch_takes_a_word_of_its_own(config, word, value):
     assert read("vote", "c.jsonl", "--config", config(f"weighted: {word}\n"))["weighted"] is value
 
 
+WORDS = {"on": True, "OFF": False, "Yes": True, "no": False, "1": True, "f": False, "T": True, "0": False, "y": True}
+
+
+def say_word(names, word, config):
+    """All of them, with a word: after an equals sign, by itself, in a file."""
+    yield [f"--{name}={word}" for name in names]
+    yield [token for name in names for token in (f"--{name.replace('_', '-')}", word)]
+    yield ["--config", str(config("".join(f"{name}: {word}\n" for name in names)))]
+
+
+@pytest.mark.parametrize("command", [COMMANDS[index] for index in (0, 4, 5)], ids=lambda command: command[0])
+def test_every_switch_takes_every_word_and_no_before_its_name(command, config):
+    switches = [
+        entry.name for group in list_groups(command) for entry in dataclasses.fields(group) if entry.type is bool
+    ]
+    assert "overwrite" in switches
+    for word, value in WORDS.items():
+        for tokens in say_word(switches, word, config):
+            values = read(*command, *tokens)
+            assert {values[name] for name in switches} == {value}, tokens
+    for sign in "-_":
+        path = config("".join(f"{name}: on\n" for name in switches))
+        values = read(*command, "--config", path, *(f"--no{sign}{name.replace('_', sign)}" for name in switches))
+        assert {values[name] for name in switches} == {False}
+    assert "unknown option" in refuse(*command, "--config", config("no_overwrite: on"))
+
+
+def test_switches_that_only_trl_declares_take_the_same(config):
+    from trl import GRPOConfig, ModelConfig
+
+    kinds = {**get_type_hints(ModelConfig), **get_type_hints(GRPOConfig)}
+    assert list_trl_switches() == {name for name, kind in kinds.items() if kind in (bool, bool | None)}
+    declared = {entry.name for group in list_groups(COMMANDS[0]) for entry in dataclasses.fields(group)}
+    switches = sorted(list_trl_switches() - declared)
+
+    def read_switches(tokens):
+        given = parse(app, [*COMMANDS[0], *tokens]).keywords["given"]
+        return {**read_fields(ModelConfig, given.rest, given.where), **read_fields(GRPOConfig, given.rest, given.where)}
+
+    names = [*switches, "include_num_input_tokens_seen"]  # which may be text, too
+    for word, value in WORDS.items():
+        for tokens in [*say_word(names, word, config)][:: 1 if word == "on" else 2]:
+            assert read_switches(tokens) == dict.fromkeys(names, value), tokens
+    assert read_switches([f"--no-{name}" for name in switches]) == dict.fromkeys(switches, False)
+    assert read_switches([f"--{name}" for name in names]) == dict.fromkeys(names, True)
+    for token, message in {
+        "--no-max-steps": "unknown option 'no_max_steps'", "--no-optim": "unknown option 'no_optim'",
+        "--no-bf16=true": "unknown option 'no_bf16'", "--no-cuda": "give use_cpu",
+    }.items():  # fmt: skip
+        assert message in refuse(*COMMANDS[0], token)
+
+
 def test_words_for_a_switch_stay_what_they_are_elsewhere():
     values = read(*COMMANDS[0], "--prompt-suffix", "no", "--max-steps", "1", "--save_strategy", "no", "--bf16", "yes")
     assert (values["prompt_suffix"], values["max_steps"]) == ("no", 1)
@@ -243,6 +303,8 @@ def test_the_home_folder_is_found_where_a_shell_leaves_it(config, monkeypatch):
     ]  # fmt: skip
     assert str(read("report", "r", "--out=~/x.html")["out"]) == "/home/me/x.html"
     assert parse(app, ["data", "show", "~/d.jsonl"]).args == ("/home/me/d.jsonl",)
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert read("train", f"--config=~/{path.name}")["model"] == f"{path.parent}/m"
 
 
 def test_the_templates_arguments_are_a_mapping_in_a_file_and_json_on_the_command_line(config):
@@ -279,10 +341,13 @@ def test_names_from_elsewhere_are_none_of_ours_and_lead_to_options_there_are():
 
 
 def test_a_runs_file_serves_before_the_run(config):
-    path = config("model: m\ndata: d\noutput_dir: o\nlora_r: 4\noptim: sgd\nnum_generations: 4\nfork_fraction: 0.4\n")
+    path = config(
+        "model: m\ndata: d\noutput_dir: o\nlora_r: 4\noptim: sgd\nnum_generations: 4\nfork_fraction: 0.4\ntop_p: 0.7\n"
+    )
     for command in ("preflight", "inspect"):
         values = read(command, "--config", path)
-        assert (values["model"], values["num_generations"], values["fork_fraction"]) == ("m", 4, 0.4)
+        found = [values[name] for name in ("model", "num_generations", "fork_fraction", "top_p")]
+        assert found == ["m", 4, 0.4, 0.7]
     assert refuse("inspect", "--config", path, "--lora-r=4").startswith("unknown option 'lora_r'")
     rest = read("preflight", "--config", path, "--lora-r=8")["rest"]  # its estimates are of the run
     assert rest == {"output_dir": "o", "lora_r": ["8"], "optim": "sgd"}

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from paths import ROOT
+from spine_rl.cli.main import app
+from spine_rl.cli.parse import parse
 from spine_rl.engine import live
 from spine_rl.engine.live import LiveLine, format_seconds
-from spine_rl.engine.progress import phase, tell
+from spine_rl.engine.progress import listening, phase, tell
+from spine_rl.training.arguments import Arguments
 
 BASE = ROOT / "src" / "spine_rl" / "lab" / "bases" / "arithmetic"
 
@@ -82,12 +86,9 @@ def test_times_are_read_at_a_glance():
     assert [*map(format_seconds, (6.6, 750, 11_100))] == ["0:07", "12:30", "3:05:00"]
 
 
-def test_a_command_that_loads_a_model_shows_something_at_once(tmp_path):
-    """In a terminal, within five seconds on a machine that does other things, too; and the table is whole."""
-    data = tmp_path / "p.jsonl"
-    data.write_text('{"id": "a", "prompt": "3+4="}\n')
+def run_in_terminal(*arguments):
+    """A command that ends well: what it printed, and after how many seconds each piece of it."""
     main, side = pty.openpty()
-    command = [sys.executable, "-m", "spine_rl.cli.main", "preflight", "--model", str(BASE), "--data", str(data)]
     started, first, read = time.monotonic(), [], []
 
     def collect():
@@ -98,14 +99,60 @@ def test_a_command_that_loads_a_model_shows_something_at_once(tmp_path):
         except OSError:  # closed
             pass
 
-    process = subprocess.Popen([*command, "--max-completion-length", "8"], stdout=side, stderr=side)
+    process = subprocess.Popen([sys.executable, "-m", "spine_rl.cli.main", *arguments], stdout=side, stderr=side)
     os.close(side)
     reader = threading.Thread(target=collect)
     reader.start()
     assert process.wait(timeout=240) == 0
     reader.join()
     os.close(main)
-    shown = b"".join(read).decode()
+    return b"".join(read).decode(), first
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"id": "a", "prompt": "3+4="}\n')
+    return path
+
+
+def test_a_command_that_loads_a_model_shows_something_at_once(data):
+    """In a terminal, within five seconds on a machine that does other things, too; and the table is whole."""
+    shown, first = run_in_terminal("preflight", "--model", BASE, "--data", data, "--max-completion-length", "8")
     # The lab's model is loaded too quickly to be seen.
     assert shown.index("load libraries") < shown.index("majority share")
     assert first[0] < 5
+
+
+def test_disable_tqdm_silences_what_changes_and_not_what_is_logged(data, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"model: {BASE}\ndata: {data}\noutput_dir: {tmp_path / 'run'}\nmax_steps: 1\nnum_generations: 2\n"
+        "per_device_train_batch_size: 2\nmax_completion_length: 8\nuse_cpu: on\ndisable_tqdm: on\n"
+    )
+    shown, _ = run_in_terminal("train", "--config", config)
+    assert "\x1b[" not in shown  # a line that changes moves the cursor
+    assert "load libraries" not in shown
+    assert "adapt step 1/1  reward" in shown
+
+
+def test_every_command_with_a_runs_file_hears_of_disable_tqdm(tmp_path):
+    config = tmp_path / "run.yaml"
+    for text, silent in (("disable_tqdm: true", True), ("disable_tqdm: off", False), ("seed: 1", False)):
+        config.write_text(f"model: m\ndata: d\noutput_dir: o\n{text}\n")
+        for command in ("train", "preflight", "inspect"):
+            given = parse(app, [command, "--config", str(config)]).keywords["given"]
+            assert given.turns_on("disable_tqdm") is silent
+            assert (
+                parse(app, [command, "--config", str(config), "--disable-tqdm"])
+                .keywords["given"]
+                .turns_on("disable_tqdm")
+            )
+    heard = []
+    with listening(lambda *told: heard.append(told)):
+        for disables in (True, False):
+            arguments = SimpleNamespace(training=SimpleNamespace(disable_tqdm=disables))
+            with Arguments.showing(arguments):  # solve and transfer, whose run's file is read later
+                tell("vote", 1, 2)
+            tell("after", 1, 2)
+    assert [name for name, *_ in heard] == ["after", "vote", "after"]

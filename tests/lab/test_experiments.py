@@ -406,7 +406,8 @@ def is_running(pid):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
-def test_ctrl_c_ends_every_process(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_every_process_ends_with_the_command_however_that_ends(tmp_path, number):
     code = (
         "import functools, signal, sys\nfrom pathlib import Path\nimport light_jobs\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
@@ -426,11 +427,17 @@ def test_ctrl_c_ends_every_process(tmp_path):
     while not (tmp_path / "pid").exists() and time.monotonic() < until:
         time.sleep(0.1)
     worker = int((tmp_path / "pid").read_text())
-    process.send_signal(signal.SIGINT)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in said
-    assert "leaked" not in said
-    assert not is_running(worker)
+    if number == signal.SIGINT:
+        assert "KeyboardInterrupt" in said
+        assert "leaked" not in said
+    until = time.monotonic() + 20
+    left = {worker, *map(int, children)}  # the manager of the queue, too
+    while number == signal.SIGKILL and any(map(is_running, left)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(is_running, left))
 
 
 # ---- a real cell

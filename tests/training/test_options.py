@@ -21,7 +21,7 @@ from spine_rl.training.checkpoints import CheckpointingTrainer
 from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.training.run import _load_model
 from spine_rl.training.trl_fields import read_texts, read_value, to_json
-from spine_rl.training.unused_options import NEEDED, UNUSED, leave_out_unneeded, refuse_unused
+from spine_rl.training.unused_options import BESIDE, NEEDED, UNUSED, _get_default, leave_out_unneeded, refuse_unused
 
 # Where the package's default is another than TRL's, on purpose.
 OWN_DEFAULTS = {"logging_steps", "save_steps", "save_total_limit", "gradient_checkpointing"}
@@ -117,6 +117,19 @@ def test_options_that_need_another_are_refused_without_it(name):
         take(**given, **({"beta": 0.1} if needed == "beta" else {needed: True, "beta": 0.1}))
 
 
+@pytest.mark.parametrize("name", BESIDE)
+def test_options_that_are_read_beside_one_value_of_another_are_refused_beside_others(name):
+    defaults = {entry.name: _get_default(entry) for entry in dataclasses.fields(GRPOConfig)}
+    for other, wanted in BESIDE[name]:
+        needed = {"use_vllm": True} if name.startswith("vllm_") else {}
+        given = SimpleNamespace(**defaults | dict(BESIDE[name]) | needed | {name: change(GRPOConfig, name)})
+        refuse_unused(given, GRPOConfig)
+        setattr(given, other, {"server": "colocate", "colocate": "server", None: "http://x", False: True}[wanted])
+        line = f"^{name}=.* would have no effect with {other}=.*, only with {wanted!r}; change or remove one$"
+        with pytest.raises(ConfigError, match=line):
+            refuse_unused(given, GRPOConfig)
+
+
 def test_options_of_one_that_is_turned_off_are_left_out():
     refuse_unused(ModelConfig(lora_r=8), ModelConfig, turned_off={"use_peft"})
     given = {"use_vllm": False, "vllm_mode": "server", "beta": 0.0, "sync_ref_model": True, "lora_r": 8}
@@ -129,15 +142,15 @@ def test_options_of_one_that_is_turned_off_are_left_out():
 
 # Read by TRL, transformers or this package in a run, as somebody found who looked at each.
 HONOURED = """
-accelerator_config activation_checkpointing adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size beta bf16
+accelerator_config activation_checkpointing adam_beta1 adam_beta2 adam_epsilon beta bf16
 cache_implementation cast_lm_head_to_fp32 chat_template_kwargs data_seed dataloader_drop_last dataloader_in_order
 dataloader_multiprocessing_context dataloader_num_workers dataloader_persistent_workers dataloader_pin_memory
 dataloader_prefetch_factor ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters
 ddp_static_graph ddp_timeout debug deepspeed disable_dropout disable_tqdm do_train ds3_gather_for_generation epsilon
 epsilon_high fp16 fsdp fsdp_config full_determinism generation_batch_size generation_kwargs
 gradient_accumulation_steps gradient_checkpointing hub_always_push hub_model_id hub_private_repo hub_revision
-hub_strategy hub_token ignore_data_skip include_num_input_tokens_seen learning_rate local_rank log_completions
-log_completions_hub_repo log_level log_level_replica log_multimodal log_on_each_node logging_first_step
+hub_strategy hub_token ignore_data_skip learning_rate local_rank log_completions
+log_completions_hub_repo log_level log_level_replica log_on_each_node logging_first_step
 logging_nan_inf_filter logging_steps logging_strategy lr_scheduler_kwargs lr_scheduler_type mask_truncated_completions
 max_completion_length max_grad_norm max_steps min_p model_init_kwargs neftune_noise_alpha num_generations
 num_iterations num_train_epochs optim optim_args optim_target_modules output_dir pad_to_multiple_of

@@ -1,6 +1,5 @@
 """The options of `spine train`, as the training takes them, and as they are kept to repeat the run."""
 
-import functools
 import json
 from collections.abc import Sequence
 
@@ -74,6 +73,4 @@ def read_arguments(tokens: Sequence[str]) -> Arguments:
     """
     app = make_app(name="train")
     app.default(train)
-    call = parse(app, tokens)
-    assert isinstance(call, functools.partial)
-    return build_arguments(**call.keywords)
+    return build_arguments(**parse(app, tokens).keywords)

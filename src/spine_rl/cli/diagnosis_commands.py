@@ -1,41 +1,19 @@
 """The commands that look at one round of responses: preflight, inspect."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from spine_rl.cli.groups import MODEL, FewProblems, JsonOutput, Overwrite, Prompts, Round, dtype, group
+from spine_rl.cli.groups import FewProblems, JsonOutput, Overwrite, Prompts, Round, dtype, group
 from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.cli.train_command import collect, list_run_fields
-from spine_rl.engine.estimate import SHARDINGS
+from spine_rl.diagnose.options import PageOptions, PlanOptions, RolloutModel
 from spine_rl.engine.quiet import loading_libraries
-from spine_rl.options import option
-from spine_rl.presets import CONTROLS, PRESETS
-from spine_rl.training.options import FORK_SELECTORS
+from spine_rl.training.trl_fields import LOADING
 
 if TYPE_CHECKING:
     from spine_rl.diagnose.round import RolloutOptions
-
-
-@group("Model")
-@dataclass(frozen=True, kw_only=True)
-class RolloutModel:
-    """Whose responses are looked at, and the forks in them."""
-
-    model: str = option(help=MODEL)
-    preset: str | None = option(
-        None,
-        "Method whose forks are shown (default: that of the run whose folder is given, else spine).",
-        choices=(*PRESETS, *CONTROLS),
-    )
-    fork_selector: str | None = option(
-        None, "Rule that picks the forks (default: the preset's, or the run's).", choices=FORK_SELECTORS
-    )
-    fork_fraction: float | None = option(
-        None, "Share of tokens that are forks (default: the run's, else 0.2).", above=0, at_most=1
-    )
 
 
 def _check(subject: RolloutModel, problems: FewProblems) -> None:
@@ -60,7 +38,7 @@ def _settle(
         subject.model, preset=subject.preset, selector=subject.fork_selector, fraction=subject.fork_fraction
     )
     length, temperature = question.max_completion_length, sampling.temperature
-    decoding = Decoding(length, temperature, batch_size=sampling.batch_size, seed=sampling.seed)
+    decoding = Decoding(length, temperature, sampling.top_p, sampling.batch_size, sampling.seed)
     return RolloutOptions(
         model=subject.model,
         data=problems.data,
@@ -76,25 +54,16 @@ def _settle(
 
 @group("Planned run")
 @dataclass(frozen=True, kw_only=True)
-class PreflightOptions:
+class PreflightOptions(PlanOptions):
     """Options of `spine preflight`."""
 
-    per_device_train_batch_size: int = option(8, "Responses of one micro-batch.", at_least=1)
-    gradient_accumulation_steps: int = option(1, "Micro-batches of one optimiser step.", at_least=1)
-    num_processes: int = option(1, "Processes that the run will have.", at_least=1)
-    sharding: str = option(
-        "none",
-        "What the processes share out, where none holds all of it: optimizer, gradients or weights as in ZeRO-1, 2 and "
-        "3; weights as in FSDP2.",
-        choices=SHARDINGS,
-    )
     dtype: str = dtype("float32")
 
 
-@takes_run_fields(list_run_fields, kept=True)
+@takes_run_fields(list_run_fields)
 def preflight(
     *,
-    subject: RolloutModel,
+    subject: Annotated[RolloutModel, group("Model")],
     plan: PreflightOptions = PreflightOptions(),
     problems: FewProblems,
     prompts: Prompts = Prompts(),
@@ -129,34 +98,33 @@ def preflight(
 
 @group("Page")
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions:
+class InspectOptions(PageOptions):
     """Options of `spine inspect`."""
 
-    out: Path = option(Path("inspect.html"), "File for the page.")
     dtype: str = dtype("auto")
-    validate_forks: bool = option(False, "Resample tokens and see whether the answer changes.")
-    validate_tokens: int = option(200, "Tokens that are resampled, over the range of entropy.", at_least=10)
-    validate_repeats: int = option(8, "Continuations of each resampled token.", at_least=1)
 
 
-@takes_run_fields(list_run_fields, kept=False)
+@takes_run_fields(list_run_fields, kept={*LOADING, "disable_tqdm"})
 def inspect(
     *,
-    subject: RolloutModel,
+    subject: Annotated[RolloutModel, group("Model")],
     page: InspectOptions = InspectOptions(),
     problems: FewProblems,
     prompts: Prompts = Prompts(),
     sampling: Round = Round(),
     output: Overwrite = Overwrite(),
+    given: Annotated[Given, Parameter(parse=False)],
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes.
 
-    A run's file may be given as --config; its options that this command does not have are skipped.
+    A run's file may be given as --config: the model is loaded, asked and sampled as it says, the rest is skipped.
     """
     _check(subject, problems)
     with loading_libraries():
         from spine_rl.diagnose.inspect_run import run_inspect
+        from spine_rl.training.arguments import read_load_options
 
     rollouts = _settle(subject, problems, prompts, sampling, dtype=page.dtype)
+    load_options = read_load_options(given.rest, given.where)
     validation = (page.validate_tokens, page.validate_repeats) if page.validate_forks else None
-    run_inspect(rollouts, page.out, validation=validation, overwrite=output.overwrite)
+    run_inspect(rollouts, page.out, load_options, validation=validation, overwrite=output.overwrite)

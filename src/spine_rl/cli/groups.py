@@ -42,6 +42,10 @@ def temperature(default: float) -> Any:
     return option(default, "Temperature that responses are sampled at.", above=0)
 
 
+def top_p(default: float) -> Any:
+    return option(default, "Smallest probability mass of tokens that sampling draws from.", above=0, at_most=1)
+
+
 def seed(default: int = 0) -> Any:
     return option(default, "Seed of sampling.", at_least=0, at_most=MAX_SEED)
 
@@ -152,7 +156,7 @@ class EvaluationSampling:
     num_generations: int = option(8, "Responses that are sampled per problem: k of mean@k and maj@k.", at_least=1)
     max_completion_length: int | None = max_completion_length("1,024")
     temperature: float = temperature(0.6)
-    top_p: float = option(0.95, "Smallest probability mass of tokens that sampling draws from.", above=0, at_most=1)
+    top_p: float = top_p(0.95)
     batch_size: int | None = option(
         None, "Responses at once (default: 64; 256 with continuous, 1,024 with vllm).", at_least=1
     )
@@ -175,6 +179,7 @@ class Round:
     num_generations: int = option(8, "Responses per problem.", at_least=2)
     max_completion_length: int | None = max_completion_length("512")
     temperature: float = temperature(1.0)
+    top_p: float = top_p(1.0)
     batch_size: int = option(64, "Responses at once.", at_least=1)
     seed: int = seed()
     answer_type: str = answer_type()

@@ -114,12 +114,15 @@ def _make_streams_safe() -> None:
 
 @contextmanager
 def _raising_stopped() -> Iterator[None]:
-    """Ctrl-C and SIGTERM become `Stopped`, which no library on the way turns into something else."""
+    """Ctrl-C and SIGTERM become `Stopped`, which no library on the way turns into something else; a second one ends
+    the process by itself, whatever Python waits for, so that nothing is restored after the first."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
         raise Stopped(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         before = [signal.signal(number, stop) for number in numbers]
     except ValueError:  # not in the main thread, where signals are another's
@@ -129,4 +132,5 @@ def _raising_stopped() -> Iterator[None]:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)

@@ -6,7 +6,7 @@ values become options one by one and never pass for flags, and one line for ever
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from itertools import pairwise
 from os.path import expanduser
@@ -21,14 +21,10 @@ from cyclopts.help import ColumnSpec, DefaultFormatter, NameRenderer
 from cyclopts.help.specs import get_default_parameter_columns
 
 from spine_rl.errors import ConfigError, shorten, suggest_nearest
-from spine_rl.options import check_options, read_yaml
-from spine_rl.training.trl_fields import ELSEWHERE
+from spine_rl.options import check_options, read_truth, read_yaml
+from spine_rl.training.trl_fields import ELSEWHERE, list_trl_switches
 
 _NAME_WIDTH = 36  # of 80 columns
-_TRUTH: dict[str, str] = {
-    **dict.fromkeys(("true", "yes", "on", "1"), "true"),
-    **dict.fromkeys(("false", "no", "off", "0"), "false"),
-}
 _PATHS = {"--data", "--model", "--output-dir", "--baseline", "--gold", "--eval-data"}  # or names, of the hub and others
 _MAPPINGS = {"chat_template_kwargs"}  # options whose text is JSON, and whose value in a file a mapping
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
@@ -48,22 +44,33 @@ class Given:
     rest: dict[str, Any] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
 
+    def turns_on(self, name: str) -> bool:
+        """Whether a switch that only TRL declares is on, as far as can be said before TRL is there."""
+        value = self.rest.get(name, False)
+        words = value if isinstance(value, list) else [value]
+        return not words or read_truth(str(words[-1])) is True
+
 
 class RunFields(NamedTuple):
     """As `takes_run_fields` says."""
 
     list_names: Callable[[], set[str]]
-    kept: bool
+    kept: Collection[str] | None
+
+    def keeps(self, name: str) -> bool:
+        return name in (self.list_names() if self.kept is None else self.kept)
 
 
 def make_app(**settings: Any) -> App:
     """An application in which dashes and underscores are alike, and the last of several values holds."""
     return App(
-        default_parameter=Parameter(negative=(), allow_repeating=True, show_choices=False, show_default=_show_default),
+        default_parameter=Parameter(
+            negative_iterable=(), allow_repeating=True, show_choices=False, show_default=_show_default
+        ),
         help_format="plaintext",
         help_formatter=DefaultFormatter(column_specs=_list_columns),
         help_epilogue="Options may stand in a --config FILE.yaml, as lines name: value. Dashes and underscores are "
-        "alike. A switch that is on is turned off by --name false.",
+        "alike. A switch that is on is turned off by --name false, or --no-name.",
         **settings,
     )
 
@@ -71,7 +78,8 @@ def make_app(**settings: Any) -> App:
 def _list_columns(console: Any, options: Any, entries: list[Any]) -> tuple[ColumnSpec, ...]:
     """As cyclopts has them, but wide enough for the longest name, which is to be copied."""
     columns = get_default_parameter_columns(console, options, entries)
-    wide = {"renderer": NameRenderer(_NAME_WIDTH), "max_width": _NAME_WIDTH}
+    render = NameRenderer(_NAME_WIDTH)
+    wide = {"renderer": lambda entry: render(evolve(entry, negative_names=())), "max_width": _NAME_WIDTH}
     return tuple(evolve(column, **wide) if column.header == "Option" else column for column in columns)
 
 
@@ -79,12 +87,14 @@ def _show_default(value: Any) -> str | None:
     return None if value is None or value is False or value == [] else str(value)
 
 
-def takes_run_fields(list_names: Callable[[], set[str]], *, kept: bool) -> Callable[[Callable], Callable]:
+def takes_run_fields(
+    list_names: Callable[[], set[str]], *, kept: Collection[str] | None = None
+) -> Callable[[Callable], Callable]:
     """Marks a command that takes the options of a run too, which it need not declare.
 
     Args:
         list_names: Gives their names.
-        kept: Whether they are handed on (`spine train`), or skipped in a run's file and unknown on the command line.
+        kept: Those that are handed on, by default all; others are skipped in a run's file, unknown on the command line.
     """
 
     def mark(command: Callable) -> Callable:
@@ -94,14 +104,14 @@ def takes_run_fields(list_names: Callable[[], set[str]], *, kept: bool) -> Calla
     return mark
 
 
-def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
+def parse(app: App, tokens: Sequence[str]) -> "functools.partial[Any]":
     """The command that the tokens name, ready to be called with its options.
 
     Raises:
         ConfigError: An unknown command or option (with the nearest name), a value of the wrong type or out of its
             bounds, or a file that cannot be read.
     """
-    tokens = _join_truth_values(tokens)
+    tokens = _write_switches(app, tokens)
     reader = _Reader(tokens)
     app.config = (reader,)
     try:
@@ -131,15 +141,15 @@ class _Reader:
         """Called by cyclopts once it knows the command."""
         self._fields = getattr(app.default_command, "run_fields", None)
         leaves = [argument for argument in arguments if argument.name.startswith("--")]
-        self._known = {_normalize(name): argument for argument in leaves for name in argument.names}
+        self._known = {_normalize(name): argument for argument in leaves for name in argument.positives}
         words = [token.value for argument in arguments if argument not in leaves for token in argument.tokens]
         self.take_unused([word for word in words if word.startswith("--")])  # `-` is one too, but no option is
         config = self._known.get("config")
         if config is not None and config.tokens:
+            _read_words(config)
             self._read(Path(config.tokens[-1].value))
-        for argument in leaves:
-            _check_whole(argument)
         for argument in arguments:
+            _check_whole(argument)
             _read_words(argument)
         self.given.names.update(_normalize(argument.name) for argument in leaves if argument.tokens)
 
@@ -150,7 +160,9 @@ class _Reader:
             if token.startswith("-") and not _is_number(token):
                 name, equals, value = token.partition("=")
                 name = _normalize(name)
-                if not (self._fields and self._fields.kept and name in self._fields.list_names()):
+                if name.startswith("no_") and name[3:] in list_trl_switches() and not equals:
+                    name, equals, value = name[3:], "=", "false"
+                if not (self._fields and self._fields.keeps(name)):
                     raise ConfigError(_refuse(token, self._suggest(name)))
                 self.given.rest[name] = [value] if equals else []
                 self.given.where.pop(name, None)
@@ -175,7 +187,7 @@ class _Reader:
                 self._append(self._known[name], name, value, where)
             elif self._fields is None or name not in self._fields.list_names():
                 raise ConfigError(f"{where}: unknown option {key!r}; {self._suggest(name)}")
-            elif self._fields.kept:
+            elif self._fields.keeps(name):
                 self.given.rest[name], self.given.where[name] = value, where
 
     def _append(self, argument: Argument, name: str, value: Any, where: str) -> None:
@@ -201,15 +213,25 @@ class _Reader:
         return suggest_nearest(name, names - {"help", "version"}, otherwise)
 
 
-def _join_truth_values(tokens: Iterable[str]) -> list[str]:
-    """`--flag no` as `--flag=no`, which alone a flag takes; to other options both are the same."""
-    joined: list[str] = []
+def _write_switches(app: App, tokens: Sequence[str]) -> list[str]:
+    """`--flag off` and `--flag=off` as `--flag=false`, which cyclopts reads, where the command has such a switch."""
+    names, apps, _ = app.parse_commands(tokens)
+    has_options = (
+        bool(names) and not names[-1].startswith("-") and apps[-1].default_command is not None
+    )  # help has none
+    known = apps[-1].assemble_argument_collection() if has_options else ()
+    switches = {_normalize(name) for argument in known if argument.hint is bool for name in argument.positives}
+    written: list[str] = []
     for token in tokens:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and token.lower() in _TRUTH:
-            joined[-1] += f"={token}"
+        before = written[-1] if written and "=" not in written[-1] else ""
+        name, _, word = token.partition("=")
+        if before.startswith("--") and _normalize(before) in switches and read_truth(token) is not None:
+            written[-1] += f"={read_truth(token)}"
+        elif name.startswith("--") and _normalize(name) in switches and read_truth(word) is not None:
+            written.append(f"{name}={read_truth(word)}")
         else:
-            joined.append(token)
-    return joined
+            written.append(token)
+    return written
 
 
 def _normalize(name: str) -> str:
@@ -237,9 +259,12 @@ def _read_words(argument: Argument) -> None:
     """A switch's `on`; and, of what may be a path, `~/x` of a file or after an equals sign, which a shell leaves."""
     is_path = argument.name in _PATHS or Path in (argument.hint, *get_args(argument.hint))
     for index, token in enumerate(argument.tokens):
-        value = _TRUTH.get(token.value.lower(), token.value) if argument.hint is bool else token.value
+        truth = read_truth(token.value) if argument.hint is bool else None
+        value = token.value if truth is None else str(truth).lower()
         if is_path or not argument.name.startswith("--"):
             name, equals, path = value.rpartition("=")
+            if not path:  # as of a shell's variable that is not set; pathlib would read this folder
+                raise ConfigError(f"{_normalize(argument.name)}={value!r}: the path is empty; give one")
             value = name + equals + expanduser(path)
         argument.tokens[index] = evolve(token, value=value)
 

@@ -67,7 +67,7 @@ def list_run_fields() -> set[str]:
     return declared | {"model_name_or_path", "out"} | list_trl_fields()
 
 
-@takes_run_fields(list_run_fields, kept=True)
+@takes_run_fields(list_run_fields)
 def train(
     *,
     model: ModelOptions,

@@ -1,6 +1,8 @@
 """Inspect: sampled responses on one page, and the test of forking tokens."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from spine_rl.diagnose.inspect_page import build_page
 from spine_rl.diagnose.round import RolloutOptions, draw
@@ -12,13 +14,19 @@ from spine_rl.runs.may_write import Output, check_may_write
 
 
 def run_inspect(
-    options: RolloutOptions, out: Path, *, validation: tuple[int, int] | None = None, overwrite: bool = False
+    options: RolloutOptions,
+    out: Path,
+    load_options: Mapping[str, Any] = {},
+    *,
+    validation: tuple[int, int] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Writes the page; prints the outcome of the validation.
 
     Args:
         options: What is sampled.
         out: The page.
+        load_options: How the model is loaded, as `draw` takes it.
         validation: Tokens that are resampled, and continuations of each; None validates nothing.
         overwrite: An earlier page is replaced.
 
@@ -27,7 +35,7 @@ def run_inspect(
     """
     forks = options.forks
     check_may_write([Output(out, PAGE)], overwrite=overwrite, reads=[options.model, options.data])
-    engine, rollouts = draw(options)
+    engine, rollouts = draw(options, load_options=load_options)
     write_page(out, build_page(rollouts, engine.tokenizer, forks))  # nothing is lost if the validation stops
     say(f"{len(rollouts.problems)} problems: {out}")
     if validation is not None:

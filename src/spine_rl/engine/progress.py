@@ -38,8 +38,8 @@ def phase(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Whatever is told within the block goes to `listener`, and to no earlier one; it must not raise."""
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Within it, whatever is told goes to `listener`, which must not raise, and to no earlier one; by None nowhere."""
     global _listener
     before, _listener = _listener, listener
     try:

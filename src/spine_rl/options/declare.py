@@ -13,6 +13,7 @@ from typing import Any
 from spine_rl.errors import ConfigError, suggest_nearest
 
 MAX_SEED = 2**32 - 1  # what numpy's generators take
+_TRUE, _FALSE = ("true", "yes", "on", "1", "t", "y"), ("false", "no", "off", "0", "f", "n")  # pydantic's, argparse's
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,12 @@ def read_mapping(name: str, text: str | None) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
         raise ConfigError(f"{name}={text!r}: must be a mapping, as text in JSON")
     return value
+
+
+def read_truth(text: str) -> bool | None:
+    """What a word says for a switch, in any case of its letters; None where it says nothing."""
+    word = text.lower()
+    return True if word in _TRUE else False if word in _FALSE else None
 
 
 def check_option(name: str, value: Any, bound: Bound, where: str | None = None) -> None:

@@ -1,15 +1,21 @@
 """What a run is given: its problems, its configuration and its model."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from peft import PeftConfig
-from trl import ModelConfig, get_peft_config, get_quantization_config
+from trl import GRPOConfig, ModelConfig, get_peft_config, get_quantization_config
 
+from spine_rl.engine.progress import listening
 from spine_rl.errors import ConfigError
+from spine_rl.options import read_mapping
 from spine_rl.problems import PromptStyle
 from spine_rl.training.config import SpineConfig, as_mapping
-from spine_rl.training.unused_options import refuse_unused, refuse_without_push
+from spine_rl.training.trl_fields import read_fields, refusals_in_one_line
+from spine_rl.training.unused_options import leave_out_unneeded, refuse_unused, refuse_without_push
 
 
 @dataclass
@@ -66,6 +72,10 @@ class Arguments:
         """As `load_model_and_tokenizer` takes them."""
         return list_load_options(self.training, self.model)
 
+    def showing(self) -> AbstractContextManager[None]:
+        """Within it what lasts long is shown in a line that keeps changing, unless disable_tqdm says no."""
+        return listening(None) if self.training.disable_tqdm else nullcontext()
+
     def check_loads_plainly(self) -> None:
         """For commands that ask the model before and after the run, too, which load it by its name alone.
 
@@ -81,7 +91,28 @@ class Arguments:
                 )
 
 
-def list_load_options(training: SpineConfig, model: ModelConfig) -> dict[str, Any]:
+def read_load_options(given: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
+    """How a run loads its model, for a command that trains nothing, from what is given of `LOADING`.
+
+    Args:
+        given: As `read_fields` takes it.
+        where: As `read_fields` takes it.
+
+    Raises:
+        ConfigError: The run would refuse a value.
+    """
+    of_model = leave_out_unneeded(read_fields(ModelConfig, given, where))
+    training = SimpleNamespace(trust_remote_code=False, model_init_kwargs=None)
+    vars(training).update(read_fields(GRPOConfig, given, where))
+    if isinstance(training.model_init_kwargs, str):
+        training.model_init_kwargs = read_mapping("model_init_kwargs", training.model_init_kwargs)
+    with refusals_in_one_line(TypeError):
+        model = ModelConfig(**of_model)
+        refuse_unused(model, ModelConfig)
+        return list_load_options(training, model)
+
+
+def list_load_options(training: SpineConfig | SimpleNamespace, model: ModelConfig) -> dict[str, Any]:
     """How a run loads its model, as `load_model_and_tokenizer` takes it."""
     options: dict[str, Any] = {
         "dtype": model.dtype,

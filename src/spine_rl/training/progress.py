@@ -11,11 +11,17 @@ from spine_rl.engine.progress import tell
 
 
 class LiveView(TrainerCallback):
-    """Shows step, reward, majority share, length, entropy, forks, tokens drawn a second and the time left."""
+    """Shows step, reward, majority share, length, entropy, forks, tokens drawn a second and the time left.
 
-    def __init__(self, console: Console | None = None, label: str = "adapt"):
+    Args:
+        console: Default: the standard output.
+        label: What is done.
+        is_live: Whether a terminal is told, else a line a step is printed there too.
+    """
+
+    def __init__(self, console: Console | None = None, label: str = "adapt", *, is_live: bool = True):
         self._console = console or Console()
-        self._is_live = self._console.is_terminal and Console(stderr=True).is_terminal
+        self._is_live = is_live and self._console.is_terminal and Console(stderr=True).is_terminal
         self._label = label
         self._status = ""
         self._started = 0.0

@@ -46,7 +46,7 @@ def run_recorded(
         write_card: Writes the model card.
 
     Returns:
-        The signal that ended the run before its end; None where it is finished.
+        The signal that ended the run before its end, or came in its last step; None where there was none.
 
     Raises:
         RunFolderError: Problems or model are not what the run to resume began with, or the disk is full.
@@ -75,7 +75,7 @@ def run_recorded(
         write_finished(folder, num_steps, num_responses, num_problems, kept)
     if trainer.args.push_to_hub:
         trainer.push_run(folder)
-    return None
+    return stop.heard or None
 
 
 def save_whole(trainer: SpineTrainer, folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from spine_rl.errors import ConfigError, SpineError
+from spine_rl.options import read_truth
 
 # Where the classes are declared; importing them takes seconds, reading them does not.
 _SOURCES = (
@@ -23,6 +24,17 @@ _SOURCES = (
     ("trl", "trainer/model_config.py", "ModelConfig"),
 )
 _FROM_FILES = {"accelerator_config", "deepspeed", "fsdp_config"}  # mappings, or the path of a file with one
+
+# How a model is loaded, which every command does alike that is given a run's file.
+LOADING = {
+    "model_revision",
+    "trust_remote_code",
+    "attn_implementation",
+    "model_init_kwargs",
+    "load_in_8bit",
+    "load_in_4bit",
+}
+LOADING |= {"bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant"}
 
 # Names that users bring from TRL's scripts, other trainers and earlier versions, and what stands in their place here.
 ELSEWHERE = {
@@ -66,7 +78,14 @@ ELSEWHERE = {
 @functools.cache
 def list_trl_fields() -> set[str]:
     """Names of all fields of `trl.GRPOConfig` and `trl.ModelConfig`, from their source."""
-    return {name for source in _SOURCES for name in _read_fields(*source)}
+    return {name for source in _SOURCES for name, _ in _read_fields(*source)}
+
+
+@functools.cache
+def list_trl_switches() -> set[str]:
+    """Names of those that are true or false."""
+    fields = {name: kind for source in _SOURCES for name, kind in _read_fields(*source)}
+    return {name for name, kind in fields.items() if kind in ("bool", "bool | None")}
 
 
 def read_value(config: type, name: str, value: Any, where: str | None = None) -> Any:
@@ -81,6 +100,9 @@ def read_value(config: type, name: str, value: Any, where: str | None = None) ->
     Raises:
         ConfigError: It is of another type.
     """
+    if isinstance(value, str) and bool in get_args(_get_hints(config)[name]):  # beside text, which a word would stay
+        truth = read_truth(value)
+        value = value if truth is None else truth
     if isinstance(value, str) and _wants_mapping(config, name) and not _is_json_object(value):
         raise ConfigError(f"{where + ': ' if where else ''}{name}={value!r}: must be a mapping, as text in JSON")
     try:
@@ -103,8 +125,8 @@ def read_texts(config: type, name: str, texts: list[str]) -> Any:
         except ValidationError:
             raise ConfigError(f"--{name} needs a value") from None
     if len(texts) == 1 and not _wants_mapping(config, name):
-        with contextlib.suppress(ValidationError):
-            return type_.validate_python(texts[0])
+        with contextlib.suppress(ConfigError):
+            return read_value(config, name, texts[0])
     with contextlib.suppress(ValidationError):
         return type_.validate_python(texts)
     return read_value(config, name, texts[0] if len(texts) == 1 else texts)
@@ -153,7 +175,8 @@ def to_json(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _read_fields(package: str, file: str, name: str) -> Iterator[str]:
+def _read_fields(package: str, file: str, name: str) -> Iterator[tuple[str, str]]:
+    """Names and types, as they are written."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
@@ -162,7 +185,7 @@ def _read_fields(package: str, file: str, name: str) -> Iterator[str]:
         if isinstance(node, ast.ClassDef) and node.name == name:
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                    yield line.target.id
+                    yield line.target.id, ast.unparse(line.annotation)
 
 
 def _wants_mapping(config: type, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Options of TRL's configurations that a run would not read: refused, since what is silently ignored misleads.
 
-Some have no effect in this package at all (`UNUSED`), some have none without another one (`NEEDED`). A value that is
-the default asks for nothing, and is taken.
+Some have no effect in this package at all (`UNUSED`), some have none without another one (`NEEDED`), or beside another
+value of one (`BESIDE`). A value that is the default asks for nothing, and is taken.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -69,10 +69,12 @@ UNUSED: dict[str, str] = {
     "load_best_model_at_end": _KEEP_BEST,
     "metric_for_best_model": _KEEP_BEST,
     "greater_is_better": _KEEP_BEST,
+    "auto_find_batch_size": "an update that does not fit into memory is cut into smaller pieces in any case",
+    "include_num_input_tokens_seen": "num_tokens is logged in any case",
     "enable_jit_checkpoint": "SIGTERM has a checkpoint written in any case",
 }
 
-_SAME = {("scale_rewards", "True"): "group"}  # what TRL takes for the default
+_SAME = {("scale_rewards", "True"): "group", ("include_num_input_tokens_seen", "False"): "no"}  # as TRL's defaults
 _CHECKPOINTING = ("gradient_checkpointing", "activation_checkpointing")
 NEEDED: dict[str, tuple[str, ...]] = {
     "ref_model_mixup_alpha": ("sync_ref_model",),
@@ -84,6 +86,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "activation_checkpointing_kwargs": _CHECKPOINTING,
     "num_completions_to_print": ("log_completions",),
     "log_unique_prompts": ("log_completions",),
+    "log_multimodal": ("log_completions",),
     "lora_r": ("use_peft",),
     "lora_alpha": ("use_peft",),
     "lora_dropout": ("use_peft",),
@@ -95,6 +98,25 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "bnb_4bit_quant_type": ("load_in_4bit",),
     "bnb_4bit_quant_storage": ("load_in_4bit",),
     "use_bnb_nested_quant": ("load_in_4bit",),
+}
+
+# Another option, and the one value of it beside which they are read.
+_SERVER, _COLOCATE = ("vllm_mode", "server"), ("vllm_mode", "colocate")
+_BY_HOST, _HERE = ("vllm_server_base_url", None), ("use_vllm", False)
+BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
+    "vllm_server_base_url": (_SERVER,),
+    "vllm_server_host": (_SERVER, _BY_HOST),
+    "vllm_server_port": (_SERVER, _BY_HOST),
+    "vllm_server_timeout": (_SERVER,),
+    "vllm_group_port": (_SERVER,),
+    "vllm_gpu_memory_utilization": (_COLOCATE,),
+    "vllm_tensor_parallel_size": (_COLOCATE,),
+    "vllm_max_model_length": (_COLOCATE,),
+    "vllm_enable_sleep_mode": (_COLOCATE,),
+    "vllm_model_impl": (_COLOCATE,),
+    "use_transformers_continuous_batching": (_HERE,),
+    "use_transformers_paged": (_HERE,),
+    "cache_implementation": (_HERE, ("use_transformers_continuous_batching", False)),
 }
 
 _OF_A_PUSH = ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy", "hub_always_push")
@@ -129,6 +151,12 @@ def refuse_unused(config: Any, declared: type, turned_off: Collection[str] = ())
         if name in UNUSED:
             raise ConfigError(f"{name}={value!r} would have no effect: {UNUSED[name]}; remove it")
         _check_needed(config, name, value, _list_needed(name), turned_off)
+        for other, wanted in BESIDE.get(name, ()):
+            if getattr(config, other) != wanted:
+                raise ConfigError(
+                    f"{name}={value!r} would have no effect with {other}={getattr(config, other)!r}, only with "
+                    f"{wanted!r}; change or remove one"
+                )
 
 
 def refuse_without_push(config: Any) -> None:

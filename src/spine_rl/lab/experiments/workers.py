@@ -6,12 +6,13 @@ module is the first that a new process imports: it stays light, and limits threa
 
 import os
 import signal
+import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def run_local(jobs: Iterable[Job], num_workers: int | None, logs: Path) -> Gener
     num_workers = num_workers or 1
     context = get_context("spawn")  # a fork of a process with threads may hang
     manager = SyncManager(ctx=context)
-    manager.start(signal.signal, (signal.SIGINT, signal.SIG_IGN))  # the parent's to handle
-    pool = ProcessPool(num_workers, initializer=_limit_threads, context=context)
+    manager.start(_begin_manager)
+    pool = ProcessPool(num_workers, initializer=_begin_worker, context=context)
     try:
         steps = manager.Queue()
         yield from run_side_by_side(
@@ -142,8 +143,21 @@ def _get_outcome(future: Any, log: Path) -> Outcome:
 # ---- in a worker
 
 
-def _limit_threads() -> None:
+def _begin_worker() -> None:
     os.environ |= THREADS
+    _end_with_parent()
+
+
+def _begin_manager() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """However the parent ends: nobody would take what comes of the work."""
+    parent = parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def work(job: Job, log: Path, steps: Any) -> Mapping[str, Any] | str:
