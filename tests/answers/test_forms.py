@@ -97,6 +97,14 @@ VALUES = [
     ("an exact value and its rounding", "math", "The answer is \\(\\frac{2}{3}\\), or about 66.7%.", "2/3"),
     ("a rounding is the answer", "math", "\\boxed{x \\approx 0.67}", "67/100"),
     ("a rounding is the answer", "math", "\\boxed{7.5 \\approx 8}", "8"),
+    ("rows within a display", "math", "So\n\\[\\begin{aligned}\nx &= 2 + 3 \\\\\n&= 5.\n\\end{aligned}\\]", "5"),
+    ("rows within a display", "math", "So\n$$\\begin{array}{rl}\nx &= 2 + 3 \\\\\n&= 5\n\\end{array}$$", "5"),
+    (
+        "rows that end in a matrix",
+        "math",
+        "So\n\\begin{align*}\nA &= 2B \\\\\n&= \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n\\end{align*}",
+        "[1;2|3;4]",
+    ),
     ("other scripts", "math", "الإجابة: 42", "42"),
     ("other scripts", "math", "إذن الجواب ٤٢", "42"),
     ("other scripts", "math", "उत्तर ४२ है।", "42"),
@@ -120,6 +128,16 @@ SAME = [
     ["\\varnothing", "\\emptyset", "∅", "\\{\\}"],
     ["\\mathbb{R}", "\\Bbb R", "ℝ", "(-\\infty,\\infty)", "x \\in \\mathbb{R}"],
     ["\\sin^2 x+\\cos^2 x", "1", "\\frac{x}{x}"],
+    [
+        "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+        "A^{-1} = \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+        "A = \\frac12 \\begin{pmatrix} 2 & 4 \\\\ 6 & 8 \\end{pmatrix}",
+        "\\begin{pmatrix*}[r] 1 & 2 \\cr 3 & 4 \\end{pmatrix*}",
+        "\\left(\\begin{smallmatrix} 1 & 2 \\\\ 3 & 4 \\end{smallmatrix}\\right)",
+        "[[1, 2], [3, 4]]",
+    ],
+    ["\\begin{pmatrix} x \\\\ y \\end{pmatrix} = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "[[1], [2]]"],
+    ["\\(p - q\\)", "p - q"],
     ["12_{10}", "12"],
     ["]2,5[", "(2,5)"],
     ["[2;5[", "[2,5)"],
@@ -162,6 +180,8 @@ SAME = [
 ]
 
 DIFFERENT = [
+    ["2A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}"],
+    ["[[1, 2], [3, 4]]", "[[1, 3], [2, 4]]", "[1, 2], [3, 4]"],
     ["12_{10}", "12_8"],
     ["\\mathbb{R}", "R", "\\mathbb{Z}"],
     ["2 \\pmod 5", "2 \\pmod 7", "2"],

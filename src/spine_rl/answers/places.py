@@ -62,6 +62,7 @@ _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})((?:\\\$|[^$]){1,1000}?)"
     r"(?:\\\]|\$\$|\\end\{(?:align|equation|gather)\*?\})[\s.,]{0,5}$"
 )
+_ROWS = re.compile(r"\s*\\begin\{(aligned|split|gathered|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}[\s.,]*", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
@@ -226,9 +227,11 @@ def _sentence(text: str) -> str:
 
 def _last_row(formula: str) -> str:
     """Of a formula set over several rows, what stands after the last `&=`."""
-    if "matrix" in formula or "array" in formula or "cases" in formula:
-        return formula
-    return formula.rpartition("\\\\")[2].rpartition("&=")[2].replace("&", "")
+    if (rows := _ROWS.fullmatch(formula)) and (rows[1] != "array" or "&=" in formula):
+        formula = rows[2]
+    if "matrix" in formula or "array" in formula:
+        return formula.rpartition("&=")[2]
+    return formula if "cases" in formula else formula.rpartition("\\\\")[2].rpartition("&=")[2].replace("&", "")
 
 
 def _final_line(text: str) -> str:

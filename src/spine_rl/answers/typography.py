@@ -43,7 +43,7 @@ _THIN_SPACE = re.compile(
     r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
 )
 _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
-_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
+_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]|^\*\*?|\*\*?$|`")
 _FRACTION = re.compile(r"\\[dtc](frac|binom)")
 _FRACTION_OF_DIGITS = re.compile(r"\\frac\s*(\d)\s+(\d)")
 _LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=[^\s.,;:$])")
