@@ -103,8 +103,32 @@ VALUES = [
         "rows that end in a matrix",
         "math",
         "So\n\\begin{align*}\nA &= 2B \\\\\n&= \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n\\end{align*}",
-        "[1;2|3;4]",
+        "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
     ),
+    ("groups in a sentence", "number", "So in all there are 240 000 of them.", "240000"),
+    ("groups in a sentence", "number", "So in all there are 1\u202f128 of them.", "1128"),
+    ("groups in a sentence", "number", "So in all there are 1{,}128 \\text{ apples}.", "1128"),
+    ("units in a sentence", "number", "So the area that she needs is 12\\text{ cm}^2 there.", "12"),
+    ("exponents in a sentence", "number", "So in all there are 2.4e5 of them.", "240000"),
+    ("a mixed number in a sentence", "number", "She walks 3 1/2 miles.", "7/2"),
+    ("bold by underscores", "number", "She makes __18__ every day.", "18"),
+    ("a sum in a sentence", "math", "It simplifies to a + 5", "a + 5"),
+    ("a rate", "number", "She earns $18/day.", "18"),
+    ("a rate", "number", "Answer: $18/day", "18"),
+    ("out of", "number", "The answer is 18 out of 20.", "18"),
+    ("out of", "number", "\\boxed{18 \\text{ out of } 20}", "18"),
+    ("a base in words", "math", "The answer is 52 in base 8.", "52_8"),
+    ("a base in words", "math", "The answer is 52 (base 8).", "52_8"),
+    ("a base in words", "math", "It is 110 in base two.", "110_2"),
+    ("what follows at the end", "number", "There are 12 in a dozen, so 24.", "24"),
+    ("the last of a list", "number", "1. 3 + 4 = 7.\n2. So 14 in all.\n3. Done.", None),
+    ("the last of a list", "number", "**Step 1:** 3 + 4 = 7.\n**Step 2:** So fourteen.", "14"),
+    ("no list", "number", "12. That is all.", "12"),
+    ("an aside in brackets", "number", "My answer: 14 [confidence: 90%]", "14"),
+    ("a fraction in words", "number", "The answer is two and a half.", "5/2"),
+    ("a fraction in words", "number", "So she walks two and three quarters miles.", "11/4"),
+    ("a fraction in words", "number", "\\boxed{\\text{one half}}", "1/2"),
+    ("words in a box", "number", "\\boxed{\\text{fourteen apples}}", "14"),
     ("other scripts", "math", "الإجابة: 42", "42"),
     ("other scripts", "math", "إذن الجواب ٤٢", "42"),
     ("other scripts", "math", "उत्तर ४२ है।", "42"),
@@ -138,6 +162,8 @@ SAME = [
     ],
     ["\\begin{pmatrix} x \\\\ y \\end{pmatrix} = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "[[1], [2]]"],
     ["\\(p - q\\)", "p - q"],
+    ["110 in base two", "110_2"],
+    ["one and a half", "1.5"],
     ["12_{10}", "12"],
     ["]2,5[", "(2,5)"],
     ["[2;5[", "[2,5)"],
@@ -205,7 +231,7 @@ def test_a_letter_is_read(kind, text, right):
 
 @pytest.mark.parametrize(("kind", "answer_type", "text", "right"), VALUES)
 def test_a_value_is_read(kind, answer_type, text, right):
-    assert response_key(text, answer_type) == right, kind
+    assert response_key(text, answer_type) == (right and canonical_key(right, answer_type)), kind
 
 
 @pytest.mark.parametrize("answers", SAME)

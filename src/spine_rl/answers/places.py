@@ -64,6 +64,7 @@ _LAST_DISPLAY = re.compile(
 )
 _ROWS = re.compile(r"\s*\\begin\{(aligned|split|gathered|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}[\s.,]*", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
+_ITEM = re.compile(r"[*_#\s]{0,6}(?:Step\s)?(\d{1,2})[.):][*_\s]{1,4}", re.IGNORECASE)
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
 Kind = Literal["boxed", "tagged", "named", "hashes", "marked", "first", "final", "whole"]
@@ -243,4 +244,7 @@ def _final_line(text: str) -> str:
     line = text.rpartition("\n")[2].strip()
     if len(line) > MAX_ANSWER:  # a response in one paragraph: its last sentence
         line = line[-MAX_ANSWER:].rstrip(" .").rpartition(". ")[2]
+    item = _ITEM.match(line)
+    if item and any(other[1] == str(int(item[1]) - 1) for other in map(_ITEM.match, text.split("\n")) if other):
+        return line[item.end() :]  # the last of a list
     return line

@@ -31,7 +31,7 @@ _LONG_UNITS = (
     r"|foot|yards?|miles?|(?:kilo|centi|milli)?(?:met(?:er|re)|gram|lit(?:er|re))s?|units?|pounds?|ounces?|gallons?"
 )
 _WORD_UNIT = re.compile(
-    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:sq\.\s?)?(?:{_SHORT_UNITS}|{_LONG_UNITS})|\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
+    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:sq\.\s?)?(?:{_SHORT_UNITS}|{_LONG_UNITS})|(?<!base)\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
     r"(?:\s*\^\s*\{?[23]\}?|/[a-z]{1,6}(?:\^\{?\d\}?)?)?\.?$"
 )
 _RATE = re.compile(r"(?<=\d)\s+(?:k?m|k?g|L|J|N|rad)\s?/\s?(?:s|h|hr|min|c?m|L|kg|mol)(?:\s*\^\s*\{?[23]\}?)?$")
