@@ -47,6 +47,12 @@ LETTERS = [
     ("said in other words", "By process of elimination, B.", "B"),
     ("said in other words", "B is most likely wrong.", None),
     ("a heading", "# B", "B"),
+    ("wrong options after it", "Answer: B\n\nOption A is wrong because w is hot.\nOption C is wrong, too.", "B"),
+    ("wrong options after it", "Answer: B\n\n- Option A: w is hot\n- Option C: y is cold", "B"),
+    ("wrong options after it", "Option A: incorrect.\nOption B: correct.\nOption C: incorrect.", None),
+    ("an arrow", "Answer -> B", "B"),
+    ("an emblem", "**Answer:** ✅ B", "B"),
+    ("an emblem", "👉 B", "B"),
     ("Arabic", "الإجابة الصحيحة هي B", "B"),
     ("Arabic", "الجواب: B", "B"),
     ("Hindi", "सही उत्तर: (B)", "B"),
@@ -129,6 +135,13 @@ VALUES = [
     ("a fraction in words", "number", "So she walks two and three quarters miles.", "11/4"),
     ("a fraction in words", "number", "\\boxed{\\text{one half}}", "1/2"),
     ("words in a box", "number", "\\boxed{\\text{fourteen apples}}", "14"),
+    ("an abbreviation ends no sentence", "text", "Answer: St. Louis. It is a city.", "St. Louis"),
+    ("an abbreviation ends no sentence", "text", "The answer is J.K. Rowling.", "J.K. Rowling"),
+    ("a letter ends one", "text", "The answer is vitamin C. It is known.", "vitamin C"),
+    ("its reasons after it", "text", "Paris\n\nExplanation: It is the capital.", "Paris"),
+    ("its reasons after it", "text", "巴黎\n解释：它是首都。", "巴黎"),
+    ("its reasons after it", "number", "There are 14.\n\n**Explanation:** 7 times 2 is 14 and not 15.", "14"),
+    ("a question before the reasons", "number", "How many in 3 boxes?\nReason: 3 * 4 = 12\nSo 12.", "12"),
     ("other scripts", "math", "الإجابة: 42", "42"),
     ("other scripts", "math", "إذن الجواب ٤٢", "42"),
     ("other scripts", "math", "उत्तर ४२ है।", "42"),
@@ -245,6 +258,12 @@ def test_one_answer_has_one_key(answers):
 def test_what_differs_has_keys_of_its_own(answers):
     keys = {answer: canonical_key(answer, "math") for answer in answers}
     assert len(set(keys.values())) == len(answers), keys
+
+
+def test_points_behind_words_leave_their_type():
+    assert infer_answer_type(["New York", "St. Louis"]) == "text"
+    assert infer_answer_type(["Yes.", "No."]) == "yes_no"
+    assert infer_answer_type(["St. Louis", "x + y"]) == "math"
 
 
 def test_a_list_of_two_numbers_is_not_taken_for_one_with_a_decimal_comma():
