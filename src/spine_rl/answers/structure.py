@@ -47,7 +47,7 @@ _ALL_BUT = re.compile(
     r"(?:-|\\(?:setminus|backslash|smallsetminus)(?![a-z])|except(?: for)?|other than)()\s*(.+)"
 )
 _UNEQUAL = re.compile(r"([A-Za-z])\s*\\ne(?![A-Za-z])\s*(.+)")
-_UNION = re.compile(r"\s*\\cup(?![A-Za-z])\s*")
+_UNION = re.compile(r"\s*\\(?:big)?cup(?![A-Za-z])\s*|(?<=[)\]])\s*U\s*(?=[(\[])")
 _BOTH = re.compile(r"(?<![A-Za-z\\])and\b|\\(?:land|wedge)(?![a-z])|且")
 _RELATION = re.compile(r"\s*(\\(?:leq?slant|geq?slant|leq?|geq?|lt|gt)(?![A-Za-z])|<=|>=|<|>)\s*")
 _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?")
