@@ -83,7 +83,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
             return key(text[len(name) + 1 :])
         matrix = _MATRIX.fullmatch(text)
         rows = [row.split("&") for row in _ROW_END.split(matrix.group(2)) if row.strip()] if matrix else []
-        return _matrix_key(rows, key) if matrix else atom(text)
+        return _matrix_key(rows, key) if matrix else _bracket_key(text, key) or atom(text)
     parts = [part for part in split(text, _SEMICOLON) if part]
     if len(parts) == 1:
         parts = [part for part in split(text, _CONNECTOR) if part]
@@ -111,7 +111,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
 
 _LOGIC = re.compile(r"\\(?:land|lor|wedge|vee)(?![a-z])")
 _STATEMENT = re.compile(r"[=<>]|\\(?:l|g)(?:eq?(?:slant)?|t)(?![A-Za-z])|\\(?:in|ne)(?![a-z])")
-_MARKS = re.compile(r"[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
+_MARKS = re.compile(r"^\{|[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
 
 
 def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
