@@ -58,8 +58,8 @@ def read_number_words(text: str) -> Fraction | None:
             return None
         whole, _, part = text.lower().rpartition(" and ")  # two and a half, two and three quarters
         if whole and re.search(rf"\b{_PART}$", part):
-            values = read_number_words(whole), read_number_words(part)
-            return values[0] + values[1] if None not in values else None
+            high, low = read_number_words(whole), read_number_words(part)
+            return None if high is None or low is None else high + low
         return _read_english(re.split(r"[\s-]+", text.lower()))
     return _read_chinese(text) if _CHINESE.fullmatch(text) else None
 

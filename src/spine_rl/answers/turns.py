@@ -18,7 +18,9 @@ _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
 _TAG = re.compile(r"<(/?)([a-z]{1,6}[1-6]?)(?:\s[^<>\n]{0,100})?/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&#?\w{2,8};")
-_ELEMENTS = dict.fromkeys(("b", "strong", "i", "em", "u", "mark", "span", "font", "code"), ("", ""))
+_ELEMENTS: dict[str, tuple[str, str]] = dict.fromkeys(
+    ("b", "strong", "i", "em", "u", "mark", "span", "font", "code"), ("", "")
+)
 _ELEMENTS |= dict.fromkeys(("p", "div", "li", "center", "h1", "h2", "h3", "h4", "br"), ("\n", "\n"))
 _ELEMENTS |= {"sup": ("^{", "}"), "sub": ("_{", "}")}
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
