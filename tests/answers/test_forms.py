@@ -47,6 +47,12 @@ LETTERS = [
     ("said in other words", "By process of elimination, B.", "B"),
     ("said in other words", "B is most likely wrong.", None),
     ("a heading", "# B", "B"),
+    ("wrong options after it", "Answer: B\n\nOption A is wrong because w is hot.\nOption C is wrong, too.", "B"),
+    ("wrong options after it", "Answer: B\n\n- Option A: w is hot\n- Option C: y is cold", "B"),
+    ("wrong options after it", "Option A: incorrect.\nOption B: correct.\nOption C: incorrect.", None),
+    ("an arrow", "Answer -> B", "B"),
+    ("an emblem", "**Answer:** ✅ B", "B"),
+    ("an emblem", "👉 B", "B"),
     ("Arabic", "الإجابة الصحيحة هي B", "B"),
     ("Arabic", "الجواب: B", "B"),
     ("Hindi", "सही उत्तर: (B)", "B"),
@@ -97,6 +103,52 @@ VALUES = [
     ("an exact value and its rounding", "math", "The answer is \\(\\frac{2}{3}\\), or about 66.7%.", "2/3"),
     ("a rounding is the answer", "math", "\\boxed{x \\approx 0.67}", "67/100"),
     ("a rounding is the answer", "math", "\\boxed{7.5 \\approx 8}", "8"),
+    ("rows within a display", "math", "So\n\\[\\begin{aligned}\nx &= 2 + 3 \\\\\n&= 5.\n\\end{aligned}\\]", "5"),
+    ("rows within a display", "math", "So\n$$\\begin{array}{rl}\nx &= 2 + 3 \\\\\n&= 5\n\\end{array}$$", "5"),
+    (
+        "rows that end in a matrix",
+        "math",
+        "So\n\\begin{align*}\nA &= 2B \\\\\n&= \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n\\end{align*}",
+        "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+    ),
+    ("groups in a sentence", "number", "So in all there are 240 000 of them.", "240000"),
+    ("groups in a sentence", "number", "So in all there are 1\u202f128 of them.", "1128"),
+    ("groups in a sentence", "number", "So in all there are 1{,}128 \\text{ apples}.", "1128"),
+    ("units in a sentence", "number", "So the area that she needs is 12\\text{ cm}^2 there.", "12"),
+    ("exponents in a sentence", "number", "So in all there are 2.4e5 of them.", "240000"),
+    ("a mixed number in a sentence", "number", "She walks 3 1/2 miles.", "7/2"),
+    ("bold by underscores", "number", "She makes __18__ every day.", "18"),
+    ("a sum in a sentence", "math", "It simplifies to a + 5", "a + 5"),
+    ("a rate", "number", "She earns $18/day.", "18"),
+    ("a rate", "number", "Answer: $18/day", "18"),
+    ("out of", "number", "The answer is 18 out of 20.", "18"),
+    ("out of", "number", "\\boxed{18 \\text{ out of } 20}", "18"),
+    ("a base in words", "math", "The answer is 52 in base 8.", "52_8"),
+    ("a base in words", "math", "The answer is 52 (base 8).", "52_8"),
+    ("a base in words", "math", "It is 110 in base two.", "110_2"),
+    ("what follows at the end", "number", "There are 12 in a dozen, so 24.", "24"),
+    ("the last of a list", "number", "1. 3 + 4 = 7.\n2. So 14 in all.\n3. Done.", None),
+    ("the last of a list", "number", "**Step 1:** 3 + 4 = 7.\n**Step 2:** So fourteen.", "14"),
+    ("no list", "number", "12. That is all.", "12"),
+    ("an aside in brackets", "number", "My answer: 14 [confidence: 90%]", "14"),
+    ("a fraction in words", "number", "The answer is two and a half.", "5/2"),
+    ("a fraction in words", "number", "So she walks two and three quarters miles.", "11/4"),
+    ("a fraction in words", "number", "\\boxed{\\text{one half}}", "1/2"),
+    ("words in a box", "number", "\\boxed{\\text{fourteen apples}}", "14"),
+    ("an abbreviation ends no sentence", "text", "Answer: St. Louis. It is a city.", "St. Louis"),
+    ("an abbreviation ends no sentence", "text", "The answer is J.K. Rowling.", "J.K. Rowling"),
+    ("a letter ends one", "text", "The answer is vitamin C. It is known.", "vitamin C"),
+    ("its reasons after it", "text", "Paris\n\nExplanation: It is the capital.", "Paris"),
+    ("its reasons after it", "text", "巴黎\n解释：它是首都。", "巴黎"),
+    ("its reasons after it", "number", "There are 14.\n\n**Explanation:** 7 times 2 is 14 and not 15.", "14"),
+    ("a question before the reasons", "number", "How many in 3 boxes?\nReason: 3 * 4 = 12\nSo 12.", "12"),
+    ("HTML", "number", "The answer is <b>5</b>.", "5"),
+    ("HTML", "number", "Answer: 5&nbsp;000<br/>", "5000"),
+    ("HTML", "math", "The answer is <strong>x<sup>2</sup> + 1</strong>.", "x^2 + 1"),
+    ("HTML", "math", "<p>The answer is x &lt; 3.</p><p>Check: 2</p>", "x < 3"),
+    ("no HTML", "math", "\\boxed{a<b>c}", "a<b>c"),
+    ("currency after a sign", "number", "So\n\\[ 3 + 4 = €12 \\]", "12"),
+    ("several values are not the last", "number", "\\boxed{x = 5 \\text{ or } x = -5}", "5, -5"),
     ("other scripts", "math", "الإجابة: 42", "42"),
     ("other scripts", "math", "إذن الجواب ٤٢", "42"),
     ("other scripts", "math", "उत्तर ४२ है।", "42"),
@@ -120,6 +172,42 @@ SAME = [
     ["\\varnothing", "\\emptyset", "∅", "\\{\\}"],
     ["\\mathbb{R}", "\\Bbb R", "ℝ", "(-\\infty,\\infty)", "x \\in \\mathbb{R}"],
     ["\\sin^2 x+\\cos^2 x", "1", "\\frac{x}{x}"],
+    [
+        "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+        "A^{-1} = \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+        "A = \\frac12 \\begin{pmatrix} 2 & 4 \\\\ 6 & 8 \\end{pmatrix}",
+        "\\begin{pmatrix*}[r] 1 & 2 \\cr 3 & 4 \\end{pmatrix*}",
+        "\\left(\\begin{smallmatrix} 1 & 2 \\\\ 3 & 4 \\end{smallmatrix}\\right)",
+        "[[1, 2], [3, 4]]",
+    ],
+    ["\\begin{pmatrix} x \\\\ y \\end{pmatrix} = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "[[1], [2]]"],
+    ["\\(p - q\\)", "p - q", "{p - q}"],
+    ["{\\frac{14}{3}}", "\\frac{14}{3}"],
+    ["{3\\sqrt{13}}", "{{3\\sqrt{13}}}", "3\\sqrt{13}"],
+    ["{\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}"],
+    ["110 in base two", "110_2"],
+    ["one and a half", "1.5"],
+    ["\\ln 3/\\ln 2", "\\frac{\\ln 3}{\\ln 2}", "\\log_2 3", "log2(3)", "\\operatorname{log}_2 3"],
+    ["\\ln 2/2", "\\frac{\\ln 2}{2}"],
+    ["\\sin x/\\cos x", "\\tan x"],
+    ["\\sin\\pi/3", "\\frac{\\sqrt3}{2}"],
+    ["e^\\frac{1}{2}", "e^{1/2}", "\\sqrt e"],
+    ["2^\\sqrt{2}", "2^{\\sqrt2}"],
+    ["e^-x", "e^{-x}"],
+    ["{3 \\over 4}", "\\nicefrac{3}{4}", "0.75"],
+    ["(-\\infty, 1) U (2, \\infty)", "(-inf, 1) U (2, inf)", "(-\\infty, 1) \\cup (2, \\infty)"],
+    ["90^o", "90^{\\text{o}}", "90°"],
+    ["5°30'", "5^\\circ 30'", "5.5"],
+    ["14^{\\text{th}}", "14^{th}", "14"],
+    ["0.(3)", "0.\\overline{3}"],
+    ["+/- 3", "\\pm 3"],
+    ["3 + 4 = 1 128", "1128"],
+    ["(12 000, 3)", "(12000, 3)"],
+    ["14 \\frac{\\text{m}}{\\text{s}}", "14\\text{ kg m}/\\text{s}^2", "14\\,\\mathrm{km\\,h^{-1}}", "14"],
+    ["5\\%\\text{ per year}", "5\\%", "\\color{red}5", "\\text{about } 5"],
+    ["0.0286720000000000", "\\frac{448}{15625}"],
+    ["(3 - 2i)(1 + i) = 5 + i", "5 + i"],
+    ["an ellipse", "the ellipse", "\\text{ellipse}"],
     ["12_{10}", "12"],
     ["]2,5[", "(2,5)"],
     ["[2;5[", "[2,5)"],
@@ -162,6 +250,11 @@ SAME = [
 ]
 
 DIFFERENT = [
+    ["2A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}"],
+    ["[[1, 2], [3, 4]]", "[[1, 3], [2, 4]]", "[1, 2], [3, 4]"],
+    ["\\ln 2/2", "0"],
+    ["5°30'", "530", "5°3'"],
+    ["2.5(3)", "2.5\\overline{3}"],
     ["12_{10}", "12_8"],
     ["\\mathbb{R}", "R", "\\mathbb{Z}"],
     ["2 \\pmod 5", "2 \\pmod 7", "2"],
@@ -185,7 +278,7 @@ def test_a_letter_is_read(kind, text, right):
 
 @pytest.mark.parametrize(("kind", "answer_type", "text", "right"), VALUES)
 def test_a_value_is_read(kind, answer_type, text, right):
-    assert response_key(text, answer_type) == right, kind
+    assert response_key(text, answer_type) == (right and canonical_key(right, answer_type)), kind
 
 
 @pytest.mark.parametrize("answers", SAME)
@@ -199,6 +292,12 @@ def test_one_answer_has_one_key(answers):
 def test_what_differs_has_keys_of_its_own(answers):
     keys = {answer: canonical_key(answer, "math") for answer in answers}
     assert len(set(keys.values())) == len(answers), keys
+
+
+def test_points_behind_words_leave_their_type():
+    assert infer_answer_type(["New York", "St. Louis"]) == "text"
+    assert infer_answer_type(["Yes.", "No."]) == "yes_no"
+    assert infer_answer_type(["St. Louis", "x + y"]) == "math"
 
 
 def test_a_list_of_two_numbers_is_not_taken_for_one_with_a_decimal_comma():

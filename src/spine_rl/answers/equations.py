@@ -14,8 +14,9 @@ _ARGUMENTS = re.compile(r"\([^()]*\)|_(?:\{[^{}]*\}|\w)")
 _NO_LETTERS = re.compile(
     r"\\(?:boxed|frac|binom|sqrt|cdot|times|pi|div|left|right|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan"
     r"|infty|approx)(?![a-z])"
-    r"|(?<![A-Za-z\\])(?:pi|sqrt|sin|cos|tan|log|ln|exp|e|hundred|thousand|[mbtr]{1,2}illion)(?![a-z])|[万亿]"
+    r"|(?<![A-Za-z\\])(?:pi|sqrt|sin|cos|tan|log|ln|exp|e|i|hundred|thousand|[mbtr]{1,2}illion)(?![a-z])|[万亿]"
 )
+_SEVERAL = re.compile(r"[,;]\s|\b(?:and|or)\b")
 _IS_EXACT = re.compile(r"\\(?:frac|sqrt|pi)|\d\s*/\s*\d|[a-z(^]")
 _ROUNDED = re.compile(r"(?<=[\w)}!])\s*\\approx(?![A-Za-z])\s*-?\d*\.\d+\s*$")
 _COMPUTED = re.compile(r"\s*\\(?:lim|sum|int|prod)(?![a-z])")
@@ -25,6 +26,8 @@ _COORDINATE = re.compile(r"(?<![\\A-Za-z])[xyz](?![A-Za-z])|(?<![A-Za-z\\])[xyz]
 def named_value(text: str) -> str | None:
     """What an equation says that something is, where a number was asked for: 7 of `x + y = 7`; None of no equation."""
     sides = split(text, EQUALS)
+    if any(map(_SEVERAL.search, sides[1:-1])):
+        return None  # x = 5 or x = -5
     return sides[-1] if len(sides) > 1 and (len(sides) > 2 or _is_numeric(sides[-1])) else find_solution(sides)
 
 

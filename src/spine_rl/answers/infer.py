@@ -44,11 +44,11 @@ def infer_answer_type(gold_answers: Iterable[str]) -> str:
     answers = [str(answer).strip() for answer in gold_answers]
     if answers and all(answer.strip("().").upper() in tuple(LETTERS) for answer in answers):
         return "choice"
-    if answers and all(answer.lower() in ("yes", "no", "maybe") for answer in answers):
+    if answers and all(answer.lower().rstrip(".") in ("yes", "no", "maybe") for answer in answers):
         return "yes_no"
     if answers and all(_is_number(answer) for answer in answers):
         return "number"
-    if answers and all(re.fullmatch(r"[^\W\d]{2,}([\s,'-]+[^\W\d]+)*", answer) for answer in answers):
+    if answers and all(re.fullmatch(r"[^\W\d]{2,}\.?(?:[\s,'’&-]+[^\W\d]+\.?)*", answer) for answer in answers):
         return "text"
     return "math"
 

@@ -7,8 +7,17 @@ _NAMED = re.compile(rf"(?<![\\A-Za-z])(pi|infinity|infty|{FUNCTIONS})(?![A-Za-z]
 _ROOT = re.compile(r"(?:(?<![\\A-Za-z])sqrt|\\sqrt(?=\s*\())\s*(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|(\d+))")
 # Of \sqrt 13 TeX takes one digit, and who writes it means all.
 _BARE_ROOT = re.compile(r"\\sqrt\s*(\[\w{1,3}\](?=\s*\d))?\s*(\d+(?:\.\d+)?)")
-_POWER = re.compile(r"\^\s*(?:\(([^()]*)\)|(-\d+|\d{2,}))")
-_LOG_BASE = re.compile(r"\\?log_\s?(\w)(?!\w)")
+_POWER = re.compile(
+    r"\^\s*(?:\(([^()]*)\)|(-?\\frac\s*(?:\{[^{}]*\}|\d)\s*(?:\{[^{}]*\}|\d)|-?\\sqrt\s*\{[^{}]*\}|-\d+|\d{2,}|-[a-z]))"
+)
+_OVER = re.compile(r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}")
+_LOG_BASE = re.compile(r"\\?log\s?_\s?(\w)(?!\w)")
+_LOG_NAME = re.compile(r"(?<![\\A-Za-z])log(2|10)(?=\s?\()")  # as in Python
+# \ln 2/2 and \sin x/x are quotients, of which the parser takes all for the argument; \sin\pi/3 is left to be none.
+_DIVIDED = re.compile(
+    r"(?:\\(?:ln|log|lg)(?:_(?:\{\w+\}|\w))?\s?(?:[\d.]+|(?<=\s)[A-Za-z])"
+    r"|\\(?:sin|cos|tan|cot|sec|csc)(?:\^(?:\{\d\}|\d))?\s[A-Za-z](?=\s?/\s?[A-Za-z\\]))(?=\s?/)"
+)
 _BRACE_SPACE = re.compile(r"(?<=\{)\s+|\s+(?=\})")
 # What other countries call a function, and what stands in a wrapper that the parser does not know.
 _SYNONYMS = {"tg": "tan", "ctg": "cot", "lg": "log", "arctg": "arctan", "sh": "sinh", "ch": "cosh", "th": "tanh"}
@@ -33,11 +42,15 @@ _PRIMED = re.compile(r"(?<![\\A-Za-z])([A-Za-z])('+|\^\{?(?:\\prime)+\}?)")
 
 def to_latex(text: str) -> str:
     """What the parser would read otherwise than it is meant, written out."""
-    text = _NAMED.sub(r"\\\1", text.replace("**", "^"))
+    text = _NAMED.sub(r"\\\1", _LOG_NAME.sub(r"\\log_{\1}", text.replace("**", "^")))
     text = _ROOT.sub(lambda match: f"\\sqrt{{{match.group(1) or match.group(2)}}}", text)
     text = _BARE_ROOT.sub(r"\\sqrt\1{\2}", text)
     text = _SYNONYM.sub(lambda match: "\\" + _SYNONYMS[match.group(1)], _BRACE_SPACE.sub("", text))
     text = _LOG_BASE.sub(r"\\log_{\1}", text)
+    if "\\over" in text:
+        text = _OVER.sub(r"\\frac{\1}{\2}", text)
+    if "/" in text:
+        text = _DIVIDED.sub(r"(\g<0>)", text)
     if "'" in text or "\\prime" in text:
         text = _PRIMED.sub(lambda match: f"{match.group(1)}_{{prime{len(match.group(2))}}}", text)
     if "(" in text or "}{" in text:

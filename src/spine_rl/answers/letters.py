@@ -40,6 +40,7 @@ _PRONOUN = re.compile(r"(?!because|since|as|is\b)[a-z']")
 _LINE = re.compile(r"[(\[（]?\s?[A-J]\s?[)\]）]?\s?[.:：。]?|[a-j]|[(\[（]?[a-j][)\]）]")
 LETTERED_LINE = re.compile(r"(?:[(\[（]([A-J])[)\]）]|([A-J])[.):：、](?=\s|$))")
 _DENIED = re.compile(
+    r"(?:(?:option|choice|answer)\s?)?[(\[]?(?-i:\b[A-J])[)\]]?\s?[:–—-]\s?(?:incorrect|wrong|eliminated)\b|"
     r"(?:incorrect|wrong|false|eliminated|excluded)(?:\s(?:options?|answers?|choices?))(?:\s(?:is|are))?\s?:?\s?[(\[]?(?-i:[A-J])\b|"
     rf"(?:{words('not_')})(?:\s(?:be|an?|the|it))*\s*(?:{words('option')})?\s*[(\[（]?(?-i:[A-J])[)\]）]?(?![\w'’])"
     rf"|(?:{words('option')}\s*)?(?:(?-i:\b[A-J])\s*(?:{_JOINER}\s*){{1,2}}){{0,9}}[(\[（]?(?<![A-Za-z])(?-i:[A-J])[)\]）]?"
@@ -82,7 +83,7 @@ _BEST = re.compile(
     rf"{_TOKEN_CJK}(?:\s?(?:选项|项|番|번))?(?:(?:[.:)]?\s[^.\n]{{1,80}}?)?\s*(?:{words('best')}))", re.IGNORECASE
 )
 _SAID_RIGHT = re.compile(rf"{words('right')}|{words('best')}", re.IGNORECASE)
-_LEAD = re.compile(r"^[>•→⇒∴=#-][>•→⇒∴=#\s-]*+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
+_LEAD = re.compile(r"^[>•→⇒∴=#✅✓✔☑👉-][>•→⇒∴=#✅✓✔☑👉\ufe0f\s-]*+(?=[*_(\[（\s]*[A-J](?![\w'’]))")
 _SENTENCE = re.compile(r"(?<=[.!?])\s|[\n。！？]")
 MAX_SENTENCES = 40
 

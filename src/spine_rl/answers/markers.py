@@ -27,6 +27,7 @@ class Language:
         and_: What joins several answers: "B and C".
         yes, no, maybe: The answers of type `yes_no`.
         refusal: A response that declines to answer.
+        explains: What stands before the reasons for an answer: "Explanation".
         courtesy: How a sentence begins that follows an answer and holds none: "I hope this helps".
     """
 
@@ -47,6 +48,7 @@ class Language:
     no: str = ""
     maybe: str = ""
     refusal: str = ""
+    explains: str = ""
     courtesy: str = ""
 
 
@@ -95,6 +97,7 @@ ENGLISH = Language(
     r"|i (?:do not|don't|really don't) know|i (?:am|'m) (?:not sure|unable|sorry|unsure)|i'm afraid|as an ai"
     r"|none of these"
     r" options|no idea",
+    explains=r"explanation|reason|reasoning|justification|rationale|why",
     courtesy=r"(?:i |we )?(?:truly |really )?hope|let me know|feel free|please (?:let|feel|note|ask)|if you(?:'d"
     r"| would| have"
     r"| need)|good luck|thank|thanks|happy to|glad to|you're welcome|is there anything|do you (?:have|need|want"
@@ -120,6 +123,7 @@ CHINESE = Language(
     yes=r"是的?|对的?|正确", no=r"否|不是|不对|不正确|错误|不(?=[，,。])", maybe=r"可能是?|不确定|也许",
     refusal=r"(?:无法|不能|难以|没法)(?:确定|判断|计算|得出|求出|求解|得知|回答|推断|确认)|(?:信息|条件|数据|资料)(?:不足|不够|缺失|不完整)"
     r"|没有足够|缺少(?:信息|条件|数据)|不知道|很?抱歉|对不起",
+    explains=r"解释|解析|理由|原因|说明",
     courtesy=r"希望|如果(?:你|您|还)|如有|请(?:随时|告诉)|祝|谢谢|感谢|需要(?:我|更多)|有(?:任何|其他)",
 )  # fmt: skip
 
@@ -141,6 +145,7 @@ FRENCH = Language(
     r"|ne pouvons pas) (?:être )?"
     r"(?:déterminer?|déterminée?|calculer?|répondre|savoir)|pas assez d[e'] ?(?:informations?|données)"
     r"|je ne sais pas|désolée?",
+    explains=r"explication|raison|justification",
     courtesy=r"j'espère|n'hésite[zr]?|si (?:vous|tu) (?:avez|as)|bonne chance|merci|bonne journée",
 )  # fmt: skip
 
@@ -162,6 +167,7 @@ GERMAN = Language(
     r"|feststell|entscheid)\w*"
     r"|nicht (?:genug|genügend|ausreichend)\w* (?:informationen|daten|angaben)|(?:ich )?weiß (?:es )?nicht"
     r"|tut mir leid|leider",
+    explains=r"erklärung|begründung",
     courtesy=r"ich hoffe|wenn (?:du|sie) (?:noch|weitere)|lass mich wissen|viel (?:erfolg|glück)|danke"
     r"|gern geschehen|falls",
 )  # fmt: skip
@@ -183,6 +189,7 @@ RUSSIAN = Language(
     refusal=r"(?:невозможно|нельзя|не могу|не удаётся|не удается|затруднительно) (?:точно "
     r"|однозначно )?(?:определить|вычислить|найти|ответить|сказать|решить)"
     r"|недостаточно (?:информации|данных|сведений)|не знаю|к сожалению|извините",
+    explains=r"объяснение|пояснение|обоснование",
     courtesy=r"надеюсь|если (?:у вас|есть|что)|обращайтесь|удачи|спасибо|пожалуйста|рад помочь",
 )  # fmt: skip
 
@@ -201,6 +208,7 @@ KOREAN = Language(
     and_=r"와|과|및|또는|그리고|하고",
     yes=r"네|예|맞습니다", no=r"아니요|아니오|아닙니다", maybe=r"아마도|아마",
     refusal=r"(?:알|결정할|판단할|구할|계산할|확인할|확정할) 수 없|정보가 (?:부족|충분하지)|모르겠|모릅니다|죄송",
+    explains=r"설명|해설|이유",
     courtesy=r"도움이 (?:되|됐)|궁금한|추가|감사합니다|질문이",
 )  # fmt: skip
 
@@ -217,6 +225,7 @@ JAPANESE = Language(
     and_=r"と|または|および|か",
     yes=r"はい", no=r"いいえ", maybe=r"おそらく|たぶん",
     refusal=r"(?:判断|決定|計算|特定|回答)(?:する(?:こと)?が)?でき(?:ない|ません)|情報が(?:不足|足り)|わかりません|分かりません|申し訳",
+    explains=r"説明|解説|理由",
     courtesy=r"お役に立|ご質問|ありがとう|他に",
 )  # fmt: skip
 
@@ -239,6 +248,7 @@ SPANISH = Language(
     r"|saber)"
     r"|no hay (?:suficiente|suficientes)|información insuficiente|no (?:lo )?sé|não sei|lo siento|non (?:è possibile"
     r"|si può)",
+    explains=r"explicación|explicação|spiegazione|razón|justificación",
     courtesy=r"espero que|si (?:tienes|tiene|necesitas)|no dudes|buena suerte|gracias|obrigad[oa]|spero",
 )  # fmt: skip
 

@@ -31,6 +31,7 @@ _COMMAND = re.compile(rf"\\(?:begin|end)\{{[a-zA-Z]+\}}|\\[A-Za-z]+|(?<![A-Za-z]
 _WORD = re.compile(r"[A-Za-z]{4,}|\b(?:by|in|of|to|is)\b|[^\W\d_a-zA-Z]")
 _MISREAD = re.compile(r"\d\s+\d|\d\.\d+\.\d|\d[eE][+-]?\d|!!")  # 1e400 is not 400e, 5!! not (5!)!
 _NAMED = {"\\infty": "oo", "+\\infty": "oo", "-\\infty": "-oo", "infinity": "oo", "-infinity": "-oo"}
+_NAMED |= {"inf": "oo", "+inf": "oo", "-inf": "-oo", "oo": "oo", "-oo": "-oo"}
 _NAMED |= {"i": "0+1i"}  # as the value of \sqrt{-1} is written
 _NAMED |= dict.fromkeys(("\\emptyset", "\\varnothing"), "{}")
 _NAMED |= dict.fromkeys(
@@ -42,6 +43,7 @@ _BASE = re.compile(
 _BASE_NAMES = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _AROUND_COMMAND = re.compile(r"\s*(\\[A-Za-z]+)(?:\s+(?![A-Za-z]))?")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
+_ARTICLE = re.compile(r"^\s*(?:an?|the)\s(?=[a-z]{3})", re.IGNORECASE)  # an ellipse
 _SHORT_WORDS = {"no", "up", "on", "in", "it", "go", "or", "ok", "is", "we", "he", "so", "at", "by", "to", "if"}
 
 
@@ -159,7 +161,7 @@ def _is_expression(text: str) -> bool:
 
 def _words_key(text: str) -> str | None:
     """Text without its typography. Words are compared without case, but not letters and pairs of them: R, Aa, AB."""
-    text = re.sub(r"\\(?![A-Za-z])|[{}\"]", "", text)
+    text = _ARTICLE.sub("", re.sub(r"\\(?![A-Za-z])|[{}\"]", "", text))
     if "\\" in text:
         text = _AROUND_COMMAND.sub(r"\1", text)  # A \cap B as A\cap B
     spaced = re.search(r"[A-Za-z]{2,}\s+[A-Za-z]|\d\s+\d", text)

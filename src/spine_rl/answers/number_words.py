@@ -35,8 +35,12 @@ _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _NUMERALS = "|".join(sorted([*_SMALL, *_TENS], key=len, reverse=True))
 _ALL = "|".join(sorted([*_SMALL, *_TENS, "hundred", *_SCALES], key=len, reverse=True))
-ENGLISH = rf"(?:(?:a|{_NUMERALS})(?:(?:\s|-|\sand\s)(?:{_ALL}))*|(?:hundred|{'|'.join(_SCALES)}))"
-_ENGLISH = re.compile(rf"(?:minus\s|negative\s)?{ENGLISH}(?:(?:\s|-)(?:{'|'.join(_PARTS)})s?)?|half", re.IGNORECASE)
+_PART = rf"(?:{'|'.join(_PARTS)})s?"
+ENGLISH = (
+    rf"(?:(?:a|{_NUMERALS})(?:(?:\s|-|\sand\s)(?:{_ALL}))*(?:(?:\s|-|\sand\sa\s){_PART})?"
+    rf"|(?:hundred|{'|'.join(_SCALES)}))"
+)
+_ENGLISH = re.compile(rf"(?:minus\s|negative\s)?{ENGLISH}|half", re.IGNORECASE)
 
 _CHINESE_DIGITS = {"零": 0, "〇": 0, "两": 2} | {
     digit: value for value, digit in enumerate("一二三四五六七八九", start=1)
@@ -52,6 +56,10 @@ def read_number_words(text: str) -> Fraction | None:
     if text.isascii():
         if not text[:1].isalpha() or len(text) > 100 or not _ENGLISH.fullmatch(text):
             return None
+        whole, _, part = text.lower().rpartition(" and ")  # two and a half, two and three quarters
+        if whole and re.search(rf"\b{_PART}$", part):
+            high, low = read_number_words(whole), read_number_words(part)
+            return None if high is None or low is None else high + low
         return _read_english(re.split(r"[\s-]+", text.lower()))
     return _read_chinese(text) if _CHINESE.fullmatch(text) else None
 

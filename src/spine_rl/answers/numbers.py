@@ -16,7 +16,7 @@ _SEPARATE = re.compile(r"[\d.]\s+[\d.]")
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALES |= {"万": 10**4, "亿": 10**8}
 _SCALED = re.compile(rf"(.*\d)\s?({'|'.join(_SCALES)})s?", re.IGNORECASE)
-_REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\{?(\d+)\}?")
+_REPEATING = re.compile(r"([+-]?)(\d*)\.(?:(\d*)\\(?:overline|bar|dot)\{?(\d+)\}?|\((\d+)\))")
 
 
 def number_key(text: str) -> str | None:
@@ -47,14 +47,15 @@ def number_key(text: str) -> str | None:
         value = _divide(sign, *filter(None, digits))
         return None if value is None else str(value)
     if match := _REPEATING.fullmatch(text):
-        return str(_repeating(*match.groups()))
+        sign, whole, fixed, period, bracketed = match.groups()
+        return str(_repeating(sign, whole, fixed or "", period or bracketed))
     return None
 
 
 def _decimal_key(text: str) -> str:
     value = Fraction(text)
     mantissa = text.lower().partition("e")[0]
-    digits = len(mantissa.replace(".", "").lstrip("+-0"))
+    digits = len(mantissa.replace(".", "").strip("+-0"))
     decimals = len(mantissa.partition(".")[2])
     if decimals >= MIN_ROUNDED_DECIMALS and digits <= ROUNDED_DIGITS and mantissa == text.lower():
         near = value.limit_denominator(MAX_ROUNDED_DENOMINATOR)

@@ -5,7 +5,8 @@
 2. the last `<answer>...</answer>`: the sentence after an "answer is" in it, else its final line;
 3. the answer that a JSON object at the end names, or what follows the last `####`;
 4. the sentence after the last "answer is", "Answer:", "A:" at the start of a line, "答案" and the like (`markers.py`);
-5. the final line, courtesies apart, of a response that was not cut off and has no box, not even an empty one;
+5. a short first line before an "Explanation:", or else the final line, courtesies apart, of a response that was not
+   cut off and has no box, not even an empty one;
 6. for a choice: a first line that is a letter (before 5), and what is said of letters anywhere (after it).
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from spine_rl.answers.markers import LANGUAGES, PLACEHOLDER, join
+from spine_rl.answers.markers import LANGUAGES, PLACEHOLDER, join, words
 from spine_rl.answers.objects import read_object
 from spine_rl.answers.refusals import refuses
 from spine_rl.answers.turns import read_final_turn, strip_courtesies
@@ -38,10 +39,11 @@ _SIGN = re.compile(
     r"∅|∞|√|\\(?!text|math|ldots|dots|cdots|square|Box|underline|_|quad|hspace)[A-Za-z]+|[<>=%±]|\{\s*\\?\}"
 )
 _ASIDE = r"(?:\s{0,3}[(\[（【][^()\[\]（）【】\n]{1,80}[)\]）】])?"
-_FILLER = rf"(?:\s(?:{join('fillers', spaced=True)})\b[^.\n:：=?]{{0,80}}?)?"
+_NO_OPTION = r"(?![a-j](?:\s(?:is|was|are|est|ist|es)\b|\s?[:：=]))"  # Option A is, of which a and I are words, too
+_FILLER = rf"(?:\s{_NO_OPTION}(?:{join('fillers', spaced=True)})\b[^.\n:：=?]{{0,80}}?)?"
 _MARKER = re.compile(
     rf"\b(?:{join('answer', spaced=True)})\b[*_\s\"”]{{0,9}}{_ASIDE}{_FILLER}[*_\s,]{{0,9}}"
-    rf"(?:(?<!\w)(?:{join('is_', spaced=True)})(?!\w)(?!\s*(?:not|to)\b)|[:：=→|]|\*\*\s*\n)"
+    rf"(?:(?<!\w)(?:{join('is_', spaced=True)})(?!\w)(?!\s*(?:not|to)\b)|[:：=→|]|[-=]>|\*\*\s*\n)"
     rf"|\b(?:{join('answer', spaced=True)})\b[*_ ]{{0,4}}[-–—](?=\s)"
     rf"|【\s*(?:{join('answer', spaced=False)})\s*】|(?:{join('answer', spaced=False)}){_ASIDE}[*\s]{{0,4}}"
     rf"(?:(?:{join('is_', spaced=False)})(?!不)|[:：=]|(?=\s{{0,3}}[(（]?[A-J](?![A-Za-z]))|】)"
@@ -56,13 +58,23 @@ MAX_BEFORE = 60  # characters before a marker, where it may be declined
 MAX_STEMS = 30  # looked at from the end
 _LETTERS = tuple("(（ABCDEFGHIJ")
 _ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s*[(（]?[B-J][.)）:：、][^\n]*$")
-_SENTENCE_END = re.compile(r"(?<!\\)[.!](?=\s|$)|[。।؟]|！|．(?!\d)|\n")
+_NO_ABBREVIATION = (
+    r"(?<!\bSt\.)(?<!\b[DM]r\.)(?<!\bM[st]\.)(?<!\bMrs\.)(?<!\bFt\.)(?<!\bvs\.)(?<!(?<!\.)\b[A-Z]\.[A-Z]\.)"
+)
+_SENTENCE_END = re.compile(  # not in St. Louis, J.K. Rowling
+    rf"[.!](?=\s|$)(?<!\\[.!])(?:(?=$|\n)|{_NO_ABBREVIATION})|[。।؟]|！|．(?!\d)|\n"
+)
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
     r"(?:\\\[|\$\$|\\begin\{(?:align|equation|gather)\*?\})((?:\\\$|[^$]){1,1000}?)"
     r"(?:\\\]|\$\$|\\end\{(?:align|equation|gather)\*?\})[\s.,]{0,5}$"
 )
+_ROWS = re.compile(r"\s*\\begin\{(aligned|split|gathered|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}[\s.,]*", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
+_ITEM = re.compile(r"[*_#\s]{0,6}(?:Step\s)?(\d{1,2})[.):][*_\s]{1,4}", re.IGNORECASE)
+_EXPLAINED = re.compile(
+    rf"\s*+(?=\S)([^\n]{{1,40}}(?<![:：?？]))\n\s*+[*_#>]{{0,4}}\s?(?:{words('explains')})\s?[:：]", re.IGNORECASE
+)
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
 Kind = Literal["boxed", "tagged", "named", "hashes", "marked", "first", "final", "whole"]
@@ -106,6 +118,8 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
     if first := text.lstrip().partition("\n")[0]:
         yield Place("first", first)
     if complete and "\\boxed" not in text:
+        if explained := _EXPLAINED.match(text):
+            yield Place("final", explained[1])
         line = _final_line(strip_courtesies(text))
         lists_options = line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])
         if line and not lists_options and not _is_unfilled(line):
@@ -226,9 +240,11 @@ def _sentence(text: str) -> str:
 
 def _last_row(formula: str) -> str:
     """Of a formula set over several rows, what stands after the last `&=`."""
-    if "matrix" in formula or "array" in formula or "cases" in formula:
-        return formula
-    return formula.rpartition("\\\\")[2].rpartition("&=")[2].replace("&", "")
+    if (rows := _ROWS.fullmatch(formula)) and (rows[1] != "array" or "&=" in formula):
+        formula = rows[2]
+    if "matrix" in formula or "array" in formula:
+        return formula.rpartition("&=")[2]
+    return formula if "cases" in formula else formula.rpartition("\\\\")[2].rpartition("&=")[2].replace("&", "")
 
 
 def _final_line(text: str) -> str:
@@ -240,4 +256,7 @@ def _final_line(text: str) -> str:
     line = text.rpartition("\n")[2].strip()
     if len(line) > MAX_ANSWER:  # a response in one paragraph: its last sentence
         line = line[-MAX_ANSWER:].rstrip(" .").rpartition(". ")[2]
+    item = _ITEM.match(line)
+    if item and any(other[1] == str(int(item[1]) - 1) for other in map(_ITEM.match, text.split("\n")) if other):
+        return line[item.end() :]  # the last of a list
     return line

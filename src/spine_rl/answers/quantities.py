@@ -40,6 +40,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s?([a-z]+)")
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s?([apAP])\.?\s?[mM]\.?")
 _HOURS = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _FEET = re.compile(r"(\d{1,3})\s?['’′]\s?(\d{1,2})\s?(?:[\"”″]|['’′]{2})")  # 5'6"
+_ARC = re.compile(  # 5° 30'
+    r"(\d{1,3})\s?(?:°|\^\s?\{?\s?\\circ\s?\}?)\s?(\d{1,2})\s?['’′](?:\s?(\d{1,2})\s?(?:[\"”″]|['’′]{2}))?"
+)
 _THINGS = re.compile(
     r"(\d{1,9}(?:\.\d{1,9})?)\s?((?!hundred|thousand|(?:m|b|tr)illion)[a-z]{2,20}(?:\s[a-z]{2,20}){0,2})"
 )
@@ -100,6 +103,8 @@ def quantity_key(answer: str) -> str | None:
         return f"{int(hour)}:{minute or '00'} {half.lower()}m"
     if hours := _HOURS.fullmatch(text):
         return _time_key(*hours.groups())
+    if arc := _ARC.fullmatch(text):
+        return str(sum(Fraction(int(part or 0), 60**power) for power, part in enumerate(arc.groups())))
     text = _FEET.sub(r"\1 ft \2 in", text)
     return (_compound_key(text) if _COMPOUND.fullmatch(text) else _things_key(text.lower())) or date_key(text)
 

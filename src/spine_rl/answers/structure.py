@@ -32,7 +32,8 @@ _CONNECTOR = re.compile(
     r"|\\(?:land|lor|wedge|vee)(?![a-z])|\\\\|和|或|且)\s*"
 )
 _MATRIX = re.compile(
-    r"[(\[]?\s*\\begin\{([pbB]?matrix|array)\}(?:\{[^{}]*\})?((?:(?!\\begin|\\end).)*)\\end\{\1\}\s*[)\]]?"
+    r"[(\[]?\s*\\begin\{([pbB]?(?:small)?matrix\*?|array)\}(?:\{[^{}]*\}|\[\w\])?((?:(?!\\begin|\\end).)*)"
+    r"\\end\{\1\}\s*[)\]]?"
 )
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _MEMBERSHIP = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?\s*\\in(?![A-Za-z])\s*")
@@ -40,13 +41,13 @@ _SYSTEM = re.compile(r"\\begin\{(cases|aligned|gathered|align\*?)\}((?:(?!\\begi
 _BUILDER = re.compile(
     r"\\?\{\s*[A-Za-z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\(?:mid|vert)(?![A-Za-z])|[:|])\s*(.+?)\s*\\?\}"
 )
-_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![a-z])")
 _ALL_BUT = re.compile(
     r"(?:[A-Za-z]\s*\\in\s*)?(?:\\mathbb\s*\{?R\}?|[Aa]ll real(?: number)?s)\s*"
     r"(?:-|\\(?:setminus|backslash|smallsetminus)(?![a-z])|except(?: for)?|other than)()\s*(.+)"
 )
 _UNEQUAL = re.compile(r"([A-Za-z])\s*\\ne(?![A-Za-z])\s*(.+)")
-_UNION = re.compile(r"\s*\\cup(?![A-Za-z])\s*")
+_UNION = re.compile(r"\s*\\(?:big)?cup(?![A-Za-z])\s*|(?<=[)\]])\s*U\s*(?=[(\[])")
 _BOTH = re.compile(r"(?<![A-Za-z\\])and\b|\\(?:land|wedge)(?![a-z])|且")
 _RELATION = re.compile(r"\s*(\\(?:leq?slant|geq?slant|leq?|geq?|lt|gt)(?![A-Za-z])|<=|>=|<|>)\s*")
 _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?")
@@ -77,8 +78,12 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
     if "\\begin" in text:
         if (system := _SYSTEM.fullmatch(text)) and (rows := _ROW_END.split(system.group(2).replace("&=", "="))):
             return key(", ".join(row.strip(" ,;") for row in rows if row.strip()))
+        name, equals, _ = text[: text.rindex("\\begin")].rpartition("=")
+        if equals and ("\\begin" in name or is_name(name)):  # A = a matrix, worked out of others or not
+            return key(text[len(name) + 1 :])
         matrix = _MATRIX.fullmatch(text)
-        return _matrix_key(matrix.group(2), key) if matrix else atom(text)
+        rows = [row.split("&") for row in _ROW_END.split(matrix.group(2)) if row.strip()] if matrix else []
+        return _matrix_key(rows, key) if matrix else _bracket_key(text, key) or atom(text)
     parts = [part for part in split(text, _SEMICOLON) if part]
     if len(parts) == 1:
         parts = [part for part in split(text, _CONNECTOR) if part]
@@ -106,7 +111,7 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
 
 _LOGIC = re.compile(r"\\(?:land|lor|wedge|vee)(?![a-z])")
 _STATEMENT = re.compile(r"[=<>]|\\(?:l|g)(?:eq?(?:slant)?|t)(?![A-Za-z])|\\(?:in|ne)(?![a-z])")
-_MARKS = re.compile(r"[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
+_MARKS = re.compile(r"^\{|[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
 
 
 def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
@@ -274,6 +279,9 @@ def _bracket_key(text: str, key: Callable[[str], Key]) -> Key:
     if opening == "{":
         return _nest(inner, key(inner)) if inner.strip() else "{}"
     parts = split(inner, _COMMA)
+    rows = [split(part[1:-1], _COMMA) for part in parts if opening + part[:1] + part[-1:] + closing == "[[]]"]
+    if len(rows) == len(parts) and len(set(map(len, rows))) == 1:
+        return _matrix_key(rows, key)  # [[1, 2], [3, 4]]
     if len(parts) == 1:
         inner = inner.replace("-", " - ") if _DIFFERENCE.fullmatch(inner) else inner  # (3-1) is no score
         return key(inner) if opening == "(" and closing == ")" else None
@@ -287,8 +295,7 @@ _DIFFERENCE = re.compile(r"\d+(?:-\d+)+")
 _COMMA = re.compile(r"\s*[,;]\s*")
 
 
-def _matrix_key(body: str, key: Callable[[str], Key]) -> Key:
-    rows = [row.split("&") for row in _ROW_END.split(body) if row.strip()]
+def _matrix_key(rows: list[list[str]], key: Callable[[str], Key]) -> Key:
     keys = [[key(cell) for cell in row] for row in rows]
     if not keys or any(cell is None for row in keys for cell in row):
         return None

@@ -3,6 +3,7 @@
 Only plain scans; a response whose reasoning was not closed says nothing.
 """
 
+import html
 import re
 
 from spine_rl.answers.markers import THOUGHTS, join, words
@@ -15,6 +16,13 @@ _ESCAPES = re.compile(
 )
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
+_TAG = re.compile(r"<(/?)([a-z]{1,6}[1-6]?)(?:\s[^<>\n]{0,100})?/?>", re.IGNORECASE)
+_ENTITY = re.compile(r"&#?\w{2,8};")
+_ELEMENTS: dict[str, tuple[str, str]] = dict.fromkeys(
+    ("b", "strong", "i", "em", "u", "mark", "span", "font", "code"), ("", "")
+)
+_ELEMENTS |= dict.fromkeys(("p", "div", "li", "center", "h1", "h2", "h3", "h4", "br"), ("\n", "\n"))
+_ELEMENTS |= {"sup": ("^{", "}"), "sub": ("_{", "}")}
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
 _WORKED = re.compile(r"<<[^<>\n]{1,100}>>")  # GSM8K's calculator: 3*4=<<3*4=12>>12
 _NEXT_QUESTION = re.compile(r"\n[ \t]{0,20}(?:Q|Question|Problem|Human|User|Input|问题|题目)\s*[:：]")
@@ -39,6 +47,8 @@ def read_final_turn(response: str, max_length: int) -> str:
     text = text[-max_length:]
     if "\x1b" in text or "\x9b" in text:
         text = _ESCAPES.sub("", text)  # a terminal's colours: the 1 of "\\x1b[1m" is no answer
+    if "<br" in text or "</" in text or "&" in text:
+        text = _read_html(text)
     if "<<" in text:
         text = _WORKED.sub("", text)
     if "<" in text or "[" in text:
@@ -47,6 +57,17 @@ def read_final_turn(response: str, max_length: int) -> str:
     if question and _ANSWERED.search(text[: question.start()]):
         text = text[: question.start()]  # a base model goes on with a question of its own
     return text
+
+
+def _read_html(text: str) -> str:
+    """What a page shows: `<b>12</b>`, `x<sup>2</sup>`, `&lt;`; elements that no tag closes may be relations: a<b>c."""
+    closed = {tag[2].lower() for tag in _TAG.finditer(text) if tag[1]} & _ELEMENTS.keys() | {"br"}
+
+    def show(tag: re.Match[str]) -> str:
+        name = tag[2].lower()
+        return _ELEMENTS[name][bool(tag[1])] if name in closed else tag.group()
+
+    return _ENTITY.sub(lambda entity: html.unescape(entity.group()), _TAG.sub(show, text))
 
 
 def strip_courtesies(text: str) -> str:

@@ -17,8 +17,8 @@ _SYMBOLS = str.maketrans(
         "；": "; ", "、": ", ", "（": "(", "）": ")", "√": r"\sqrt ",
         "∛": r"\sqrt[3] ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "",
         "\ufeff": "", "’": "'", "“": "", "”": "", "′": "'", "≈": r"\approx ", "。": ".",
-        "：": ":", "．": ".", "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+", "【": "[", "】": "]",
-        "٫": ".", "٬": ",", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
+        "：": ":", "∶": ":", "．": ".", "㎝": "cm", "㎡": "m^2", "℃": r"^\circ C", "＝": "=", "＋": "+",
+        "【": "[", "】": "]", "٫": ".", "٬": ",", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
     }
 )  # fmt: skip
 _GREEK = {
@@ -43,12 +43,15 @@ _THIN_SPACE = re.compile(
     r"(?<!\\)\\[!,;:> ]|\{,\}|~|\\q?quad|\\(?:displaystyle|textstyle|limits|bigl?|bigr|Bigl?|Bigr)(?![A-Za-z])"
 )
 _SIZES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\.?")
-_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]](?![a-z])|^\*\*?|\*\*?$|`")
-_FRACTION = re.compile(r"\\[dtc](frac|binom)")
+_DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]|^\*\*?|\*\*?$|`")
+_FRACTION = re.compile(r"\\(?:[dtcs]|nice)(frac|binom)(?![a-z])")
 _FRACTION_OF_DIGITS = re.compile(r"\\frac\s*(\d)\s+(\d)")
 _LETTER_OF_CHOICE = re.compile(r"^(?:\\text(?:bf)?\s*\{\s*\([A-J]\)[\s:.]*\}|\([A-J]\)(?=\s))\s*\\?\s*(?=[^\s.,;:$])")
 _CURRENCY = re.compile(
-    r"^([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
+    r"(?:(?<==)\s*|^)([-+]?)\s*(?:US|USD|A|C)?\s*(?:(?:USD|EUR|GBP|INR|Rs\.?)(?=\s*\d)|\\?\$|\\text\{\s*\\?\$\s*\}|[€£¥₹]|\\(?:pounds|euro))\s*"
+)
+_ORDINAL = re.compile(
+    r"(?<=\d)\s*\^\s*\{?\s*(?:\\(?:text|mathrm|textrm)\s*\{)?\s*(?:st|nd|rd|th)\s*\}{0,2}(?![A-Za-z])"
 )
 _CURRENCY_END = re.compile(r"\s*(?:\\?\$|[€£¥₹¢])$")
 _SQUARE_METRES = re.compile(r"(?<=\d)\s*[ckdm]?m[²³]$")
@@ -57,24 +60,26 @@ _BRACKETS = {"\\langle": "(", "\\rangle": ")", "\\lbrace": "\\{", "\\rbrace": "\
 _DECIMAL_COMMA = re.compile(r"^([-+]?(?:0|\d{4,})),(\d+)$")
 _GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _LISTED = re.compile(r"(?:\d{1,3}(?:,\d{3})+|[^\d,]|,\s|(?<![\d,])\d+(?!,?\d))+")  # (1,000, 2,000), not (12,102)
-_SPACED = re.compile(r"^[-+]?\d{1,3}(?:[ ]\d{3})+(?:\.\d+)?$")
+_SPACED = re.compile(r"(?:^|(?<=[=,;] )|(?<=\())[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?(?=$|[,;)])")
 _THIN_GROUP = re.compile(r"(?<=\d)(?:,?\s*(?:\\[!,;:]|~)\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _INEQUALITY = re.compile(r"\\(neq|leq(?:slant)?|geq(?:slant)?)(?![A-Za-z])")
 _TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?\^)")
 _EUROPEAN = re.compile(r"([-+]?[1-9]\d{0,2}(?:\.\d{3})+),(\d+)")
 _DOTTED_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3}){2,}")
 _DEGREE = re.compile(
-    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
+    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\^\{?(?:o(?![a-z])|\\text\{o\})\}?|\\(?:degrees?|circ)(?![A-Za-z]))(?:\s*(?:\\(?:text|mathrm)\s?\{\s*)?[CFK]\}?$)?"
 )
 _TEXT = (
     r"\\(?:text|textbf|textit|textrm|textnormal|texttt|emph|underline|mbox|hbox|mathrm|mathbf|mathit|mathtt|mathsf"
     r"|operatorname|boldsymbol|bm|rm|bf)"
 )
 _UNWRAP = re.compile(_TEXT + r"\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_STYLE = re.compile(r"\\(?:(?:large|Large|LARGE|huge|Huge|bf|rm|it)(?![A-Za-z])|(?:text)?color\s*\{\w+\}(?=\s*\{))\s*")
+_STYLE = re.compile(r"\\(?:(?:large|Large|LARGE|huge|Huge|bf|rm|it)(?![A-Za-z])|(?:text)?color\s*\{\w+\})\s*")
 _CONCLUDES = re.compile(r"^\\(?:therefore|Rightarrow|Longrightarrow|implies)(?![A-Za-z])\s*")
 _LEADING_WORDS = re.compile(
-    r"^(?:approximately|about|roughly|around|exactly|nearly|\\approx|\\sim(?:eq)?)\s*(?=[\d.$\\-])", re.IGNORECASE
+    r"^(?:(?:\\text\s?\{\s?)?(?:approximately|about|roughly|around|exactly|nearly)\s*\}?|\\approx|\\sim(?:eq)?)"
+    r"\s*(?=[\d.$\\-])",
+    re.IGNORECASE,
 )
 _TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _ANGLE = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?")
@@ -97,7 +102,7 @@ def strip_typography(answer: str) -> str:
         text = _DOUBLED.sub(r"\\", text)  # escaped twice, as in JSON
     text = _LETTER_OF_CHOICE.sub("", text)
     text = _CURRENCY_END.sub("", _CURRENCY.sub(r"\1", text))
-    if "\\" in text or "$" in text or "*" in text or "~" in text or "`" in text:
+    if "\\" in text or "$" in text or "*" in text or "~" in text or "`" in text or "^" in text:
         text = _THIN_GROUP.sub("", text)
         text = _STYLE.sub("", _SIZES.sub("", text))
         text = _THIN_SPACE.sub(" ", text)
@@ -106,7 +111,7 @@ def strip_typography(answer: str) -> str:
         text = _INEQUALITY.sub(lambda match: "\\" + match.group(1)[:2], text)
         if _TRIGONOMETRY.search(text):
             text = _ANGLE.sub(r"{(\\frac{\1\\pi}{180})}", text)
-        text = _DEGREE.sub("", text)
+        text = _DEGREE.sub("", _ORDINAL.sub("", text))
         for written, bracket in _BRACKETS.items():
             text = text.replace(written, bracket)
     if ".." in text or "dots" in text or "…" in text:
@@ -119,7 +124,7 @@ def strip_typography(answer: str) -> str:
         text = _UNWRAP.sub(r" \1 ", _UNWRAP.sub(r" \1 ", text))
     if "mod" in text:
         text = _MODULUS.sub(r" \\pmod \1", text)
-    text = " ".join(text.split()).replace("!=", "\\ne ").replace("==", "=")
+    text = " ".join(text.split()).replace("+/-", "\\pm ").replace("!=", "\\ne ").replace("==", "=")
     text = _TIMES_TEN.sub(r"\\times ", text)
     if _DOTTED_GROUPS.fullmatch(text):
         text = text.replace(".", "")
@@ -128,8 +133,8 @@ def strip_typography(answer: str) -> str:
     if "," in text and (not any(bracket in text for bracket in "([{") or (", " in text and _LISTED.fullmatch(text))):
         text = _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
         text = _DECIMAL_COMMA.sub(r"\1.\2", text)
-    if " " in text and _SPACED.match(text):
-        text = text.replace(" ", "")
+    if " " in text:
+        text = _SPACED.sub(lambda number: number.group().replace(" ", ""), text)
     return text
 
 

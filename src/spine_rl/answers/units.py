@@ -18,9 +18,11 @@ _KEPT = (
 )
 _KEPT_IN_TEXT = rf"(?![^{{}}]*(?:\b(?:{_KEPT})s?\b|\b[apAP]\.?\s?[mM]\b|[万亿]))"
 _TEXT_UNIT = re.compile(
-    rf"(?<=[\d}})a-zA-Z\]])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{{{_KEPT_IN_TEXT}"
-    r"(?!\s*(?:,?\s*(?:and|or)|[deiC])\s*\})[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?\s*\.?$"
+    rf"(?<=[\d}})a-zA-Z\]%/])\s*\\?\s*\\(?:text(?:rm|bf|normal)?|mbox|hbox|mathrm)\s*\{{{_KEPT_IN_TEXT}"
+    r"(?!\s*(?:,?\s*(?:and|or)|[deiC])\s*\})[^{}]*(?:\{[^{}]*\}[^{}]*)?\}(?:\s*\^\s*\{?-?\d\}?)?\s*\.?$"
 )
+_WORDS = r"\{\s*\\(?:text|mathrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?\s*\}"
+_FRACTION_UNIT = re.compile(rf"(?<=\d)\s*\\frac\s*{_WORDS}\s*{_WORDS}$")  # of \text{m} and \text{s}
 _NO_UNIT = (
     rf"(?:and|or|pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|mod|inf|infty|infinity|factorial|choose|if|for|where|to|by"
     rf"|{_KEPT})s?\b|ab[a-z]\b|[b-df-hj-np-tv-xz]{{3}}\b|xyz\b"  # and abc, pqr and xyz are products
@@ -31,7 +33,7 @@ _LONG_UNITS = (
     r"|foot|yards?|miles?|(?:kilo|centi|milli)?(?:met(?:er|re)|gram|lit(?:er|re))s?|units?|pounds?|ounces?|gallons?"
 )
 _WORD_UNIT = re.compile(
-    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:sq\.\s?)?(?:{_SHORT_UNITS}|{_LONG_UNITS})|\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
+    rf"(?<=[\d)}}a-z])(?:\s*(?<![A-Za-z\\])(?:sq\.\s?)?(?:{_SHORT_UNITS}|{_LONG_UNITS})|(?<!base)\s+(?!{_NO_UNIT})[A-Za-z]{{3,}})"
     r"(?:\s*\^\s*\{?[23]\}?|/[a-z]{1,6}(?:\^\{?\d\}?)?)?\.?$"
 )
 _RATE = re.compile(r"(?<=\d)\s+(?:k?m|k?g|L|J|N|rad)\s?/\s?(?:s|h|hr|min|c?m|L|kg|mol)(?:\s*\^\s*\{?[23]\}?)?$")
@@ -39,7 +41,7 @@ _PRODUCT = re.compile(r"(?<=\d)\s+(?:k?N|k?J|W|Pa|kg|V|A)\s?\\cdot\s?(?:m|s|h)$"
 _LETTER_UNIT = re.compile(r"^([-+]?\d[\d.,]*)\s+(?:[msghLJNWVK]|m\s*\^\s*\{?[23]\}?)$")
 _UNIT_LETTER = re.compile(
     r"^([-+]?\d[\d.,]*)\s*(?:[kcmM]?[mgsLlVAWJNCFKhT]|[kM]?\s?\\Omega|k?Hz|k?Pa|kWh?|dB)"
-    r"(?:/(?:s|h|hr|min))?$"
+    r"(?:/(?:s|h|hr|min))?(?:\^\{?[23]\}?)?$"
 )
 _CHINESE_UNIT = re.compile(
     r"(?<=[\d万亿})])\s*(?:平方|立方)?(?:个|元|美元|角|分|厘?米|[千毫分]米|公里|千?克|公斤|斤|吨|毫?升|秒钟?|分钟|小时|天|日|周"
@@ -48,12 +50,12 @@ _CHINESE_UNIT = re.compile(
 _OHM = re.compile(r"(?<=\d)\s*\\Omega$")
 _IN_WORDS = re.compile(r"(?<=\d)\s*\([A-Za-z\s-]{3,60}\)$")  # 7 (seven)
 _BARE = re.compile(r"[-+\d.,/ ]*")
-_VALUE_ENDS = re.compile(r"(?:\d|\\pi)(?!.*\b(?:and|or)$)")
+_VALUE_ENDS = re.compile(r"(?:\d|\\pi|%)(?!.*\b(?:and|or)$)")
 
 
 def strip_letter_unit(text: str) -> str:
     """A number without the letters that stand behind it even without a space, where a number was asked for: `3.35V`."""
-    return text if text[-1:].isdigit() else _UNIT_LETTER.sub(r"\1", text)
+    return text if text[-1:].isdigit() and "^" not in text else _UNIT_LETTER.sub(r"\1", text)
 
 
 def strip_units(text: str) -> str:
@@ -62,7 +64,7 @@ def strip_units(text: str) -> str:
         return text
     for _ in range(4):  # "5.4 \text{ cents} \text{ per pound}", "12 square units"
         shorter = _PERCENT.sub("", text)
-        shorter = _TEXT_UNIT.sub("", shorter).removesuffix("\\cdot")
+        shorter = _TEXT_UNIT.sub("", _FRACTION_UNIT.sub("", shorter)).removesuffix("\\cdot").removesuffix("/")
         shorter = _LETTER_UNIT.sub(r"\1", _RATE.sub("", _PRODUCT.sub("", shorter)))
         shorter = _WORD_UNIT.sub("", _OHM.sub("", _IN_WORDS.sub("", shorter))).rstrip(" ,;")
         if not shorter.isascii():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from spine_rl.answers.dates import DATE, date_key
-from spine_rl.answers.number_words import CHINESE, ENGLISH
+from spine_rl.answers.number_words import CHINESE, ENGLISH, read_number_words
 from spine_rl.answers.places import NO_ANSWER, Place
 from spine_rl.answers.quantities import CLOCK, COMPOUND, quantity_key
 from spine_rl.answers.refusals import is_refusal
@@ -13,29 +13,38 @@ from spine_rl.answers.units import strip_letter_unit
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _LISTING = re.compile(r"(?:[\s,;.]|\band\b|\bor\b|和|或)*")
-_BEFORE_VALUE = re.compile(r"(?:\b(?:is|are|be|equals?|makes?|at|of)\b|[=≈]|(?<!\d):|:(?!\d)|为|是)\s*(?=\S)")
+_BEFORE_VALUE = re.compile(
+    r"(?:\b(?:is|are|be|equals?|makes?|at|(?<!out\s)of)\b|[=≈]|(?<!\d):|:(?!\d)|为|是"
+    r"|\b(?:so|thus|hence|therefore)\b,?(?=\s[-−$€£\\]{0,3}\d[\d.,]*(?:\s[a-z]+)?[.!]?$))\s*(?=\S)"  # ", so 24."
+)
 _PROSE = re.compile(
     r"(?<![\\A-Za-z{])(?!(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity|infty|percent|frac|text"
     r"|hundred|thousand|[mb]illion|trillion)\b)"
     r"(?:(?:(?![×÷])[A-Za-zÀ-ɏ\u1e00-\u1eff]){2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u3040-\u9fff\uac00-\ud7af]|(?:(?!\d)[\u0400-\u1dff]){2,}|[\u0370-\u03ff\u1f00-\u1fff]{4,}"
 )
-_DIGITS = r"(?:\d[\d,]*\.?\d*|\.\d+)"
+_GROUPED = r"[1-9]\d{0,2}(?:(?:\{,\}|,\\!|\\[,;:]|[\s\u2009])\d{3})+(?!\d)(?:\.\d+)?"  # 240 000, 240\,000
+_DIGITS = rf"(?:{_GROUPED}|\d[\d,]*\.?\d*|\.\d+)"
 _SCALE = r"(?:\s?[万亿]|\s(?:hundred|thousand|[mb]illion|trillion)\b)"
 _POWER = r"(?:\s?(?:[x×*]|\\times)\s?10)?\^\{?-?\d{1,9}\}?"
-_NUMERAL = rf"(?:\\?[$€£¥]\s?)?{_DIGITS}(?:{_POWER}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
+_WHOLES = r"(?:\d{1,3}\s(?=\d{1,3}\s?/\s?\d))?"  # of 3 1/2
+_NUMERAL = (
+    rf"(?:\\?[$€£¥]\s?)?{_WHOLES}{_DIGITS}(?:{_POWER}|[eE][-+]?\d{{1,3}}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
+)
 _STARTS_WITH_NUMERAL = re.compile(rf"[-+−]?\s?{_NUMERAL}")
 _SIDE = r"\d{1,9}(?:\.\d{1,9})?(?:\s?(?:feet|ft|inches|in|cm|mm|m|meters|metres|units))?"
 _THINGS = r"\d{1,9} [a-z]{2,20},? and \d{1,9} [a-z]{2,20}(?=\s?(?:[.,;]|$))"
 _COORDINATES = r"[(\[](?=[^()\[\]]{1,80}[)\]])(?:[-+−\d./∞^{}\s]|\\[a-z]+|,(?!\d{3}\b)){3,80}[)\]]"
+_BASED = r"\d[\dA-Fa-f]{0,60} \(?(?:in )?base[ -]\w{1,7}\)?"
 _ALL_BUT = r"all real(?: number)?s except (?:for )?-?\d[\d./]*(?:(?:, and|,| and) -?\d[\d./]*){0,3}"
 # Several numbers that are one answer, and days: 3 hours and 25 minutes, 9:40 pm, 3 by 5, 3 apples and 5 pears, May 5.
-_WHOLE = rf"{COMPOUND}|{CLOCK}|{DATE}|{_ALL_BUT}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
+_WHOLE = rf"{COMPOUND}|{CLOCK}|{DATE}|{_ALL_BUT}|{_BASED}|{_SIDE}(?: by {_SIDE}){{1,2}}|{_THINGS}"
 _STARTS_WITH_WHOLE = re.compile(_WHOLE)
 _LAST_NUMERAL = re.compile(
     rf"(?<![A-Za-z0-9_.])(?:{_WHOLE}|{_COORDINATES}|(?P<score>\d+(?:[-–]\d+)+)|[-+−]?{_NUMERAL})"
 )
-_ASIDE = re.compile(r"(?<=\s)\([^()]{1,200}\)")
-_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{[^{}]*\}")
+_ASIDE = re.compile(r"(?<=\s)(?:\([^()]{1,200}\)|\[[^\[\]]{1,200}\])")
+_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\{([^{}]*)\}")
+_WRAPPED = re.compile(_TEXT.pattern + r"(?:\s?\^\s?\{?[23]\}?)?")  # \text{ cm}^2
 # Remarks behind an answer, which may hold numbers of their own: "12, which is 3 times 4", "12 because 3 boxes hold 4".
 # What a remark only says in other words ("2 hours, which is 120 minutes") is read.
 _WHY = re.compile(
@@ -48,15 +57,16 @@ _REMARK = re.compile(
 )
 _ROUNDED = re.compile(r"((?:[√π]|\d/)[\d√π()/·+-]{0,20})\s?≈\s?\d*\.\d+")  # 2√3 ≈ 3.46
 _WORKING = re.compile(r"(?<=\d)\s+\(=?(?=[^()]*[+×*/÷=-])(?:[\d\s.,+×*/÷=-]|\\times|\\cdot)+\)$")  # 12 (3 × 4)
-_TRAILING = re.compile(r"(?:[\s,;:(]|\band|\bor)+$")
-_PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|[\d)}]\s?[-+−])\s{0,2}$")
-_PART_AFTER = re.compile(r"\s?(?:[√^*/×·π!]|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
+_TRAILING = re.compile(r"(?:[\s,;:(/]|\band|\bor)+$")
+_PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|(?:[\d)}]|(?<![A-Za-z])[A-Za-z])\s?[-+−])\s{0,2}$")
+_PART_AFTER = re.compile(r"\s?(?:[√^*×·π!]|/(?!\s?[A-Za-z]{2})|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
 _NUMBER_WORDS = re.compile(rf"(?<![\w-])(?:(?:minus|negative)\s)?{ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
 _MINUS = re.compile(r"(?<![\d)}]\s)(?:\b(?:minus|negative|moins)\s|负)(?=\d)", re.IGNORECASE)  # not of a difference
 _BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^()]*\)$")
 _BOX_LEAD = re.compile(r"^\\text\w*\s?\{[^{}]{0,80}(?:\b(?:is|are|equals)|[:=：])\s*\}(?:\s|\\[,;:! ])*(?=\S)")
 _BEFORE_WORDS = re.compile(r"^(?:about|exactly|approximately|only|just|the number|就?是|一共|共|\s)+", re.IGNORECASE)
 _ARROW = re.compile(r"(?:(?:[=-]{1,2}>|[→⇒⟹⟶➜➡∴•▶👉]\ufe0f?)\s*)+")  # => 12
+_BOLD = re.compile(r"\*\*|(?<!_)__(?!_)")
 MAX_LEADS = 50  # words or signs before a value that are looked at, from the end
 MAX_WORDS = 100  # characters of an answer in words that is not boxed
 
@@ -83,7 +93,8 @@ def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
         return answer
     plain = strip_typography(answer)
     if _PROSE.search(strip_letter_unit(plain)):
-        return _last_numeral(plain) or answer
+        first = _STARTS_WITH_NUMERAL.match(plain.rpartition("=")[2].lstrip())  # 5 out of 6
+        return first.group() if first else _last_numeral(plain) or answer
     return answer
 
 
@@ -94,14 +105,14 @@ def read_value(place: Place) -> str | None:
         return _BOX_ASIDE.sub(r"\1", _BOX_LEAD.sub("", place.text.strip()))
     if "\\boxed" in place.text:
         return None  # an unfinished box
-    phrase = place.text.replace("**", "").strip(" \t`\"'“”*_✓✔✅")
+    phrase = _BOLD.sub("", place.text).strip(" \t`\"'“”*_✓✔✅")
     phrase = _ARROW.sub("", phrase, count=1) if _ARROW.match(phrase) else phrase
     phrase = _drop_remark(phrase, _WHY if place.kind == "final" else _REMARK)
-    phrase = _drop_asides(phrase) if "(" in phrase else phrase
+    phrase = _drop_asides(phrase) if "(" in phrase or "[" in phrase else phrase
     answer = _read_formulas(phrase) or _read_expression(phrase)
     if answer:
         return answer
-    numeral = _last_numeral(phrase)
+    numeral = _last_numeral(_WRAPPED.sub(r" \1 ", phrase))
     if numeral or place.kind == "final":
         return numeral
     return phrase.rstrip(".,;") if len(phrase) <= MAX_WORDS else None
@@ -161,7 +172,11 @@ def _drop_asides(phrase: str) -> str:
     """Without what stands in parentheses in words, unless nothing is left: `12 (since 3*4 = 12)` is 12."""
     phrase = _WORKING.sub("", phrase)
     shorter = _ASIDE.sub(
-        lambda aside: "" if _PROSE.search(aside.group()) or aside.group()[1:].lstrip()[0] in "≈~" else aside.group(),
+        lambda aside: (
+            ""
+            if (_PROSE.search(aside.group()) and "base" not in aside.group()) or aside.group()[1:].lstrip()[0] in "≈~"
+            else aside.group()
+        ),
         phrase,
     )
     return shorter if re.search(r"\d", shorter) else phrase
@@ -183,7 +198,9 @@ def _last_numeral(phrase: str) -> str | None:
 
 def _number_in_words(place: Place) -> str | None:
     """The number that a phrase spells first, or the only one that a line spells."""
-    phrase = place.text.replace("**", "").strip(" \t`\"'“”*_")
+    phrase = _WRAPPED.sub(r"\1", _BOLD.sub("", place.text)).strip(" \t`\"'“”*_.")
+    if read_number_words(phrase) is not None:
+        return phrase
     if place.kind != "final":
         found = _NUMBER_WORDS.match(_BEFORE_WORDS.sub("", phrase))
         return found.group() if found else None
