@@ -7,7 +7,7 @@ import psutil
 import pytest
 import torch
 
-from spine_rl.engine.host_memory import list_group_rooms, measure_free_host_memory
+from spine_rl.engine.host_memory import give_back_freed_memory, list_group_rooms, measure_free_host_memory
 
 
 def write_group(folder, files):
@@ -56,10 +56,10 @@ def test_a_system_without_control_groups_has_its_available_memory(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="the call is glibc's")
-def test_freed_memory_counts_as_free():
+def test_freed_memory_is_given_back():
     process, size = psutil.Process(), 64 << 10  # below what glibc asks of the system block by block
     blocks = [torch.ones(size // 4) for _ in range(2048)]
     blocks = blocks[::2]  # the gaps between them are kept
     before = process.memory_info().rss
-    measure_free_host_memory()
+    give_back_freed_memory()
     assert before - process.memory_info().rss > len(blocks) * size // 2

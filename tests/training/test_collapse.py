@@ -231,9 +231,13 @@ def test_a_retry_halves_the_rate_within_accelerates_wrappers_or_is_refused_at_th
 
 
 def test_the_last_weights_of_an_earlier_end_do_not_stay(tmp_path):
-    assert _Run(tmp_path).go(SHARES).guard.kept.step == 2
+    first = _Run(tmp_path).go(SHARES)
+    assert first.guard.kept.step == 2
     assert (tmp_path / "last").is_dir()
-    _Run(tmp_path, keep_best=False).go(SHARES)
+    _Run(tmp_path, keep_best=False).go(SHARES)  # of a fresh run nobody has said whose folder that is
+    assert (tmp_path / "last").is_dir()
+    gone_on = _Run(tmp_path, keep_best=False, state=first.checkpoint())
+    gone_on.go(SHARES[:1])
     assert not (tmp_path / "last").exists()
 
 

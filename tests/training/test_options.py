@@ -183,7 +183,7 @@ def test_every_field_of_trls_configuration_was_looked_at():
         ({"generation_kwargs": {"num_return_sequences": 2}}, "give num_generations; remove it there"),
         ({"generation_kwargs": {"do_sample": False}}, "responses are sampled, so that they can vote"),
         ({"generation_kwargs": {"stop_strings": ["x"]}}, "stop_strings: it needs a tokenizer"),
-        ({"generation_kwargs": {"eos_token_id": "</s>"}}, "eos_token_id='</s>': must be token ids, numbers in a list"),
+        ({"generation_kwargs": {"eos_token_id": "</s>"}}, "eos_token_id='</s>': must be a token id, or a list of them"),
         ({"generation_kwargs": {"eos_token_id": 2}, "use_vllm": True}, "give stop_token_ids there"),
         (
             {"generation_kwargs": {"no_repeat_ngram": 2}},

@@ -117,7 +117,7 @@ def inspect(
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes.
 
-    A run's file may be given as --config: the model is loaded, asked and sampled as it says, the rest is skipped.
+    A run's file may be given as --config: of it count how the model is loaded and asked, temperature and top_p.
     """
     _check(subject, problems)
     with loading_libraries():

@@ -263,7 +263,7 @@ def _read_words(argument: Argument) -> None:
         value = token.value if truth is None else str(truth).lower()
         if is_path or not argument.name.startswith("--"):
             name, equals, path = value.rpartition("=")
-            if not path:  # as of a shell's variable that is not set; pathlib would read this folder
+            if not path and not (name and "out" in argument.name):  # a variable that is not set; not runs/lr=
                 raise ConfigError(f"{_normalize(argument.name)}={value!r}: the path is empty; give one")
             value = name + equals + expanduser(path)
         argument.tokens[index] = evolve(token, value=value)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from spine_rl.engine.estimate import CPU_BYTES, estimate_bytes_per_token
-from spine_rl.engine.host_memory import measure_free_host_memory
+from spine_rl.engine.host_memory import give_back_freed_memory, measure_free_host_memory
 from spine_rl.errors import UpdateMemoryError
 
 _LEAST_TOKENS = 32
@@ -65,8 +65,9 @@ class TokenBudget:
 
 
 def measure_free_memory(device: torch.device) -> int:
-    """Bytes that new tensors may take on a device; on a GPU what its allocator holds and does not use is free, too."""
+    """Bytes that new tensors may take on a device; what its allocator holds and does not use is free, too."""
     if device.type != "cuda":
+        give_back_freed_memory()
         return measure_free_host_memory()
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + unused

@@ -18,8 +18,7 @@ _LEGACY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_fil
 
 
 def measure_free_host_memory() -> int:
-    """Bytes, with those that this process has freed and its C library keeps."""
-    give_back_freed_memory()
+    """Bytes."""
     return min([psutil.virtual_memory().available, *list_group_rooms(Path("/"))])
 
 

@@ -109,7 +109,7 @@ def sampling_options(decoding: Decoding, ends: Sequence[int], pad: int) -> dict[
     """What `generate` is asked for; responses end with `ends`, and are padded after them."""
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "min_p": None}
     if decoding.temperature > 0:
-        options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
-        options |= {name: decoding.more[name] for name in ("top_k", "min_p") if name in decoding.more}
+        options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
+        options["top_k"] = decoding.more.get("top_k", 0)
     length = {"max_new_tokens": decoding.max_new_tokens}
     return {**decoding.more, **length, **options, "eos_token_id": list(ends), "pad_token_id": pad}

@@ -68,7 +68,7 @@ class EvaluationPlan:
             "data": self.data,
             "problems": {"number": len(self.problems), "sha256": hashlib.sha256(texts.encode()).hexdigest()},
             "prompt": self.style.describe(),
-            "decoding": asdict(self.decoding),
+            "decoding": {name: value for name, value in asdict(self.decoding).items() if name != "more" or value},
             "num_samples": self.num_samples,
             "versions": list_versions(*_VERSIONED),
         }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,8 +90,10 @@ def _draw_page(page: Path, adapted: Path) -> None:
     try:
         write_page(page, build_report([load_run(adapted)], "SPINE solve"))
     except Exception as error:  # whatever it is: a full disk, a picture's library
-        reason, again = shorten(error, 200), f"spine report {adapted} --out {page}"
-        warnings.warn(f"{page} could not be drawn ({reason}); the answers are whole: {again}", stacklevel=2)
+        reason, again = shorten(error, 200), shlex.join(["spine", "report", str(adapted), "--out", str(page)])
+        warnings.warn(
+            f"{page} could not be drawn ({reason}); the answers are complete. To draw it: {again}", stacklevel=2
+        )
     else:
         say(f"{page} says how the run went")
 

@@ -69,6 +69,7 @@ class CollapseGuard(TrainerCallback):
         self._holds = (keep_best or on_collapse == "retry") and obstacle is None
         self._ends_with_best = keep_best
         self._misses = obstacle if keep_best else None
+        self._is_resumed = False
         self.weights: BestWeights | None = None  # in training, where best ones are kept
         self._start()
 
@@ -93,7 +94,8 @@ class CollapseGuard(TrainerCallback):
             warnings.warn(f"the run ends with its last weights: {self._misses}", stacklevel=2)
         if self._holds:
             self.weights = BestWeights(self._trainer.unwrapped_model, is_main=self._trainer.accelerator.is_main_process)
-        for row in self._rows:  # empty but for a resumed run
+        self._is_resumed = len(self._rows) > 0
+        for row in self._rows:
             self._judge(row)
         if self.weights is not None and not self.weights.load(self._folder / f"{PREFIX}{state.global_step}"):
             self.weights.take()
@@ -128,11 +130,11 @@ class CollapseGuard(TrainerCallback):
             self.weights.put_back(self._trainer.optimizer)
 
     def _replace_last(self, *, saves: bool) -> None:
-        """Aside, then by its name; what is there is of an earlier end, before the run was made longer."""
+        """Aside, then by its name; what is there is of an earlier end, where the run was made longer since."""
         folder, aside = self._folder / LAST_FOLDER, self._folder / f"{TEMPORARY}{LAST_FOLDER}"
         if saves:
             self._trainer.save_model(str(aside), _internal_call=True)  # not for the hub
-        if self._trainer.args.should_save:
+        if self._trainer.args.should_save and (saves or self._is_resumed):
             shutil.rmtree(folder, ignore_errors=True)
             if saves:
                 os.replace(aside, folder)

@@ -69,7 +69,7 @@ class FiniteSteps(TrainerCallback):
             self._count("its loss or gradient is not finite", state, control)
 
     def _drop_gradients(self, gradients: list[Tensor]) -> None:
-        if self._scaler is not None and self._trainer.args.max_grad_norm == 0:
+        if self._scaler is not None and self._trainer.args.max_grad_norm <= 0:
             for gradient in gradients:  # the scaler has not looked at them yet, and fails where there are none
                 gradient.fill_(torch.nan)
         else:
@@ -78,8 +78,11 @@ class FiniteSteps(TrainerCallback):
     def on_optimizer_step(self, args, state, control, **kwargs):
         if self._is_skipping:
             return
-        if self._scale is not None and self._scaler.get_scale() < self._scale:  # a run finds its scale so, and goes on
-            self._counts["skipped"] += 1
+        if self._scale is not None and self._scaler.get_scale() < self._scale:
+            if self._scaler.get_scale() < 1:
+                self._count("its gradient is not finite at any scale", state, control)
+            else:  # a run finds its scale so, and goes on
+                self._counts["skipped"] += 1
             return
         if self._agree([weight for weight in self._trainer.model.parameters() if weight.requires_grad]):
             self._counts["in_a_row"] = 0

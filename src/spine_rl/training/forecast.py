@@ -33,8 +33,9 @@ def forecast(trainer: Any, steps_done: int = 0) -> list[str]:
     probe = trainer.plan_probe(steps)
     memory = estimate_trainer(trainer, max(lengths))
     line = memory.describe() + _describe(probe)
-    if trainer.accelerator.num_processes == 1 and not trainer.args.use_vllm:
-        line = f"{_describe_time(trainer, sum(lengths) / len(lengths), probe, steps - steps_done)}; {line}"
+    left = steps - steps_done
+    if left > 0 and trainer.accelerator.num_processes == 1 and not trainer.args.use_vllm:
+        line = f"{_describe_time(trainer, sum(lengths) / len(lengths), probe, left)}; {line}"
     shortage = memory.advise()
     return [line] if shortage is None else [line, f"this may end out of memory: {shortage}"]
 

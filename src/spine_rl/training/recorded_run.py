@@ -75,7 +75,7 @@ def run_recorded(
         write_finished(folder, num_steps, num_responses, num_problems, kept)
     if trainer.args.push_to_hub:
         trainer.push_run(folder)
-    return stop.heard or None
+    return None
 
 
 def save_whole(trainer: SpineTrainer, folder: Path) -> None:

@@ -191,7 +191,7 @@ def check_generation_kwargs(given: Mapping[str, Any], *, use_vllm: bool) -> None
         if use_vllm and name == "eos_token_id":
             raise ConfigError(f"generation_kwargs has {name}: vLLM has another name for it; give stop_token_ids there")
         if name in _ENDS and not _are_tokens(value):
-            raise ConfigError(f"generation_kwargs has {name}={value!r}: must be token ids, numbers in a list")
+            raise ConfigError(f"generation_kwargs has {name}={value!r}: must be a token id, or a list of them")
         if name in _OTHERWISE:
             raise ConfigError(f"generation_kwargs has {name}: {_OTHERWISE[name]}; remove it there")
         if known is not None and name not in known:
