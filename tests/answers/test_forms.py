@@ -119,6 +119,22 @@ VALUES = [
     ("a mixed number in a sentence", "number", "She walks 3 1/2 miles.", "7/2"),
     ("bold by underscores", "number", "She makes __18__ every day.", "18"),
     ("a sum in a sentence", "math", "It simplifies to a + 5", "a + 5"),
+    ("a dash behind a letter", "number", "Plan B - $40", "40"),
+    ("a dash behind a letter", "number", "Room A - 12 chairs", "12"),
+    ("a dash behind a letter", "number", "Person X - 45", "45"),
+    ("a dash behind a letter", "number", "option c - 40 km", "40"),
+    ("no list but ratios", "math", "The ratios:\n4: 5\n5: 6", "5/6"),
+    ("no list but ratios", "math", "1: 2\n2: 4", "1/2"),
+    ("two numbers in a sentence", "number", "Of the 500 300 are red", "300"),
+    ("two numbers in a sentence", "number", "From 100 200 are left", "200"),
+    ("two numbers in a sentence", "number", "So he has 4 250 ml cups.", "250"),
+    ("groups in a sentence", "number", "So in all there are 1 128 apples.", "1128"),
+    ("groups in a sentence", "number", "So in all there are 5 250 100 of them here.", "5250100"),
+    ("a room is no power of ten", "number", "They stay in hotel 12E5", "12"),
+    ("symbols below", "math", "The answer is 3/ab", "3/(ab)"),
+    ("symbols below", "math", "The answer is 7/pq.", "7/(pq)"),
+    ("symbols below", "math", "So it is in the end 3/xy", "3/(xy)"),
+    ("a rate", "number", "She earns 18/hr.", "18"),
     ("a rate", "number", "She earns $18/day.", "18"),
     ("a rate", "number", "Answer: $18/day", "18"),
     ("out of", "number", "The answer is 18 out of 20.", "18"),
@@ -138,10 +154,34 @@ VALUES = [
     ("an abbreviation ends no sentence", "text", "Answer: St. Louis. It is a city.", "St. Louis"),
     ("an abbreviation ends no sentence", "text", "The answer is J.K. Rowling.", "J.K. Rowling"),
     ("a letter ends one", "text", "The answer is vitamin C. It is known.", "vitamin C"),
+    ("the next sentence begins", "text", "The answer is U.S. because it won.", "U.S."),
+    ("the next sentence begins", "text", "The answer is U.S. The others are not.", "U.S."),
+    ("the next sentence begins", "text", "The answer is Washington D.C. It has 5 gates.", "Washington D.C."),
     ("its reasons after it", "text", "Paris\n\nExplanation: It is the capital.", "Paris"),
     ("its reasons after it", "text", "巴黎\n解释：它是首都。", "巴黎"),
     ("its reasons after it", "number", "There are 14.\n\n**Explanation:** 7 times 2 is 14 and not 15.", "14"),
     ("a question before the reasons", "number", "How many in 3 boxes?\nReason: 3 * 4 = 12\nSo 12.", "12"),
+    ("a heading before the reasons", "number", "Step 1\nReasoning: 3 boxes of 4.\n\nThat makes 12 apples.", "12"),
+    ("a heading before the reasons", "number", "Step 1.\nReasoning: 3 boxes of 4.\n\nThat makes 12 apples.", "12"),
+    ("a heading before the reasons", "number", "Problem 3\nExplanation: 3 boxes of 4.\n\n12", "12"),
+    ("a heading before the reasons", "math", "Solution 1\nExplanation: foo\n\\[ x = 7 \\]", "7"),
+    ("a heading before the reasons", "math", "Case 1\nReason: it is odd.\nThus x = 7", "7"),
+    ("a heading before the reasons", "math", "3x + 2 = 11\nReason: subtract, divide.\nx = 3", "3"),
+    ("a heading before the reasons", "number", "Given 3 boxes\nReason: each has 4.\n12", "12"),
+    ("a heading before the reasons", "number", "Step two\nReason: 3 boxes of 4 make 12.", "12"),
+    ("a heading before the reasons", "text", "Solution\nExplanation: It is the capital.\nParis", "Paris"),
+    ("its reasons after it", "number", "12 apples\nReason: 3 boxes of 4.\nWith 5 they would be 15.", "12"),
+    ("its reasons after it", "math", "x = \\frac{1}{2}\nReason: 2 times 1/2 is 1.", "\\frac12"),
+    ("prose in a box", "number", "\\boxed{2 times 6 is 12}", "12"),
+    ("prose in a box", "number", "\\boxed{12 more than 3 is 15}", "15"),
+    ("prose in a box", "number", "\\boxed{2 adults and 3 children: \\$45}", "45"),
+    ("prose in a box", "number", "\\boxed{1st place: 12}", "12"),
+    ("prose in a box", "number", "\\boxed{3 \\text{ apples plus } 4 \\text{ pears make } 7}", "7"),
+    ("prose in a box", "number", "\\boxed{3 of the 12 boxes hold 5}", "5"),
+    ("HTML", "number", "<ul><li>12</li></ul>", "12"),
+    ("HTML", "number", "<html><body><p>12</p></body></html>", "12"),
+    ("HTML", "number", "<table><tr><td>7</td><td>12</td></tr></table>", "12"),
+    ("HTML", "number", "<result>\n<p>12</p>\n</result>\n", "12"),
     ("HTML", "number", "The answer is <b>5</b>.", "5"),
     ("HTML", "number", "Answer: 5&nbsp;000<br/>", "5000"),
     ("HTML", "math", "The answer is <strong>x<sup>2</sup> + 1</strong>.", "x^2 + 1"),
@@ -190,6 +230,9 @@ SAME = [
     ["\\ln 3/\\ln 2", "\\frac{\\ln 3}{\\ln 2}", "\\log_2 3", "log2(3)", "\\operatorname{log}_2 3"],
     ["\\ln 2/2", "\\frac{\\ln 2}{2}"],
     ["\\sin x/\\cos x", "\\tan x"],
+    ["\\sin 2x/x", "\\frac{\\sin 2x}{x}"],
+    ["\\sin\\theta/\\theta", "\\frac{\\sin\\theta}{\\theta}"],
+    ["\\cos 2\\theta/\\theta", "\\frac{\\cos 2\\theta}{\\theta}"],
     ["\\sin\\pi/3", "\\frac{\\sqrt3}{2}"],
     ["e^\\frac{1}{2}", "e^{1/2}", "\\sqrt e"],
     ["2^\\sqrt{2}", "2^{\\sqrt2}"],
@@ -200,6 +243,7 @@ SAME = [
     ["5°30'", "5^\\circ 30'", "5.5"],
     ["14^{\\text{th}}", "14^{th}", "14"],
     ["0.(3)", "0.\\overline{3}"],
+    ["0.1(6)", "0.1\\overline{6}", "\\frac16"],
     ["+/- 3", "\\pm 3"],
     ["3 + 4 = 1 128", "1128"],
     ["(12 000, 3)", "(12000, 3)"],
@@ -252,6 +296,8 @@ SAME = [
 DIFFERENT = [
     ["2A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "A = \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}"],
     ["[[1, 2], [3, 4]]", "[[1, 3], [2, 4]]", "[1, 2], [3, 4]"],
+    ["[[1,2]]", "[1,2]"],
+    ["\\sin 2x/x", "\\sin 2"],
     ["\\ln 2/2", "0"],
     ["5°30'", "530", "5°3'"],
     ["2.5(3)", "2.5\\overline{3}"],
@@ -292,6 +338,20 @@ def test_one_answer_has_one_key(answers):
 def test_what_differs_has_keys_of_its_own(answers):
     keys = {answer: canonical_key(answer, "math") for answer in answers}
     assert len(set(keys.values())) == len(answers), keys
+
+
+def test_brackets_and_braces_of_one_are_no_structure():
+    assert response_key("Final answer: [[5]]", "math") == "5"
+    assert response_key("The answer is [[12]].", "number") == "12"
+    assert response_key("\\boxed{{}}", "math") is None
+    assert canonical_key("{ab}", "math") == canonical_key("{\\text{ab}}", "math") == "ab"
+    assert canonical_key("{\\rm cm}", "math") == "cm"
+
+
+def test_a_letter_with_a_power_is_a_unit_only_of_lengths():
+    lengths = ("2m^2", "2 cm^{3}", "2m/s^2")
+    assert {canonical_key(text, "number") for text in lengths} == {"2"}
+    assert "2" not in {canonical_key(text, "number") for text in ("2T^2", "3K^2", "4V^2", "2h^2")}
 
 
 def test_points_behind_words_leave_their_type():

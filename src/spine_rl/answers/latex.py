@@ -16,7 +16,8 @@ _LOG_NAME = re.compile(r"(?<![\\A-Za-z])log(2|10)(?=\s?\()")  # as in Python
 # \ln 2/2 and \sin x/x are quotients, of which the parser takes all for the argument; \sin\pi/3 is left to be none.
 _DIVIDED = re.compile(
     r"(?:\\(?:ln|log|lg)(?:_(?:\{\w+\}|\w))?\s?(?:[\d.]+|(?<=\s)[A-Za-z])"
-    r"|\\(?:sin|cos|tan|cot|sec|csc)(?:\^(?:\{\d\}|\d))?\s[A-Za-z](?=\s?/\s?[A-Za-z\\]))(?=\s?/)"
+    r"|\\(?:sin|cos|tan|cot|sec|csc)(?:\^(?:\{\d\}|\d))?(?:\s[A-Za-z]|\s?\d+\s?[A-Za-z]|\s?\d*\s?\\(?!pi(?![a-z]))[a-z]+)"
+    r"(?=\s?/\s?[A-Za-z\\]))(?=\s?/)"
 )
 _BRACE_SPACE = re.compile(r"(?<=\{)\s+|\s+(?=\})")
 # What other countries call a function, and what stands in a wrapper that the parser does not know.

@@ -16,7 +16,7 @@ _SEPARATE = re.compile(r"[\d.]\s+[\d.]")
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALES |= {"万": 10**4, "亿": 10**8}
 _SCALED = re.compile(rf"(.*\d)\s?({'|'.join(_SCALES)})s?", re.IGNORECASE)
-_REPEATING = re.compile(r"([+-]?)(\d*)\.(?:(\d*)\\(?:overline|bar|dot)\{?(\d+)\}?|\((\d+)\))")
+_REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\{?(\d+)\}?|\((\d+)\))")
 
 
 def number_key(text: str) -> str | None:
@@ -48,7 +48,8 @@ def number_key(text: str) -> str | None:
         return None if value is None else str(value)
     if match := _REPEATING.fullmatch(text):
         sign, whole, fixed, period, bracketed = match.groups()
-        return str(_repeating(sign, whole, fixed or "", period or bracketed))
+        if period or whole == "0" or not fixed:  # 2.5(3) is a product
+            return str(_repeating(sign, whole, fixed, period or bracketed))
     return None
 
 

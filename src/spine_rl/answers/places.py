@@ -5,8 +5,8 @@
 2. the last `<answer>...</answer>`: the sentence after an "answer is" in it, else its final line;
 3. the answer that a JSON object at the end names, or what follows the last `####`;
 4. the sentence after the last "answer is", "Answer:", "A:" at the start of a line, "答案" and the like (`markers.py`);
-5. a short first line before an "Explanation:", or else the final line, courtesies apart, of a response that was not
-   cut off and has no box, not even an empty one;
+5. a first line before an "Explanation:" that is a number, or a few words that no short line follows; or else the final
+   line, courtesies apart, of a response that was not cut off and has no box, not even an empty one;
 6. for a choice: a first line that is a letter (before 5), and what is said of letters anywhere (after it).
 """
 
@@ -58,11 +58,12 @@ MAX_BEFORE = 60  # characters before a marker, where it may be declined
 MAX_STEMS = 30  # looked at from the end
 _LETTERS = tuple("(（ABCDEFGHIJ")
 _ENDS_IN_OPTIONS = re.compile(r"(?:^|\n)\s*[(（]?[A-I][.)）:：、][^\n]*\n+\s*[(（]?[B-J][.)）:：、][^\n]*$")
-_NO_ABBREVIATION = (
-    r"(?<!\bSt\.)(?<!\b[DM]r\.)(?<!\bM[st]\.)(?<!\bMrs\.)(?<!\bFt\.)(?<!\bvs\.)(?<!(?<!\.)\b[A-Z]\.[A-Z]\.)"
-)
+_NO_TITLE = r"(?<!\b[DM]r\.)(?<!\bMs\.)(?<!\bMrs\.)"
+_NO_ABBREVIATION = r"(?<!\b[SMF]t\.)(?<!\bvs\.)(?<!(?<!\.)\b[A-Z]\.[A-Z]\.)"
+_NEXT_SENTENCE = r"\s(?:The|It|Its|This|That|These|There|He|She|They|We|So|[Bb]ecause|[Ss]ince|In|However|But)\b"
 _SENTENCE_END = re.compile(  # not in St. Louis, J.K. Rowling
-    rf"[.!](?=\s|$)(?<!\\[.!])(?:(?=$|\n)|{_NO_ABBREVIATION})|[。।؟]|！|．(?!\d)|\n"
+    rf"[.!](?=\s|$)(?<!\\[.!])(?:(?=$|\n)|{_NO_TITLE}(?:(?={_NEXT_SENTENCE})|{_NO_ABBREVIATION}))"
+    r"|[。।؟]|！|．(?!\d)|\n"
 )
 _DISPLAY = re.compile(r"\s*(?:\\\[(.{1,1000}?)\\\]|\$\$(.{1,1000}?)\$\$)", re.DOTALL)
 _LAST_DISPLAY = re.compile(
@@ -71,9 +72,17 @@ _LAST_DISPLAY = re.compile(
 )
 _ROWS = re.compile(r"\s*\\begin\{(aligned|split|gathered|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}[\s.,]*", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]{0,8}(?:```|~~~)[\w+-]{0,20}[ \t]{0,8}(?:\n|\Z)", re.MULTILINE)
-_ITEM = re.compile(r"[*_#\s]{0,6}(?:Step\s)?(\d{1,2})[.):][*_\s]{1,4}", re.IGNORECASE)
+_ITEM = re.compile(r"[*_#\s]{0,6}(Step\s)?(\d{1,2})(?(1)[.):]|[.)])[*_\s]{1,4}", re.IGNORECASE)  # 4: 5 is a ratio
+MAX_FIRST = 40  # characters of a first line that is the answer, its reasons after it
+_WHY = rf"\n\s*+[*_#>]{{0,4}}\s?(?i:{words('explains')})\s?[:：]"
+_VALUE = r"[-+−]?(?:\\?[$€£¥])?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d[\d,]*(?:\.\d+|/\d+)?)(?:\s?\\?%)?"
+_UNIT = r"(?:\s?[^\W\d_A-Z]{1,12}\.?)?"
+# A first line that is a value in full, before its reasons; one in words, only if no line after the reasons is short
+# enough to be the answer. "Step 1", "Case two" and "Given 3 boxes" are headings.
 _EXPLAINED = re.compile(
-    rf"\s*+(?=\S)([^\n]{{1,40}}(?<![:：?？]))\n\s*+[*_#>]{{0,4}}\s?(?:{words('explains')})\s?[:：]", re.IGNORECASE
+    rf"\s*+(?:(?:\*\*|\$|\\\()?((?:[a-z]\s?=\s?)?{_VALUE}{_UNIT})(?:\*\*|\$|\\\))?[ \t]{{0,9}}(?={_WHY})"
+    rf"|((?=[^\W\d])(?!\w+\s(?:one|two|three|four|five)\b)(?:[^\n\d]{{0,30}}\b(?:is|are)\s{_VALUE}\.|[^\n\d]{{1,40}}(?<![:：?？])))"
+    rf"(?={_WHY}[^\n]*+(?:\n++[^\n]{{{MAX_FIRST},}}+)*+\s*+\Z))"
 )
 _SKIP = re.compile(r"[\s*_:：>#`】]{0,20}")
 
@@ -119,7 +128,7 @@ def find_places(response: str, *, complete: bool = True) -> Iterator[Place]:
         yield Place("first", first)
     if complete and "\\boxed" not in text:
         if explained := _EXPLAINED.match(text):
-            yield Place("final", explained[1])
+            yield Place("final", explained[1] or explained[2])
         line = _final_line(strip_courtesies(text))
         lists_options = line.startswith(_LETTERS) and _ENDS_IN_OPTIONS.search(text[-2 * MAX_ANSWER :])
         if line and not lists_options and not _is_unfilled(line):
@@ -257,6 +266,6 @@ def _final_line(text: str) -> str:
     if len(line) > MAX_ANSWER:  # a response in one paragraph: its last sentence
         line = line[-MAX_ANSWER:].rstrip(" .").rpartition(". ")[2]
     item = _ITEM.match(line)
-    if item and any(other[1] == str(int(item[1]) - 1) for other in map(_ITEM.match, text.split("\n")) if other):
+    if item and any(other[2] == str(int(item[2]) - 1) for other in map(_ITEM.match, text.split("\n")) if other):
         return line[item.end() :]  # the last of a list
     return line

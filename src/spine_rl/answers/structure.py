@@ -111,7 +111,9 @@ def structure_key(text: str, atom: Callable[[str], Key], equation: Callable[[str
 
 _LOGIC = re.compile(r"\\(?:land|lor|wedge|vee)(?![a-z])")
 _STATEMENT = re.compile(r"[=<>]|\\(?:l|g)(?:eq?(?:slant)?|t)(?![A-Za-z])|\\(?:in|ne)(?![a-z])")
-_MARKS = re.compile(r"^\{|[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且")
+_MARKS = re.compile(
+    r"^\{(?=.*(?:[\d^*/+-]|\\[a-z]))|[,;:=<>()\[\]]|\\(?:\\|\{|begin|pm|mp|in|cup|le|ge|lt|gt|ne|approx)|except|and|or|和|或|且"
+)
 
 
 def _list_key(parts: list[str], key: Callable[[str], Key]) -> Key:
@@ -280,7 +282,7 @@ def _bracket_key(text: str, key: Callable[[str], Key]) -> Key:
         return _nest(inner, key(inner)) if inner.strip() else "{}"
     parts = split(inner, _COMMA)
     rows = [split(part[1:-1], _COMMA) for part in parts if opening + part[:1] + part[-1:] + closing == "[[]]"]
-    if len(rows) == len(parts) and len(set(map(len, rows))) == 1:
+    if len(rows) == len(parts) > 1 and len(set(map(len, rows))) == 1:
         return _matrix_key(rows, key)  # [[1, 2], [3, 4]]
     if len(parts) == 1:
         inner = inner.replace("-", " - ") if _DIFFERENCE.fullmatch(inner) else inner  # (3-1) is no score

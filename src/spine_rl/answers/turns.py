@@ -16,12 +16,14 @@ _ESCAPES = re.compile(
 )
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _STRIPPED_CHANNELS = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\s\d])")  # without special tokens
-_TAG = re.compile(r"<(/?)([a-z]{1,6}[1-6]?)(?:\s[^<>\n]{0,100})?/?>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)([a-z]{1,10}[1-6]?)(?:\s[^<>\n]{0,100})?/?>", re.IGNORECASE)
+_CLOSING = re.compile(r"\n(?:[ \t]{0,20}</(?!answer\b)[a-z][\w-]{0,20}>\s{0,20})+\Z", re.IGNORECASE)
 _ENTITY = re.compile(r"&#?\w{2,8};")
 _ELEMENTS: dict[str, tuple[str, str]] = dict.fromkeys(
-    ("b", "strong", "i", "em", "u", "mark", "span", "font", "code"), ("", "")
+    ("a", "b", "strong", "i", "em", "u", "mark", "small", "span", "font", "code"), ("", "")
 )
-_ELEMENTS |= dict.fromkeys(("p", "div", "li", "center", "h1", "h2", "h3", "h4", "br"), ("\n", "\n"))
+_BLOCKS = "p div li center br h1 h2 h3 h4 h5 h6 ul ol dl dt dd table thead tbody tr td th pre html body main section"
+_ELEMENTS |= dict.fromkeys([*_BLOCKS.split(), "article", "blockquote"], ("\n", "\n"))
 _ELEMENTS |= {"sup": ("^{", "}"), "sub": ("_{", "}")}
 _THOUGHT_MARKS = {opening[0] for opening, _ in THOUGHTS}
 _WORKED = re.compile(r"<<[^<>\n]{1,100}>>")  # GSM8K's calculator: 3*4=<<3*4=12>>12
@@ -67,7 +69,7 @@ def _read_html(text: str) -> str:
         name = tag[2].lower()
         return _ELEMENTS[name][bool(tag[1])] if name in closed else tag.group()
 
-    return _ENTITY.sub(lambda entity: html.unescape(entity.group()), _TAG.sub(show, text))
+    return _ENTITY.sub(lambda entity: html.unescape(entity.group()), _CLOSING.sub("", _TAG.sub(show, text)))
 
 
 def strip_courtesies(text: str) -> str:

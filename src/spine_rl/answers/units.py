@@ -40,8 +40,8 @@ _RATE = re.compile(r"(?<=\d)\s+(?:k?m|k?g|L|J|N|rad)\s?/\s?(?:s|h|hr|min|c?m|L|k
 _PRODUCT = re.compile(r"(?<=\d)\s+(?:k?N|k?J|W|Pa|kg|V|A)\s?\\cdot\s?(?:m|s|h)$")
 _LETTER_UNIT = re.compile(r"^([-+]?\d[\d.,]*)\s+(?:[msghLJNWVK]|m\s*\^\s*\{?[23]\}?)$")
 _UNIT_LETTER = re.compile(
-    r"^([-+]?\d[\d.,]*)\s*(?:[kcmM]?[mgsLlVAWJNCFKhT]|[kM]?\s?\\Omega|k?Hz|k?Pa|kWh?|dB)"
-    r"(?:/(?:s|h|hr|min))?(?:\^\{?[23]\}?)?$"
+    r"^([-+]?\d[\d.,]*)\s*(?:[kcdm]?m\s?\^\s?\{?[23]\}?|(?:[kcmM]?[mgsLlVAWJNCFKhT]|[kM]?\s?\\Omega|k?Hz|k?Pa|kWh?|dB)"
+    r"(?:/(?:h|hr|min|s(?:\^\{?2\}?)?))?)$"
 )
 _CHINESE_UNIT = re.compile(
     r"(?<=[\d万亿})])\s*(?:平方|立方)?(?:个|元|美元|角|分|厘?米|[千毫分]米|公里|千?克|公斤|斤|吨|毫?升|秒钟?|分钟|小时|天|日|周"

@@ -22,14 +22,19 @@ _PROSE = re.compile(
     r"|hundred|thousand|[mb]illion|trillion)\b)"
     r"(?:(?:(?![×÷])[A-Za-zÀ-ɏ\u1e00-\u1eff]){2,}|a(?=\s[a-z]{2}))|(?![和或万亿])[\u3040-\u9fff\uac00-\ud7af]|(?:(?!\d)[\u0400-\u1dff]){2,}|[\u0370-\u03ff\u1f00-\u1fff]{4,}"
 )
-_GROUPED = r"[1-9]\d{0,2}(?:(?:\{,\}|,\\!|\\[,;:]|[\s\u2009])\d{3})+(?!\d)(?:\.\d+)?"  # 240 000, 240\,000
+# 240\,000; with plain spaces 5 000 000, 240 000 and, at the end, 1 128 apples; not "Of the 500 300 are red".
+_GROUPED = (
+    r"(?:(?=\d{1,3}(?:\{,\}|,?\\|[\u00a0\u202f\u2009]|\s0|\s\d{3}\s\d{3}(?!\d)))"
+    r"|(?<!\b[Oo]f\s)(?<!\b[Ii]n\s)(?<!\b[Tt]he\s)(?<!\b[Ff]rom\s)(?=[\d ]{5,7}(?:\.\d+)?(?:\s[A-Za-z]+)?[.!]?\Z))"
+    r"[1-9]\d{0,2}(?:(?:\{,\}|,\\!|\\[,;:]|\s)\d{3})+(?!\d)(?:\.\d+)?"
+)
 _DIGITS = rf"(?:{_GROUPED}|\d[\d,]*\.?\d*|\.\d+)"
 _SCALE = r"(?:\s?[万亿]|\s(?:hundred|thousand|[mb]illion|trillion)\b)"
 _POWER = r"(?:\s?(?:[x×*]|\\times)\s?10)?\^\{?-?\d{1,9}\}?"
+_EXPONENT = r"(?:e[-+]?|E[-+]|(?<=\.\d)E|(?<=\.\d\d)E)\d{1,3}\b"  # not of room 12E5
 _WHOLES = r"(?:\d{1,3}\s(?=\d{1,3}\s?/\s?\d))?"  # of 3 1/2
-_NUMERAL = (
-    rf"(?:\\?[$€£¥]\s?)?{_WHOLES}{_DIGITS}(?:{_POWER}|[eE][-+]?\d{{1,3}}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
-)
+_NUMERAL = rf"(?:\\?[$€£¥]\s?)?{_WHOLES}{_DIGITS}(?:{_POWER}|{_EXPONENT}|(?::\d+)+|\s?/\s?\d+)?{_SCALE}?\s?(?:\\?%)?"
+_OUT_OF = re.compile(rf"[-+−]?\s?{_NUMERAL}(?=\s?(?:(?:[a-z]+\s){{0,2}}out\s)?of\s(?:the\s)?\d[\d,.]*[^\d]*$)")
 _STARTS_WITH_NUMERAL = re.compile(rf"[-+−]?\s?{_NUMERAL}")
 _SIDE = r"\d{1,9}(?:\.\d{1,9})?(?:\s?(?:feet|ft|inches|in|cm|mm|m|meters|metres|units))?"
 _THINGS = r"\d{1,9} [a-z]{2,20},? and \d{1,9} [a-z]{2,20}(?=\s?(?:[.,;]|$))"
@@ -58,8 +63,16 @@ _REMARK = re.compile(
 _ROUNDED = re.compile(r"((?:[√π]|\d/)[\d√π()/·+-]{0,20})\s?≈\s?\d*\.\d+")  # 2√3 ≈ 3.46
 _WORKING = re.compile(r"(?<=\d)\s+\(=?(?=[^()]*[+×*/÷=-])(?:[\d\s.,+×*/÷=-]|\\times|\\cdot)+\)$")  # 12 (3 × 4)
 _TRAILING = re.compile(r"(?:[\s,;:(/]|\band|\bor)+$")
-_PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|(?:[\d)}]|(?<![A-Za-z])[A-Za-z])\s?[-+−])\s{0,2}$")
-_PART_AFTER = re.compile(r"\s?(?:[√^*×·π!]|/(?!\s?[A-Za-z]{2})|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}")
+# What may stand under a stroke and is no unit of a rate: 3/ab, not 3/hr and 3/day.
+_SYMBOLS = (
+    r"(?:pi|sqrt|sin|cos|tan|log|ln|exp|ab[a-z]|xyz|(?!lbs|hrs|yrs|pkg|pts)[b-df-hj-np-tv-xz]{3}"
+    r"|(?!hr|cm|mm|km|kg|mg|m[lL]|ft|in|yd|mi|lb|oz|mo|wk|yr|pc|pt|qt)[A-Za-z]{1,2})(?![A-Za-z])"
+)
+_DENOMINATOR = re.compile(rf"/\s?{_SYMBOLS}")
+_PART_BEFORE = re.compile(r"(?:[√^*/×·π]|\\[a-z]{1,9}\{?|\{|(?:[\d)}]|(?<=\bto\s)[a-z])\s?[-+−])\s{0,2}$")
+_PART_AFTER = re.compile(
+    rf"\s?(?:[√^*×·π!]|/(?!\s?(?!{_SYMBOLS})[A-Za-z])|\\(?![$)\]])|[-+−]\s?\d)|[xyznk](?![A-Za-z])|\}}"
+)
 _NUMBER_WORDS = re.compile(rf"(?<![\w-])(?:(?:minus|negative)\s)?{ENGLISH}(?![\w-])|{CHINESE}(?![a-z])", re.IGNORECASE)
 _MINUS = re.compile(r"(?<![\d)}]\s)(?:\b(?:minus|negative|moins)\s|负)(?=\d)", re.IGNORECASE)  # not of a difference
 _BOX_ASIDE = re.compile(r"^(.*\d.*?)(?:\s|\\[,;:! ])*\(\s*\\text\{\s*[a-z]{2,}[^()]*\)$")
@@ -93,7 +106,7 @@ def read_number(place: Place, _: Sequence[str] = ()) -> str | None:
         return answer
     plain = strip_typography(answer)
     if _PROSE.search(strip_letter_unit(plain)):
-        first = _STARTS_WITH_NUMERAL.match(plain.rpartition("=")[2].lstrip())  # 5 out of 6
+        first = _OUT_OF.match(plain.rpartition("=")[2].lstrip())  # 5 out of 6
         return first.group() if first else _last_numeral(plain) or answer
     return answer
 
@@ -151,7 +164,7 @@ def _read_expression(phrase: str) -> str | None:
     phrase = phrase.strip()
     if whole := _STARTS_WITH_WHOLE.match(phrase):
         return whole.group()
-    prose = _PROSE.search(_TEXT.sub(lambda unit: "0" * len(unit.group()), phrase))
+    prose = _PROSE.search(_DENOMINATOR.sub(_hide, _TEXT.sub(_hide, phrase)))
     value = _TRAILING.sub("", phrase[: prose.start()] if prose else phrase).lstrip(" ,;:").rstrip(" .,;。")
     if value.count("}") > value.count("{"):
         value = value.rstrip('}" ')  # of JSON around it
@@ -159,6 +172,10 @@ def _read_expression(phrase: str) -> str | None:
     if prose is None and re.search(r"\d|\\[a-z]", value):
         return value
     return value if starts else None
+
+
+def _hide(match: re.Match[str]) -> str:
+    return "0" * len(match.group())
 
 
 def _drop_remark(phrase: str, pattern: re.Pattern[str]) -> str:
@@ -192,7 +209,7 @@ def _last_numeral(phrase: str) -> str | None:
     if not (_PART_BEFORE.search(phrase, 0, last.start()) or _PART_AFTER.match(phrase, last.end())):
         return last.group().strip(" ,")
     start = max((word.end() for word in _PROSE.finditer(phrase, 0, last.start())), default=0)
-    end = _PROSE.search(phrase, last.end())
+    end = _PROSE.search(_DENOMINATOR.sub(_hide, phrase), last.end())
     return phrase[start : end.start() if end else None].rpartition("=")[2].strip(" .,;:$。")
 
 
