@@ -107,8 +107,8 @@ def describe(rows: list[Row], figure: str) -> str:
     values = select(rows, figure)
     if not values:
         return ""
-    low, high = bootstrap_means({figure: values}, 0)[figure]
-    return f"{fmean(values):.3f} [{low:.3f}, {high:.3f}]"
+    interval = bootstrap_means({figure: values}, 0)[figure]
+    return f"{fmean(values):.3f}" + ("" if interval is None else " [{:.3f}, {:.3f}]".format(*interval))
 
 
 def describe_rules(judged: Mapping[str, list[Row]]) -> str:
