@@ -117,6 +117,6 @@ def test_the_command_answers_and_goes_on(spine, tmp_path, monkeypatch):
     out.unlink()
     (tmp_path / "answers.html").unlink()
     monkeypatch.setattr("spine_rl.solve.run.write_page", lambda *_: 1 / 0)
-    with pytest.warns(UserWarning, match=r"answers.html could not be drawn .*; the answers are complete. To draw it: spine report"):
+    with pytest.warns(UserWarning, match=r"answers.html could not be drawn .*; the answers are complete"):
         assert spine(*command)[0] == 0
     assert out.read_text() == first
