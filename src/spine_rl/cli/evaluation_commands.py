@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_rl.cli.groups import (
-    MODEL,
     EvaluationSampling,
     JsonOutput,
     Overwrite,
@@ -16,6 +15,7 @@ from spine_rl.cli.groups import (
 )
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
+from spine_rl.options.declare import MODEL
 
 
 @group("Evaluation")

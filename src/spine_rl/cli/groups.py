@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from spine_rl.engine.samplers import Decoding
 
 _ORDER = ("Model", "Problems", "Prompts", "Responses", "Method", "Training", "Options")
-MODEL = "Model folder, adapter folder, .gguf file or hub id."
 
 
 def group(title: str) -> Parameter:

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from spine_rl.cli.groups import MODEL, Overwrite, Problems, Prompts, dtype, group
+from spine_rl.cli.groups import Overwrite, Problems, Prompts, dtype, group
 from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.options import option
+from spine_rl.options.declare import MODEL
 from spine_rl.solve.options import SolveOptions, check_places, list_run_tokens
 from spine_rl.training.options import MethodOptions, TrainingOptions
 from spine_rl.training.trl_fields import list_trl_fields

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from spine_rl.engine.estimate import SHARDINGS
 from spine_rl.options import option
+from spine_rl.options.declare import MODEL
 from spine_rl.presets import CONTROLS, PRESETS
 from spine_rl.training.options import FORK_SELECTORS
 
@@ -13,7 +14,7 @@ from spine_rl.training.options import FORK_SELECTORS
 class RolloutModel:
     """Whose responses are looked at, and the forks in them."""
 
-    model: str = option(help="Model folder, adapter folder, .gguf file or hub id.")
+    model: str = option(help=MODEL)
     preset: str | None = option(
         None,
         "Method whose forks are shown (default: that of the run whose folder is given, else spine).",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from spine_rl.engine.models import eval_mode
+from spine_rl.engine.models import eval_mode, learns_prompt
 from spine_rl.engine.shared_batch import list_uncached_types
 from spine_rl.objective import compute_logps_and_entropies, select_forks
 from spine_rl.presets import FORK_FRACTION
@@ -66,10 +66,9 @@ def score_responses(
 
 def can_share_prompt(model: Any) -> bool:
     """Whether responses can go on from a prompt's cache: a language model whose layers all keep one, and all of it."""
-    config, adapter = model.config, getattr(model, "active_peft_config", None)
+    config = model.config
     is_language_model = config.get_text_config() is config and not config.is_encoder_decoder
-    learns_prompt = adapter is not None and adapter.is_prompt_learning
-    return is_language_model and not learns_prompt and not list_uncached_types(config)
+    return is_language_model and not learns_prompt(model) and not list_uncached_types(config)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from spine_rl.engine.decode import decode_groups
 from spine_rl.engine.graph_decode import is_autocast
 from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
-from spine_rl.engine.models import eval_mode, get_hidden_size
+from spine_rl.engine.models import eval_mode, get_hidden_size, learns_prompt
 from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
@@ -55,11 +55,11 @@ class Generator:
             dtype: Of the weights: `bfloat16` copies them, `model` takes the model's own, `auto` copies 32-bit ones
                 where 16 bits are measured to be faster.
         """
-        learns_prompt = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
-        self._model: Any = model.get_base_model() if isinstance(model, PeftModel) and not learns_prompt else model
+        has_own_prompt = learns_prompt(model)
+        self._model: Any = model.get_base_model() if isinstance(model, PeftModel) and not has_own_prompt else model
         self._original: Callable[..., Any] = functools.partial(type(self._model).generate, self._model)
         self._dtype = dtype
-        self._serves_model, self._is_checked = not learns_prompt, False
+        self._serves_model, self._is_checked = not has_own_prompt, False
         self.with_entropies = False
         self.logps: Tensor | None = None
         self.entropies: Tensor | None = None

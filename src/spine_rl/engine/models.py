@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -142,6 +143,11 @@ def get_device() -> torch.device:
 def move_to_accelerator(model: Any) -> Any:
     """Moves a model to the GPU, where there is one."""
     return model if get_device().type == "cpu" else model.to(get_device())
+
+
+def learns_prompt(model: Any) -> bool:
+    """Whether an adapter puts learned tokens before the prompt."""
+    return isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
 
 
 @contextmanager

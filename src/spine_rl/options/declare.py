@@ -13,6 +13,7 @@ from typing import Any
 from spine_rl.errors import ConfigError, suggest_nearest
 
 MAX_SEED = 2**32 - 1  # what numpy's generators take
+MODEL = "Model folder, adapter folder, .gguf file or hub id."  # of every command that takes one
 _TRUE, _FALSE = ("true", "yes", "on", "1", "t", "y"), ("false", "no", "off", "0", "f", "n")  # pydantic's, argparse's
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from spine_rl.errors import ConfigError
 from spine_rl.options import option
-from spine_rl.options.declare import MAX_SEED
+from spine_rl.options.declare import MAX_SEED, MODEL
 from spine_rl.runs.kinds import PAGE, rows_kind
 from spine_rl.runs.may_write import Output, check_may_write
 
@@ -20,7 +20,7 @@ WORK, HTML = ".run", ".html"  # endings of what lies beside the answers: the fol
 class SolveOptions:
     """Options of `spine solve`."""
 
-    model: str = option(help="Model folder, adapter folder, .gguf file or hub id.")
+    model: str = option(help=MODEL)
     out: Path = option(help="File for the answers, .jsonl; an interrupted command goes on where it was.")
     run: Path | None = option(None, "YAML file of spine train, for how the model is adapted.")
     num_generations: int = option(8, "Responses per problem that vote, before and after.", at_least=2)

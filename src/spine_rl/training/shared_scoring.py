@@ -13,6 +13,7 @@ from trl.trainer.utils import split_pixel_values_by_grid
 
 from spine_rl.engine.forward import add_shared_forward, score_in_pieces
 from spine_rl.engine.groups import group_by_id, group_rows
+from spine_rl.engine.models import learns_prompt
 from spine_rl.engine.packed import find_packing_obstacle
 from spine_rl.engine.progress import tell
 from spine_rl.engine.shared_batch import TOKEN_TYPES, Piece, SharedBatch, list_uncached_types
@@ -219,8 +220,7 @@ def find_obstacle(
         and not packed,
         "it is split over several devices": is_split(model),
         "it is an encoder-decoder": config.is_encoder_decoder,
-        "prompt tuning puts learned tokens before the prompt": isinstance(model, PeftModel)
-        and model.active_peft_config.is_prompt_learning,
+        "prompt tuning puts learned tokens before the prompt": learns_prompt(model),
         "a mixture of experts balances its router over whole sequences; set router_aux_loss_coef to 0": balances_router,
     }
     return next((reason for reason, found in obstacles.items() if found), None)
