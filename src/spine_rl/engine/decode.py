@@ -110,7 +110,7 @@ def _decode_growing(
         if length + 1 == responses.longest or not running.any():
             return
         if running.sum() <= (1 - _LEAVE_TOGETHER) * len(rows):
-            staying = running.nonzero().squeeze(1)
+            staying = close_gaps(running)
             cache.batch_select_indices(staying)
             draw.select_rows(staying)
             model_kwargs, tokens = select_rows(model_kwargs, staying), tokens[staying]
@@ -119,6 +119,14 @@ def _decode_growing(
         outputs = model(**inputs, return_dict=True)
         logits = outputs.logits[:, -1]
         model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
+
+
+def close_gaps(running: Tensor) -> Tensor:
+    """The running rows, in an order that moves few: the last ones take the places of those that have ended."""
+    count = int(running.sum())
+    order = torch.arange(count, device=running.device)
+    order[~running[:count]] = running[count:].nonzero().squeeze(1) + count
+    return order
 
 
 def select_rows(kwargs: dict[str, Any], rows: Tensor) -> dict[str, Any]:

@@ -122,17 +122,18 @@ def draw_by_inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
         weights: (B, V) ≥ 0, in float32.
         uniforms: (B,) in [0, 1).
     """
-    whole = weights.size(1) // _BLOCK * _BLOCK
-    sums = weights[:, :whole].unflatten(1, (whole // _BLOCK, _BLOCK)).sum(-1)
+    size = min(_BLOCK, weights.size(1))
+    whole = weights.size(1) // size * size
+    sums = weights[:, :whole].unflatten(1, (whole // size, size)).sum(-1)
     sums = torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True)], 1).to(widest_float(weights.device))
     ends = sums.cumsum(-1)
     targets = uniforms.to(ends.dtype).unsqueeze(1) * ends[:, -1:]
     block = _find_first_beyond(sums, ends, targets)
-    columns = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+    columns = block * size + torch.arange(size, device=block.device)
     inside = columns < weights.size(1)
     inner = torch.where(inside, weights.gather(1, columns.clamp(max=weights.size(1) - 1)), 0.0).to(ends.dtype)
     rest = targets - (ends - sums).gather(1, block)
-    return (block * _BLOCK + _find_first_beyond(inner, inner.cumsum(-1), rest)).squeeze(1)
+    return (block * size + _find_first_beyond(inner, inner.cumsum(-1), rest)).squeeze(1)
 
 
 def _find_first_beyond(weights: Tensor, ends: Tensor, targets: Tensor) -> Tensor:

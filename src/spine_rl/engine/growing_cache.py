@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import DynamicLayer
 
-_HEADROOM = 64  # tokens that it can grow by before it is copied
+_HEADROOM = 128  # tokens that it can grow by before it is copied
 
 
 class GrowingLayer(DynamicLayer):
@@ -24,18 +25,27 @@ class GrowingLayer(DynamicLayer):
             self._store(self.keys, self.values)
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, start:end] = states
-        self.keys, self.values = (buffer[:, :, :end] for buffer in self._buffers)
+        self._show(end)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self._store(self.keys, self.values, indices)
+        """Goes on with these rows; unless they are more than before, only those that change their place are copied."""
+        length = self.keys.shape[-2]
+        if len(indices) > len(self.keys):
+            self._store(self.keys[indices], self.values[indices])
+            return
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero().squeeze(1)
+        for buffer in self._buffers:
+            buffer[moved, :, :length] = buffer[indices[moved], :, :length]
+        self._buffers = [buffer[: len(indices)] for buffer in self._buffers]
+        self._show(length)
 
-    def _store(self, keys: Tensor, values: Tensor, rows: Tensor | None = None) -> None:
-        length = keys.shape[-2]
-        self._buffers = []
-        for states in (keys, values):
-            shape = (len(states) if rows is None else len(rows), states.shape[1], length + _HEADROOM, states.shape[-1])
-            buffer = states.new_empty(shape)
-            buffer[:, :, :length] = states if rows is None else states[rows]
-            self._buffers.append(buffer)
+    def _store(self, *states: Tensor) -> None:
+        length = states[0].shape[-2]
+        self._buffers = [state.new_empty((*state.shape[:2], length + _HEADROOM, state.shape[-1])) for state in states]
+        for buffer, state in zip(self._buffers, states, strict=True):
+            buffer[:, :, :length] = state
+        self._show(length)
+
+    def _show(self, length: int) -> None:
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
