@@ -20,7 +20,7 @@ from spine_rl.engine.images import IMAGE_INPUTS
 from spine_rl.engine.progress import phase
 from spine_rl.engine.responses import Decoded, Responses, check_finite
 
-_LEAVE_TOGETHER = 1 / 4  # share of the rows that have ended, at which they leave: leaving copies the cache
+_LEAVE_TOGETHER = 1 / 8  # share of the rows that have ended, at which they leave: leaving moves rows of the cache
 
 
 @torch.inference_mode()

@@ -30,6 +30,8 @@ class GrowingLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Goes on with these rows; unless they are more than before, only those that change their place are copied."""
+        if not self.is_initialized:  # of a layer that takes another's keys
+            return
         length = self.keys.shape[-2]
         if len(indices) > len(self.keys):
             self._store(self.keys[indices], self.values[indices])
