@@ -1,11 +1,16 @@
 """The GPU's loop, its steps run as they are: what a CUDA graph repeats is the model's own generation."""
 
+import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 from test_sharing import P, make_batch, repeat_inputs
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import ARCHITECTURES, build_architecture
-from spine_rl.engine import decode, graph_decode
+from spine_rl.engine import decode, draw, graph_decode
 from spine_rl.engine.generation import Generator
 
 
@@ -116,3 +121,85 @@ def test_what_asks_for_python_takes_the_growing_loop(monkeypatch):
     model.set_attn_implementation("eager")
     Generator(model, "model")(**{**arguments, "do_sample": True, "top_k": 0, "eos_token_id": [2]})
     assert not asked[-1]  # it adds masks, and these are true or false
+
+
+class _AskNothing(TorchDispatchMode):
+    """Refuses what makes the host wait for a GPU: no graph can have it."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.__name__.partition(".")[0]
+        assert name not in ("_local_scalar_dense", "nonzero", "masked_select", "equal"), name
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", "gemma3-vision", "qwen2.5-vl"])
+def test_a_step_asks_nothing_of_the_gpu(monkeypatch, architecture):
+    model, arguments = make_arguments(architecture)
+    run, steps = graph_decode._Wave.step, []
+
+    def step(wave):
+        with _AskNothing():
+            run(wave)
+        steps.append(wave)
+
+    monkeypatch.setattr(graph_decode._Wave, "step", step)
+    monkeypatch.setattr(draw, "_find_nucleus_fast", lambda exact: exact)  # a CPU's
+    options = {"top_k": 20, "top_p": 0.9, "min_p": 0.01, "suppress_tokens": [7], "eos_token_id": [2, 3]}
+    generator = Generator(model, "model")
+    generator.with_entropies = True
+    generator(**arguments | options, do_sample=True)
+    assert steps
+
+
+class _Gpu:
+    """As much of `torch.cuda` as a capture takes; one that fails leaves its own stream, as torch's does."""
+
+    def __init__(self, monkeypatch, fails=False):
+        self.now, self.mode, self.captures, self.fails = "main", 0, 0, fails
+        for name in ("stream", "graph", "set_sync_debug_mode"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        stream = SimpleNamespace(wait_stream=lambda _: None)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+        monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: self.mode)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay="replay"))
+
+    @contextmanager
+    def stream(self, stream):
+        before, self.now = self.now, stream
+        try:
+            yield
+        finally:
+            self.now = before
+
+    @contextmanager
+    def graph(self, graph):
+        self.captures, self.now, before = self.captures + 1, "capture", self.now
+        yield
+        if self.fails:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        self.now = before
+
+    def set_sync_debug_mode(self, mode):
+        self.mode = mode
+
+
+def test_a_capture_leaves_the_stream_as_it_was_and_one_that_must_fail_is_not_tried(monkeypatch):
+    device, runs = torch.device("cuda"), []
+    gpu = _Gpu(monkeypatch)
+    assert graph_decode.run_and_capture(lambda: runs.append(gpu.now), device) == "replay"
+    assert (len(runs), gpu.now, gpu.mode) == (2, "main", 0)
+
+    gpu.fails = True
+    with pytest.warns(UserWarning, match="without a CUDA graph: operation failed"):
+        assert graph_decode.run_and_capture(step := lambda: None, device) is step
+    assert gpu.now == "main"
+
+    def waits():
+        assert gpu.mode == "warn"
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+
+    gpu.captures = 0
+    with pytest.warns(UserWarning, match="without a CUDA graph: called a synchronizing"):
+        assert graph_decode.run_and_capture(waits, device) is waits
+    assert (gpu.captures, gpu.now, gpu.mode) == (0, "main", 0)

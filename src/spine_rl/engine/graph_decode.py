@@ -18,10 +18,12 @@ from spine_rl.engine.budget import measure_free_memory
 from spine_rl.engine.draw import Draw
 from spine_rl.engine.estimate import WHILE_LEAVING
 from spine_rl.engine.responses import Responses, check_finite
+from spine_rl.errors import shorten
 
 _LOOK_EVERY = 16  # steps between two looks at which rows have ended: a look waits for the GPU
 _LEAVE_TOGETHER = 1 / 2  # share of a wave that has ended, at which it leaves: the others need a graph of their own
 _SHARE_OF_MEMORY = 0.8  # of what is free, for a wave
+_WAITS = "called a synchronizing"  # torch's words
 
 # Rows of a wave (b,) → the prompt of each, and the model's inputs for their second token.
 Prepare = Callable[[Tensor], tuple[Tensor, dict[str, Any]]]
@@ -67,8 +69,7 @@ def decode_in_graphs(
         except torch.OutOfMemoryError:
             if len(rows) <= 1:
                 raise
-            size = len(rows) // 2
-            torch.cuda.empty_cache()
+            size = len(rows) // 2  # what did not fit is freed with the handler; the allocator makes room by itself
         else:
             waiting = waiting[size:]
 
@@ -202,9 +203,9 @@ def _copy_cache(cache: Any, prompts: Tensor, length: int) -> Cache:
     layers = []
     for source in cache.layers:
         layer, width = cast(Any, StaticLayer(length)), source.keys.shape[-2]
-        layer.lazy_initialization(source.keys[prompts], source.values[prompts])
-        layer.keys[:, :, :width] = source.keys[prompts]
-        layer.values[:, :, :width] = source.values[prompts]
+        keys, values = source.keys[prompts], source.values[prompts]
+        layer.lazy_initialization(keys, values)
+        layer.keys[:, :, :width], layer.values[:, :, :width] = keys, values
         layer.cumulative_length.fill_(width)
         layers.append(layer)
     return Cache(layers=layers)
@@ -213,24 +214,40 @@ def _copy_cache(cache: Any, prompts: Tensor, length: int) -> Cache:
 def run_and_capture(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Runs a step as it is, and gives what repeats it: a CUDA graph, or without CUDA the step itself.
 
-    A model that cannot be captured (a position encoding that asks for the longest row, experts that are counted) is
-    run as it is, with a warning.
+    A step in which the host waits for the GPU (a position encoding that asks for the longest row, experts that are
+    counted) is run as it is, with a warning. It is not even tried to capture: where that fails, torch's allocator takes
+    it to be under way for the rest of the process, and cannot free its cache any more.
     """
     if device.type != "cuda":
         step()
         return step
-    stream = torch.cuda.Stream(device)  # a first run of its own: libraries allocate their workspaces
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
-        step()
-    torch.cuda.current_stream(device).wait_stream(stream)
+    current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    side.wait_stream(current)
+    with torch.cuda.stream(side):  # a first run of its own: libraries allocate their workspaces
+        obstacle = _run_and_find_wait(step)
+    current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
-            step()
+        if obstacle is None:
+            with torch.cuda.stream(current), torch.cuda.graph(graph):  # of itself, a failure leaves another stream
+                step()
+            return graph.replay
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        warnings.warn(f"generation launches kernels one by one, without a CUDA graph: {error}", stacklevel=2)
-        return step
-    return graph.replay
+        obstacle = shorten(error, 200)
+    warnings.warn(f"generation launches kernels one by one, without a CUDA graph: {obstacle}", stacklevel=2)
+    return step
+
+
+def _run_and_find_wait(step: Callable[[], None]) -> str | None:
+    """What torch says of a step that makes the host wait for the GPU; None where none does."""
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+    return next((str(warning.message) for warning in said if _WAITS in str(warning.message)), None)
