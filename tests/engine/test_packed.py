@@ -6,7 +6,7 @@ from test_sharing import make_batch
 from torch.nn.functional import scaled_dot_product_attention
 
 from models import build_architecture
-from spine_rl.engine import packed
+from spine_rl.engine import forward, packed
 from spine_rl.engine.forward import add_shared_forward
 from spine_rl.engine.packed import BLOCK, find_packing_obstacle, make_block_mask, pack
 from spine_rl.engine.shared_batch import SharedBatch
@@ -38,6 +38,29 @@ def test_a_packed_call_scores_as_the_two_calls(architecture):
             for name in ("log_probs", "entropy"):
                 torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-5)
     assert model.config._attn_implementation == attention
+
+
+@pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile")
+def test_scoring_without_a_gradient_keeps_to_the_tokens_that_memory_allows(monkeypatch):
+    """As of a whole generation, of the weights before an update that comes in several steps, or of a reference."""
+    model, _ = build_architecture("qwen2")
+    add_shared_forward(model, temperature=0.7)
+    score, sizes = forward.score_packed, []
+
+    def record(model, batch, rows, *given):
+        prompts = batch.group_index[rows].unique()
+        sizes.append(int(batch.completion_mask[rows].sum() + batch.prompt_mask[prompts].sum()))
+        return score(model, batch, rows, *given)
+
+    monkeypatch.setattr(forward, "score_packed", record)
+    with torch.no_grad():
+        whole = model(shared_batch=build_batch(model.config, packed=True))
+        assert len(sizes) == 1
+        cut = model(shared_batch=build_batch(model.config, packed=True, max_tokens=sizes[0] // 2))
+    assert len(sizes) > 2
+    assert max(sizes[1:]) <= sizes[0] // 2
+    for name in ("log_probs", "entropy"):
+        torch.testing.assert_close(cut[name], whole[name], rtol=1e-5, atol=1e-5)
 
 
 def attend_densely(query, key, value, *, block_mask, scale, enable_gqa, score_mod):

@@ -1,6 +1,7 @@
 """No padding paid for: rows of similar length are run together."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 _CPU_COST = 128  # of a call, in tokens
@@ -60,3 +61,24 @@ def plan_chunks(
         chunks[:0] = [chunk[i : i + size] for i in range(0, len(chunk), size)]
         end = previous[end]
     return chunks
+
+
+def cut_consecutive(
+    lengths: Sequence[int], prompts: Sequence[int], groups: Sequence[int], max_tokens: int
+) -> list[range]:
+    """Cuts rows, in their order, into ranges that have at most so many tokens, or a single row each.
+
+    Args:
+        lengths: Of the rows' responses, in tokens.
+        prompts: Of their prompts.
+        groups: Consecutive rows of the same one have their prompt's tokens together.
+        max_tokens: Of a range.
+    """
+    starts, tokens, group = [0], 0, None
+    for row, (length, prompt) in enumerate(zip(lengths, prompts, strict=True)):
+        size = length + (prompt if groups[row] != group else 0)
+        if tokens + size > max_tokens and row > starts[-1]:
+            starts.append(row)
+            tokens, size = 0, length + prompt
+        tokens, group = tokens + size, groups[row]
+    return [range(start, end) for start, end in pairwise([*starts, len(lengths)])]

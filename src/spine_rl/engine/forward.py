@@ -10,7 +10,7 @@ one forward and one backward pass.
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from spine_rl.engine.chunks import estimate_call_cost, plan_chunks
+from spine_rl.engine.chunks import cut_consecutive, estimate_call_cost, plan_chunks
 from spine_rl.engine.lm_head import score_tokens
 from spine_rl.engine.packed import score_packed
 from spine_rl.engine.shared_batch import Piece, Score, SharedBatch
@@ -86,9 +86,19 @@ def _run_packed(model: Any, batch: SharedBatch, score: Score) -> Iterator[Piece]
     learns = torch.is_grad_enabled()
     for enabled in (True, False):
         rows = (batch.with_gradient == enabled).nonzero().squeeze(1)
-        if len(rows) > 0:
+        for some in _cut(batch, rows):
             with torch.set_grad_enabled(enabled and learns):
-                yield score_packed(model, batch, rows, score)
+                yield score_packed(model, batch, some, score)
+
+
+def _cut(batch: SharedBatch, rows: Tensor) -> Sequence[Tensor]:
+    """Rows in parts that `max_tokens` allows."""
+    if batch.max_tokens is None or len(rows) == 0:
+        return [rows] if len(rows) > 0 else []
+    groups, lengths = batch.group_index[rows], batch.completion_mask[rows].sum(1)
+    prompts = batch.prompt_mask.sum(1)[groups]
+    ranges = cut_consecutive(lengths.tolist(), prompts.tolist(), groups.tolist(), batch.max_tokens)
+    return rows.split([*map(len, ranges)])
 
 
 def _run(model: Any, batch: SharedBatch, score: Score, *, cut: bool = False) -> Iterator[Piece]:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
+from spine_rl.engine.chunks import cut_consecutive
 from spine_rl.training.micro_batches import select_rows
 
 TOKEN_INPUTS = (  # of a row, that the loss reads
@@ -26,22 +27,20 @@ def cut_inputs(inputs: dict[str, Any], max_tokens: int, *, shares: bool = False)
     Args:
         inputs: A micro-batch, as TRL has it.
         max_tokens: Of a piece.
-        shares: A prompt counts once for consecutive responses to it, by `group_ids`; else for each.
+        shares: A prompt counts once for consecutive responses to it, by `group_ids`, and no padding counts; else all
+            does that TRL's own forward runs.
     """
-    prompts, lengths = (inputs[f"{part}_mask"].sum(1).tolist() for part in ("prompt", "completion"))
+    masks = inputs["prompt_mask"], inputs["completion_mask"]
+    if shares:
+        prompts, lengths = (mask.sum(1).tolist() for mask in masks)
+    else:
+        prompts, lengths = ([mask.size(1)] * len(mask) for mask in masks)
     groups = inputs["group_ids"].tolist() if shares and "group_ids" in inputs else range(len(lengths))
-    starts, tokens, group = [0], 0, None
-    for row, length in enumerate(lengths):
-        size = length + (prompts[row] if groups[row] != group else 0)
-        if tokens + size > max_tokens and row > starts[-1]:
-            starts.append(row)
-            tokens, size = 0, length + prompts[row]
-        tokens, group = tokens + size, groups[row]
-    if len(starts) == 1:
+    ranges = cut_consecutive(lengths, prompts, groups, max_tokens)
+    if len(ranges) == 1:
         return [inputs]
     split = split_pixel_values_by_grid(inputs)
-    ends = [*starts[1:], len(lengths)]
-    parts: list[Any] = [select_rows(split, range(start, end)) for start, end in zip(starts, ends, strict=True)]
+    parts: list[Any] = [select_rows(split, rows) for rows in ranges]
     return [unsplit_pixel_values_by_grid(part) for part in parts]
 
 

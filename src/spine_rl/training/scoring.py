@@ -108,7 +108,7 @@ class ScoringTrainer(LoggingTrainer):
     def _check_sharing(self, model: Any, inputs: dict[str, Any]) -> None:
         """Before a model's first use: a few responses by the shared path and the plain one, which must agree."""
         while self.sharing.awaits_comparison(model):
-            some = cut_inputs(inputs, _CHECKED_TOKENS)[0]
+            some = cut_inputs(inputs, _CHECKED_TOKENS, shares=True)[0]
             options = self._select_options(some)
             self._compare_paths(*self._list_rows(model, some), options.pop("group_ids"), **options)
 
