@@ -124,6 +124,14 @@ def test_a_probe_is_forecast(tmp_path):
     assert without.plan_probe(2) is None
 
 
+def test_a_run_that_is_made_longer_gets_no_probe_whose_first_votes_are_not_the_unadapted_models(tmp_path):
+    trainer = make_trainer(tmp_path, build_qwen2(), max_steps=9, probe_problems=2, probe_steps=4)
+    trainer.state.global_step = 5
+    assert trainer.plan_probe(9) is None
+    trainer._probe_memory["step"] = 0
+    assert trainer.plan_probe(9).steps == 4
+
+
 def test_a_stream_has_none(tmp_path):
     stream = dataset(12).to_iterable_dataset()
     assert make_trainer(tmp_path, build_qwen2(), data=stream, max_steps=40).plan_probe(40) is None

@@ -67,9 +67,12 @@ class ProbingTrainer(VotingTrainer):
     """Takes the probe's votes before a step's responses are drawn, of the same weights."""
 
     def plan_probe(self, max_steps: int) -> Probe | None:
-        """The probe of a run of so many steps; None where it has none, or its data is a stream."""
+        """The probe of a run of so many steps; None where it has none, or its data is a stream.
+
+        One begins with the run or not at all: a run that is made longer has no first votes of the model as it was.
+        """
         steps_an_epoch = self._steps_an_epoch
-        if steps_an_epoch is None:
+        if steps_an_epoch is None or (self.state.global_step > 0 and self._probe_memory["step"] is None):
             return None
         return plan_probe(
             self.args,
