@@ -164,13 +164,13 @@ class _Run:
         self.state.save_to_json(folder / "state.json")
         return TrainerState.load_from_json(folder / "state.json")
 
-    def go(self, shares, *, end=True):
+    def go(self, values, *, end=True, name="vote/first_label_share"):
         control = TrainerControl()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self.guard.on_train_begin(self.args, self.state, control)
-            for step, share in enumerate(shares, start=self.state.global_step + 1):
-                signals = {"vote/majority_ratio": 0.5, "vote/first_label_share": share, RESPONSES: 512}
+            for step, value in enumerate(values, start=self.state.global_step + 1):
+                signals = {"vote/majority_ratio": 0.5, name: value, RESPONSES: 512}
                 self.guard.on_step_begin(self.args, self.state, control)
                 self.guard.observe({**signals, "step": step, "epoch": float(step), "vote/pass@1": 0.0})
                 torch.nn.init.constant_(self.unwrapped_model.weight, step)
@@ -216,6 +216,14 @@ def test_a_retry_goes_back_and_ends_with_the_last_weights_where_asked(tmp_path):
     assert (run.weight, run.guard.kept.step) == (7, 7)
     assert run.guard.kept.reason == "the last weights are kept, as keep_best=none says"
     assert _Run(tmp_path, on_collapse="retry").go(SHARES).guard.kept.step == 2
+
+
+@pytest.mark.parametrize("action", ["warn", "retry"])
+def test_a_collapse_that_the_last_step_shows_is_not_what_a_run_ends_with(tmp_path, action):
+    run = _Run(tmp_path, on_collapse=action).go([100, 100, 30, 30], name="response_length/mean")
+    assert "step 4: this looks like a collapse: responses have 30 tokens, 100 at the start" in run.said[0]
+    assert (run.last, run.weight, run.guard.kept.step) == (4, 0, 0)
+    assert "before step 4" in run.guard.kept.reason
 
 
 def test_a_retry_halves_the_rate_within_accelerates_wrappers_or_is_refused_at_the_start(tmp_path):
@@ -293,6 +301,10 @@ def test_a_resume_without_the_best_weights_starts_from_its_own(tmp_path):
     state = _Run(tmp_path).go(SHARES[:3], end=False).checkpoint()
     (tmp_path / "checkpoint-3" / "best_weights.safetensors").unlink()
     assert _Run(tmp_path, state=state).go([0.54, 0.54]).weight == 3
+    state = _Run(tmp_path / "other").go(SHARES[:3], end=False).checkpoint()  # a share of 0.57 that is lost
+    (tmp_path / "other" / "checkpoint-3" / "best_weights.safetensors").unlink()
+    kept = _Run(tmp_path / "other", state=state).go([0.50, 0.55, 0.55]).guard.kept
+    assert (kept.step, kept.share) == (4, 0.55)
 
 
 @pytest.fixture

@@ -77,8 +77,7 @@ class CollapseGuard(TrainerCallback):
         self.is_interrupted = False  # set it, and training has not ended
         self.kept: Kept | None = None  # when training has ended
         self._monitor, self._best = CollapseMonitor(), BestStep()
-        self._alarm: Verdict | None = None
-        self._retry_due = False
+        self._alarm: Verdict | None = None  # of the first alarm, until a retry
         self._retried_from: int | None = None  # until the next step's signals say so
 
     # ---- as training goes
@@ -99,6 +98,7 @@ class CollapseGuard(TrainerCallback):
             self._judge(row)
         if self.weights is not None and not self.weights.load(self._folder / f"{PREFIX}{state.global_step}"):
             self.weights.take()
+            self._best = BestStep()  # what an earlier part of the run found best is not there
             self._best.step = state.global_step
 
     def observe(self, row: Mapping[str, Any]) -> None:
@@ -115,8 +115,8 @@ class CollapseGuard(TrainerCallback):
         control.should_training_stop |= self._on_collapse == "stop" and self._alarm is not None
 
     def on_step_begin(self, args, state, control, **kwargs):
-        if self._retry_due:  # the step before has been logged: it was of the weights that are left
-            self._retry_due = False
+        if self._on_collapse == "retry" and self._alarm is not None:
+            self._alarm = None  # its step has been logged: it was of the weights that are left
             self._retry()
 
     def on_train_end(self, args, state, control, **kwargs):
@@ -154,16 +154,14 @@ class CollapseGuard(TrainerCallback):
     def _judge(self, row: Mapping[str, Any]) -> bool:
         """Whether the weights that gave the row's responses are the best so far."""
         if RETRIED_FROM in row:
-            self._retry_due = False
+            self._alarm = None
         verdict = self._monitor.update(row)
-        if verdict.alarms and not self._retry_due and self._alarm is None:
-            self._act(verdict)
-        is_over = self._alarm is not None or self._retry_due
-        return not is_over and self._best.consider(verdict, row["step"] - 1)
+        if verdict.alarms and self._alarm is None:
+            self._alarm = verdict
+            self._warn(verdict)
+        return self._alarm is None and self._best.consider(verdict, row["step"] - 1)
 
-    def _act(self, verdict: Verdict) -> None:
-        self._retry_due = self._on_collapse == "retry"
-        self._alarm = None if self._retry_due else verdict
+    def _warn(self, verdict: Verdict) -> None:
         actions = {
             "warn": "going on; --on_collapse stop or retry would not",
             "stop": "stopping",
