@@ -167,6 +167,19 @@ def test_the_patched_generate_is_the_generators():
     assert generator.logps is None
 
 
+def test_the_check_makes_no_logits_of_the_prompt():
+    """Two long prompts' are gigabytes."""
+    model, _ = build_architecture("qwen2")
+    sizes = []
+    model.lm_head.register_forward_hook(lambda _module, _args, logits: sizes.append(logits.size(1)))
+    prompts = torch.arange(10, 70).view(2, 30)
+    options = {"do_sample": True, "top_k": 0, "max_new_tokens": 4, "eos_token_id": None, "pad_token_id": 0}
+    generator = Generator(model, "model")
+    generator(prompts, attention_mask=torch.ones_like(prompts), **options)
+    assert generator.logps is not None  # the check was passed
+    assert max(sizes) == 5
+
+
 def test_weights_that_are_not_finite_are_an_error_in_one_line():
     model, _ = build_architecture("qwen2")
     with torch.no_grad():

@@ -1,6 +1,5 @@
 """Every token of a sampled response: its entropy, and what the model might have written instead."""
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from spine_rl.engine.models import eval_mode, learns_prompt
+from spine_rl.engine.models import eval_mode, keep_logits, learns_prompt
 from spine_rl.engine.shared_batch import list_uncached_types
 from spine_rl.objective import compute_logps_and_entropies, select_forks
 from spine_rl.presets import FORK_FRACTION
@@ -86,14 +85,14 @@ def score_tokens(
     """
     inputs = {name: values.to(model.device) for name, values in inputs.items()}
     with eval_mode(model):
-        logits = model(**inputs, **_keep_logits(model, num_tokens + 1)).logits[0, -num_tokens - 1 : -1].float()
+        logits = model(**inputs, **keep_logits(model, num_tokens + 1)).logits[0, -num_tokens - 1 : -1].float()
     targets = inputs["input_ids"][0, inputs["input_ids"].size(1) - num_tokens :]
     return _score(logits, targets, temperature, top_k)
 
 
 def _run(model: Any, ids: Sequence[int], cache: DynamicCache, positions: int) -> Tensor:
     """Logits of the last `positions` of tokens that go on from the cache, to which they are added."""
-    rows, kept = torch.tensor([ids], device=model.device), _keep_logits(model, positions)
+    rows, kept = torch.tensor([ids], device=model.device), keep_logits(model, positions)
     with eval_mode(model):
         return model(rows, past_key_values=cache, use_cache=True, **kept).logits[0, -positions:]
 
@@ -103,8 +102,3 @@ def _score(logits: Tensor, targets: Tensor, temperature: float, top_k: int) -> T
     logps, entropies = compute_logps_and_entropies(logits, targets, temperature)
     top = (logits / temperature).softmax(-1).topk(min(top_k, logits.size(-1)), dim=-1)
     return TokenScores(entropies.cpu(), targets.cpu(), logps.exp().cpu(), top.indices.cpu(), top.values.cpu())
-
-
-def _keep_logits(model: Any, positions: int) -> dict[str, int]:
-    """So that no logits are made of the prompt, where the model can be told."""
-    return {"logits_to_keep": positions} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}

@@ -52,7 +52,7 @@ def decode_groups(
     responses = Responses(input_ids[group_index], longest, generation_config.pad_token_id or 0, draw.num_measures)
     model_kwargs["past_key_values"] = Cache(layer_class_to_replicate=GrowingLayer)
     inputs = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs)
-    with phase("read prompts"), _contiguous_head(model):
+    with phase("read prompts"), contiguous_head(model):
         outputs = model(**inputs, return_dict=True)
     model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
     if is_static(model, draw, stopping_criteria):
@@ -70,9 +70,9 @@ def decode_groups(
 
 
 @contextmanager
-def _contiguous_head(model: Any) -> Iterator[None]:
-    """Gives the LM head the prompts' last states as rows of their own: of a slice, torch's product in 16 bits on a CPU
-    takes 200 times as long."""
+def contiguous_head(model: Any) -> Iterator[None]:
+    """Gives the LM head last states as rows of their own: of a slice, torch's product in 16 bits on a CPU takes 200
+    times as long."""
     head = model.get_output_embeddings()
     if head is None:
         yield

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.generation import GenerationMode
 
-from spine_rl.engine.decode import decode_groups
+from spine_rl.engine.decode import contiguous_head, decode_groups
 from spine_rl.engine.graph_decode import is_autocast
 from spine_rl.engine.groups import PromptGroups, group_rows
 from spine_rl.engine.images import cut_by_row
-from spine_rl.engine.models import eval_mode, get_hidden_size, learns_prompt
+from spine_rl.engine.models import eval_mode, get_hidden_size, keep_logits, learns_prompt
 from spine_rl.engine.precision import is_faster_in_16_bits
 from spine_rl.engine.prepacked import prepack_linears
 from spine_rl.engine.progress import phase
@@ -235,7 +235,8 @@ def compare_with_plain(model: Any, request: _Request, decoded: Decoded) -> float
         inputs[name] = pad(inputs[name], (0, longest))
     if image_token is None:  # image-text models find positions themselves
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-    logits = model(**inputs).logits[:, -longest - 1 : -1].float()
+    with contiguous_head(model):
+        logits = model(**inputs, **keep_logits(model, longest + 1)).logits[:, -longest - 1 : -1].float()
     if config.suppress_tokens:
         logits[..., config.suppress_tokens] = -torch.inf
     temperature = config.temperature if config.do_sample and config.temperature is not None else 1.0

@@ -1,5 +1,6 @@
 """Loading a model and its tokenizer or processor from a folder or the hub; failures in one line."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,11 @@ def eval_mode(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+def keep_logits(model: Any, positions: int) -> dict[str, int]:
+    """For a call of a model: logits of so many last positions, and none of the prompt, where it can be told."""
+    return {"logits_to_keep": positions} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
 
 
 def get_vision_tower(model: Any) -> Any:
