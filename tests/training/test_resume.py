@@ -9,6 +9,7 @@ from transformers import trainer as transformers_trainer
 from spine_rl import SpineTrainer
 from spine_rl.errors import RunFolderError
 from spine_rl.training.checkpoints import check_processes
+from spine_rl.training.phases import PhaseClock
 
 PROBLEMS, STEPS_AN_EPOCH = 8, 4
 
@@ -46,6 +47,14 @@ def test_a_later_epoch_goes_on_in_its_own_order(tmp_path, monkeypatch, layers):
     for done in (2, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 1, 2 * STEPS_AN_EPOCH + 3):
         checkpoint = tmp_path / "whole" / f"checkpoint-{done}"
         assert adapt(tmp_path / "again", monkeypatch, steps=steps, resume=str(checkpoint)).seen == whole[done:], done
+
+
+def test_seconds_are_those_of_a_step_where_a_log_has_steps_of_an_earlier_process(tmp_path, monkeypatch):
+    adapt(tmp_path, monkeypatch, steps=3, logging_steps=3)
+    monkeypatch.setattr(PhaseClock, "pop", lambda _: {"generate": 1.0})
+    checkpoint = str(tmp_path / "checkpoint-2")
+    gone_on = adapt(tmp_path / "again", monkeypatch, steps=3, logging_steps=3, resume=checkpoint)
+    assert [row["seconds/generate"] for row in gone_on.state.log_history if "seconds/generate" in row] == [1.0]
 
 
 def test_another_number_of_processes_does_not_go_on(tmp_path, monkeypatch):

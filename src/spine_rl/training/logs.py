@@ -24,6 +24,7 @@ class LoggingTrainer(CheckpointingTrainer):
     finite_steps: FiniteSteps
     gold_keys: dict[str, Key]
     _tokens_drawn = 0  # since the last log
+    _steps_timed = 0  # since then, those of this process: a resumed run's log may have earlier ones, too
     _was_unread = False  # the step before, which said so
     _vote_signals: dict[str, float]  # of the generation whose first update is being computed
 
@@ -87,8 +88,8 @@ class LoggingTrainer(CheckpointingTrainer):
             if self._tokens_drawn > 0:  # a generation may serve several steps: over its own time, not a step's
                 logs = logs | {"tokens_per_second": self._tokens_drawn / max(seconds.get("generate", 0.0), 1e-9)}
                 self._tokens_drawn = 0
-            logs = logs | {f"seconds/{phase}": value / self._steps_since_log for phase, value in seconds.items()}
+            logs = logs | {f"seconds/{phase}": value / max(1, self._steps_timed) for phase, value in seconds.items()}
             logs["memory/peak_gib"] = measure_peak_memory(self.accelerator.device)
             logs["skipped_steps"] = float(self.finite_steps.skipped)
-            self._steps_since_log = 0
+            self._steps_since_log = self._steps_timed = 0
         super().log(logs, start_time)

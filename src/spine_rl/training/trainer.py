@@ -211,6 +211,7 @@ class SpineTrainer(UpdatingTrainer):
         if self.weight_check is not None:
             self.weight_check.look(statistics.get("sampling/logp_gap"), self.state.global_step + 1)
         self._steps_since_log += 1
+        self._steps_timed += 1
         if self._vote_signals:  # of a new generation: its responses are of the weights as they are
             self.guard.observe({**self._vote_signals, **statistics})
             self._vote_signals = {}
