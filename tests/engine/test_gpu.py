@@ -197,6 +197,15 @@ def test_a_wave_is_as_large_as_memory_allows(monkeypatch, captured):
     assert (found == expected).all(1).float().mean() > 0.9
 
 
+def test_a_step_that_waits_is_repeated_as_it_is_and_leaves_torch_whole():
+    stream = torch.cuda.current_stream()
+    with pytest.warns(UserWarning, match="without a CUDA graph: called a synchronizing CUDA operation"):
+        step = graph_decode.run_and_capture(lambda: torch.ones(1).cuda().item(), torch.device("cuda"))
+    step()
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()  # after a capture that failed, an internal error of torch's
+
+
 @pytest.mark.parametrize("preset", ["ttrl", "spine", "spine-v2", "entropy-min"])
 def test_a_run_in_bf16_shares_moves_the_weights_and_measures_memory(tmp_path, monkeypatch, preset):
     pretend_answers(monkeypatch)
