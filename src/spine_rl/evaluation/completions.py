@@ -8,9 +8,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+from spine_rl.answers import canonical_key, extract_answer
 from spine_rl.errors import DataError
 from spine_rl.problems.text_file import check_kind, parse_json
 from spine_rl.problems.values import read_answer_type, read_id, read_options
+from spine_rl.voting import Key
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Completion:
     answer_type: str | None
     truncated: bool | None
     weight: float | None
+
+    def read(self, answer_type: str, options: tuple[str, ...]) -> tuple[str | None, Key]:
+        """Its answer, as it is written and as votes and grades compare it; None where it has none."""
+        text = extract_answer(self.text, answer_type, options, complete=not self.truncated)
+        return text, None if text is None else canonical_key(text, answer_type, options)
 
 
 def read_completions(source: str) -> Iterator[Completion]:

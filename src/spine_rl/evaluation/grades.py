@@ -8,14 +8,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from spine_rl.answers import (
-    canonical_key,
-    explain_response,
-    extract_answer,
-    gold_key,
-    response_key,
-    settle_answer_types,
-)
+from spine_rl.answers import explain_response, gold_key, response_key, settle_answer_types
 from spine_rl.errors import DataError
 from spine_rl.evaluation.completions import Completion, read_completions
 from spine_rl.evaluation.metrics import compute_pass_at_k, is_correct, list_pass_ks, warn_of_unreadable_gold
@@ -79,8 +72,7 @@ class Grader:
             )
         gold, tally = self._gold[completion.problem_id], self._tallies.setdefault(completion.problem_id, _Tally())
         options = gold.options or completion.options
-        text = extract_answer(completion.text, gold.answer_type, options, complete=not completion.truncated)
-        key = None if text is None else canonical_key(text, gold.answer_type, options)
+        text, key = completion.read(gold.answer_type, options)
         correct = is_correct(key, gold.key)
         row = {
             "id": completion.problem_id,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-from spine_rl.answers import canonical_key, extract_answer, resolve_answer_type
+from spine_rl.answers import resolve_answer_type
 from spine_rl.errors import DataError
 from spine_rl.evaluation.completions import Completion
 from spine_rl.voting import VoteRule, compute_share_and_margin, decide, measure_kappa
@@ -80,7 +80,8 @@ def count_votes(
                 f"problem {completion.problem_id!r}: its rows have different options or answer types, so their answers "
                 "cannot be compared; give the same, or an id for each"
             )
-        poll.add(*_read(completion, kind), _weight(completion, weighted))
+        text, key = completion.read(kind, completion.options)
+        poll.add(key, text, _weight(completion, weighted))
     return [poll.report(problem_id, rule) for problem_id, poll in polls.items()]
 
 
@@ -107,11 +108,6 @@ def describe_summary(summary: Mapping[str, float | None]) -> str:
         "margin {margin:.3f}, abstained {abstained:.3f}"
     )
     return (line if summary["kappa"] is None else line + ", Fleiss' kappa {kappa:.3f}").format_map(summary)
-
-
-def _read(completion: Completion, kind: str) -> tuple[str | None, str | None]:
-    text = extract_answer(completion.text, kind, completion.options, complete=not completion.truncated)
-    return (None, None) if text is None else (canonical_key(text, kind, completion.options), text)
 
 
 def _weight(completion: Completion, weighted: bool) -> Fraction:
