@@ -90,6 +90,24 @@ def test_what_a_dead_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
     assert list_names(tmp_path) == sorted([lefts[1], elsewhere, "a[1].json"])
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127 + "b"])
+def test_a_name_as_long_as_the_system_takes_is_written_and_what_is_left_of_it_removed(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("spine_rl.runs.whole_file.platform.node", lambda: "h" * 64)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    other = f"{name[:-1]}c"  # as long, and alike but for its end
+    for each in (name, other):
+        with writing_aside(tmp_path / each) as aside:
+            aside.write_text("whole")
+            shutil.copy(aside, aside.with_name(aside.name.replace(str(os.getpid()), str(dead.pid))))
+    write_whole(tmp_path / name, "again")
+    lefts = [each for each in list_names(tmp_path) if each.startswith(".tmp-")]
+    assert len(lefts) == 1  # the other's
+    write_whole(tmp_path / other, "again")
+    assert list_names(tmp_path) == sorted([name, other])
+    assert (tmp_path / name).read_text() == "again"
+
+
 def test_a_checkpoint_that_is_replaced_goes_once_the_new_one_has_its_name(tmp_path, monkeypatch):
     """A process that is killed meanwhile leaves the one or the other, whole."""
     for name, text in (("new", "new"), ("checkpoint-1", "old")):

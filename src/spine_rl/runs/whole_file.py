@@ -1,9 +1,10 @@
 """Files that are whole or not there: written aside, brought to the disk, then renamed.
 
-What is aside is named `.tmp-<pid>@<host>@<name>`; what a process that died left there is removed by the next one of
-that host that writes the same file.
+What is aside is named `.tmp-<pid>@<host>@<name>`, or where that is long by a digest of host and name; what a process
+that died left there is removed by the next one of that host that writes the same file.
 """
 
+import hashlib
 import os
 import platform
 import shutil
@@ -15,6 +16,7 @@ from typing import TextIO
 from spine_rl.errors import RunFolderError
 
 TEMPORARY = ".tmp-"  # how names begin that are no results
+_LONGEST_END = 100  # bytes; file systems take names of 255, a few of 143
 
 
 @contextmanager
@@ -113,7 +115,10 @@ def _remove_left_behind(target: Path) -> None:
 
 
 def _name_end(target: Path) -> str:
-    return f"@{platform.node()}@{target.name}"
+    """Short enough that a name aside is taken wherever the file's own is."""
+    end = f"@{platform.node()}@{target.name}"
+    data = os.fsencode(end)
+    return end if len(data) <= _LONGEST_END else f"@{hashlib.sha256(data).hexdigest()[:32]}"
 
 
 def _escape(name: str) -> str:
