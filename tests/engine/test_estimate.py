@@ -74,10 +74,10 @@ def test_copies_and_reference(size):
 
 
 def test_best_weights_are_held_where_a_cpu_trains(size):
-    before, kept = (estimate_memory(size, replace(PLAN, keeps_best=on)).most for on in (False, True))
+    before, kept = (estimate_memory(size, replace(PLAN, holds_best=on)).most for on in (False, True))
     assert kept.best_weights == size.weights
     assert kept.standing - before.standing == kept.peak - before.peak == size.weights
-    assert estimate_memory(size, replace(PLAN, keeps_best=True, device_type="cuda")).most.best_weights == 0
+    assert estimate_memory(size, replace(PLAN, holds_best=True, device_type="cuda")).most.best_weights == 0
 
 
 def test_16_bit_weights_have_16_bit_caches(size):

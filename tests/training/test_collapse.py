@@ -21,8 +21,10 @@ from spine_rl.errors import ConfigError
 from spine_rl.monitor import RESPONSES, RETRIED_FROM, CollapseMonitor
 from spine_rl.training.best_weights import BestWeights
 from spine_rl.training.collapse_guard import CollapseGuard
+from spine_rl.training.estimate import estimate_run
 from spine_rl.training.first_labels import UNADAPTED_STEPS, compare_with_first_labels, forget_later
 from spine_rl.training.model_card import write_model_card
+from spine_rl.training.options import KEEP_BEST, ON_COLLAPSE
 from spine_rl.voting import hold_vote
 
 SHARES = [0.34, 0.50, 0.57, 0.54, 0.25, 0.14, 0.23]  # a real run's: an alarm at 5, the best weights before step 3
@@ -113,29 +115,43 @@ def test_weights_that_cannot_be_read_are_not_kept_and_a_retry_needs_them(tmp_pat
         distributed_type=DistributedType.FSDP, state=SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=1))
     )
     trainer = SimpleNamespace(accelerator=sharded, state=TrainerState(), args=SimpleNamespace(should_save=True))
-    guard = CollapseGuard(trainer, tmp_path, on_collapse="stop", keep_best=True)
+    guard = CollapseGuard(trainer, tmp_path, configure(tmp_path, on_collapse="stop"))
     with pytest.warns(UserWarning, match="the run ends with its last weights: the first FSDP"):
         guard.on_train_begin(None, trainer.state, TrainerControl())
     guard.on_train_end(SimpleNamespace(save_strategy="no"), trainer.state, TrainerControl())
     assert guard.kept.reason == f"the last weights are kept: {guard._misses}"
     with pytest.raises(ConfigError, match="take fsdp_version: 2, or give warn or stop"):
-        CollapseGuard(trainer, tmp_path, on_collapse="retry", keep_best=False)
+        CollapseGuard(trainer, tmp_path, configure(tmp_path, on_collapse="retry", keep_best="none"))
+
+
+@pytest.mark.parametrize("on_collapse", ON_COLLAPSE)
+@pytest.mark.parametrize("keep_best", KEEP_BEST)
+def test_the_weights_that_a_run_holds_are_those_that_the_memory_estimate_counts(tmp_path, on_collapse, keep_best):
+    run = _Run(tmp_path, on_collapse=on_collapse, keep_best=keep_best)
+    run.guard.on_train_begin(None, run.state, TrainerControl())
+    args = configure(tmp_path, on_collapse=on_collapse, keep_best=keep_best)
+    estimate = estimate_run(build_qwen2()[0], args, 8, copies_weights=False)
+    assert (run.guard.weights is not None) == (estimate.most.best_weights > 0)
 
 
 # ---- a run
 
 
+def configure(folder, **options):
+    return SpineConfig(output_dir=str(folder), use_cpu=True, report_to="none", **options)
+
+
 class _Run:
     """A trainer whose weights are the number of updates they have had."""
 
-    def __init__(self, folder, *, on_collapse="warn", keep_best=True, saves=True, state=None):
+    def __init__(self, folder, *, saves=True, state=None, **options):
         self.accelerator = SimpleNamespace(distributed_type=DistributedType.NO, state=None, is_main_process=True)
         self.optimizer, self.folder = torch.optim.SGD([torch.zeros(1)], lr=1.0), folder
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
         self.unwrapped_model = torch.nn.Linear(1, 1, bias=False)
         self.state = state or TrainerState(max_steps=7)
         self.args = SimpleNamespace(save_strategy="steps" if saves else "no", should_save=True)
-        self.guard = CollapseGuard(self, folder, on_collapse=on_collapse, keep_best=keep_best)
+        self.guard = CollapseGuard(self, folder, configure(folder, **options))
         self.said, self.probe = [], None
         torch.nn.init.constant_(self.unwrapped_model.weight, self.state.global_step)
 
@@ -202,7 +218,7 @@ def test_an_alarm_stops_where_it_is_asked_to(tmp_path):
 
 
 def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_path):
-    run = _Run(tmp_path, keep_best=False).go(SHARES)
+    run = _Run(tmp_path, keep_best="none").go(SHARES)
     assert (run.weight, run.guard.kept.step, run.guard.weights) == (7, 7, None)
     assert not hasattr(run, "last")
     assert _Run(tmp_path).go([0.5, 0.49, 0.5]).guard.kept.step == 0  # no better than the start
@@ -211,7 +227,7 @@ def test_the_last_weights_are_kept_where_asked_or_where_nothing_was_better(tmp_p
 
 def test_a_retry_goes_back_and_ends_with_the_last_weights_where_asked(tmp_path):
     """`keep_best=none` is about the end alone: a retry needs the best weights, and has them."""
-    run = _Run(tmp_path, on_collapse="retry", keep_best=False).go(SHARES)
+    run = _Run(tmp_path, on_collapse="retry", keep_best="none").go(SHARES)
     assert (run.forgotten, run.lr_scheduler.base_lrs, run.optimizer.param_groups[0]["lr"]) == (2, [0.25], 0.25)
     assert (run.weight, run.guard.kept.step) == (7, 7)
     assert run.guard.kept.reason == "the last weights are kept, as keep_best=none says"
@@ -242,9 +258,9 @@ def test_the_last_weights_of_an_earlier_end_do_not_stay(tmp_path):
     first = _Run(tmp_path).go(SHARES)
     assert first.guard.kept.step == 2
     assert (tmp_path / "last").is_dir()
-    _Run(tmp_path, keep_best=False).go(SHARES)  # of a fresh run nobody has said whose folder that is
+    _Run(tmp_path, keep_best="none").go(SHARES)  # of a fresh run nobody has said whose folder that is
     assert (tmp_path / "last").is_dir()
-    gone_on = _Run(tmp_path, keep_best=False, state=first.checkpoint())
+    gone_on = _Run(tmp_path, keep_best="none", state=first.checkpoint())
     gone_on.go(SHARES[:1])
     assert not (tmp_path / "last").exists()
 

@@ -53,7 +53,7 @@ class MemoryPlan:
         copies_weights: Generation takes a 16-bit copy of them.
         in_16_bits: The update computes in 16 bits.
         has_reference: The KL anchor's model is held beside the trained one.
-        keeps_best: The best trained weights are held, in the host's memory.
+        holds_best: The best trained weights are held, in the host's memory.
         checkpoints_layers: Activations are computed anew in the backward pass.
         num_processes: That train side by side.
         sharding: What they share out, one of `SHARDINGS`: each with those before it.
@@ -69,7 +69,7 @@ class MemoryPlan:
     copies_weights: bool = False
     in_16_bits: bool = False
     has_reference: bool = False
-    keeps_best: bool = False
+    holds_best: bool = False
     checkpoints_layers: bool = False
     num_processes: int = 1
     sharding: str = "none"
@@ -206,7 +206,7 @@ def _add_up(size: ModelSize, plan: MemoryPlan, *, least: bool) -> MemoryParts:
     return MemoryParts(
         weights=size.weights // of_weights,
         reference=size.weights // of_weights if plan.has_reference else 0,
-        best_weights=trained if plan.keeps_best and plan.device_type == "cpu" else 0,
+        best_weights=trained if plan.holds_best and plan.device_type == "cpu" else 0,
         optimizer=_count_state_bytes(plan.optimizer, size) // of_states,
         generation_copy=2 * size.floats if plan.copies_weights and is_whole else 0,
         caches=rows_generated * _count_row_bytes(size, plan, length),

@@ -197,7 +197,7 @@ def _evaluate_kept(
 ) -> tuple[int, Evaluated] | None:
     """Of the weights that the run ended with; those that were evaluated on the way are not evaluated again."""
     kept = trainer.guard.kept
-    if kept is None or trainer.args.keep_best == "none":
+    if kept is None or not trainer.args.ends_with_best:
         return None
     return kept.step, known[kept.step] if kept.step in known else evaluate_model(trainer.unwrapped_model)
 
@@ -223,7 +223,7 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         is_last = state.global_step == state.max_steps
-        is_due = args.keep_best != "none" if is_last else state.global_step % self._every == 0
+        is_due = args.ends_with_best if is_last else state.global_step % self._every == 0
         if is_due:  # the last weights before the best come back; where none do, when training ends
             self.evaluations[state.global_step] = self._evaluate(model)
 

@@ -17,6 +17,7 @@ from spine_rl.runs.checkpoints import PREFIX
 from spine_rl.runs.run_file import LAST_FOLDER
 from spine_rl.runs.whole_file import TEMPORARY
 from spine_rl.training.best_weights import BestWeights, reset_moments
+from spine_rl.training.config import SpineConfig
 from spine_rl.training.first_labels import UNADAPTED_STEPS
 from spine_rl.training.whole_weights import find_obstacle
 
@@ -53,22 +54,21 @@ class CollapseGuard(TrainerCallback):
     Args:
         trainer: Whose run it is.
         folder: The run's.
-        on_collapse: `warn`: one warning; `stop`: and training ends; `retry`: at every alarm the best weights come back,
-            the learning rate is halved and training goes on.
-        keep_best: Whether the run ends with the best weights, and not with the last; they are held for `retry`, too.
+        args: Its configuration, of which `on_collapse` and `keep_best` count. `warn`: one warning; `stop`: and training
+            ends; `retry`: at every alarm the best weights come back, the learning rate is halved and training goes on.
 
     Raises:
         ConfigError: `retry`, and the weights are sharded by the first FSDP.
     """
 
-    def __init__(self, trainer: Any, folder: Path, *, on_collapse: str, keep_best: bool):
-        self._trainer, self._folder, self._on_collapse = trainer, folder, on_collapse
+    def __init__(self, trainer: Any, folder: Path, args: SpineConfig):
+        self._trainer, self._folder, self._on_collapse = trainer, folder, args.on_collapse
         obstacle = find_obstacle(trainer.accelerator)
-        if obstacle is not None and on_collapse == "retry":
+        if obstacle is not None and self._on_collapse == "retry":
             raise ConfigError(f"on_collapse='retry': {obstacle}, or give warn or stop, and keep checkpoints")
-        self._holds = (keep_best or on_collapse == "retry") and obstacle is None
-        self._ends_with_best = keep_best
-        self._misses = obstacle if keep_best else None
+        self._holds = args.holds_best and obstacle is None
+        self._ends_with_best = args.ends_with_best
+        self._misses = obstacle if args.ends_with_best else None
         self._is_resumed = False
         self.weights: BestWeights | None = None  # in training, where best ones are kept
         self._start()

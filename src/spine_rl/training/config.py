@@ -74,9 +74,14 @@ class SpineConfig(MethodOptions, TrainingOptions, GRPOConfig):
             self.generation_dtype = resolved["generation_dtype"]
 
     @property
-    def keeps_best(self) -> bool:
+    def ends_with_best(self) -> bool:
+        """Whether a run ends with its best weights, and not with the last."""
+        return self.keep_best != "none"
+
+    @property
+    def holds_best(self) -> bool:
         """Whether the best weights so far are held: to end with, or to go back to."""
-        return self.keep_best != "none" or self.on_collapse == "retry"
+        return self.ends_with_best or self.on_collapse == "retry"
 
     @property
     def objective(self) -> Objective:

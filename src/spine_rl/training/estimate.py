@@ -55,7 +55,7 @@ def estimate_run(
         copies_weights=copies_weights and not is_elsewhere,
         in_16_bits=bool(args.bf16 or args.fp16),
         has_reference=args.beta > 0 and not adapts,
-        keeps_best=args.keeps_best,
+        holds_best=args.holds_best,
         checkpoints_layers=bool(args.gradient_checkpointing),
         num_processes=num_processes,
         sharding=sharding,

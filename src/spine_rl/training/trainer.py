@@ -136,7 +136,7 @@ class SpineTrainer(UpdatingTrainer):
         self.share_prompts()
         self.share_generation()
         folder = Path(cast(str, args.output_dir))
-        self.guard = CollapseGuard(self, folder, on_collapse=args.on_collapse, keep_best=args.keep_best != "none")
+        self.guard = CollapseGuard(self, folder, args)
         self.finite_steps = FiniteSteps(self)
         self.add_callback(self.guard)
         self.add_callback(self.finite_steps)
