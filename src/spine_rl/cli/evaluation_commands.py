@@ -1,7 +1,7 @@
 """The commands that evaluate models on labelled problems: eval, transfer."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 from spine_rl.cli.groups import (
     EvaluationSampling,
@@ -14,34 +14,16 @@ from spine_rl.cli.groups import (
     group,
 )
 from spine_rl.engine.quiet import loading_libraries
-from spine_rl.options import option
-from spine_rl.options.declare import MODEL
+from spine_rl.evaluation.options import ComparisonOptions, TransferOptions
 
 
 @group("Evaluation")
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
+class EvaluationOptions(ComparisonOptions):
     """Options of `spine eval`."""
 
-    model: str | None = option(None, MODEL)
-    gold_column: str = option("answer", "Column of the gold answer.")
     answer_type: str = answer_type()
     dtype: str = dtype("auto")
-    baseline: str | None = option(None, "Model to compare with, or the --out folder of its evaluation.")
-    budget: int | None = option(
-        None,
-        "Responses per problem of the baseline's vote, beside the model's Pass@1; 0 leaves it out (default: what the "
-        "adaptation sampled, where --model is a run's folder).",
-        at_least=0,
-    )
-    from_samples: Path | None = option(None, "Earlier --out folder whose responses are graded anew, without a model.")
-    out: Path | None = option(
-        None, "Folder for responses and report; an interrupted evaluation goes on with the same command."
-    )
-    shard: str | None = option(
-        None, "Draw only the i-th of n parts, i/n, for several machines; --merge makes an evaluation of them."
-    )
-    merge: list[Path] = option(factory=list, help="Folder of a shard, its --out; give it again for each.")
 
 
 def evaluate(
@@ -91,19 +73,11 @@ def evaluate(
         print(f"shard {shard}: {run_shard(options, shard)} responses in {options.out}; --merge takes it")
 
 
-@group("Transfer")
-@dataclass(frozen=True, kw_only=True)
-class TransferOptions:
-    """Options of `spine transfer`."""
-
-    run: Path = option(help="YAML file of spine train; its output_dir is not used.")
-    eval_data: list[str] = option(help="Labelled problems to evaluate on; give it again for more.")
-    out: Path = option(help="Folder for the run, the evaluations and the table; goes on where it was stopped.")
-    gold_column: str = option("answer", "Column of the gold answer, in evaluation.")
-
-
 def transfer(
-    *, transfer: TransferOptions, sampling: EvaluationSampling = EvaluationSampling(), output: Overwrite = Overwrite()
+    *,
+    transfer: Annotated[TransferOptions, group("Transfer")],
+    sampling: EvaluationSampling = EvaluationSampling(),
+    output: Overwrite = Overwrite(),
 ) -> None:
     """Adapts on one data set and evaluates on others, before and after."""
     with loading_libraries():
