@@ -1,5 +1,6 @@
 """What is told is on the screen: lines that change in a terminal, plain ones elsewhere."""
 
+import contextlib
 import io
 import os
 import pty
@@ -15,11 +16,12 @@ from rich.console import Console
 
 from paths import ROOT
 from spine_rl.cli.main import app
-from spine_rl.cli.parse import parse
+from spine_rl.cli.parse import is_silent, parse
 from spine_rl.engine import live
 from spine_rl.engine.live import LiveLine, format_seconds
 from spine_rl.engine.progress import listening, phase, tell
-from spine_rl.training.arguments import Arguments
+from spine_rl.errors import ConfigError
+from spine_rl.training.progress import LiveView
 
 BASE = ROOT / "src" / "spine_rl" / "lab" / "bases" / "arithmetic"
 
@@ -138,21 +140,28 @@ def test_disable_tqdm_silences_what_changes_and_not_what_is_logged(data, tmp_pat
 
 def test_every_command_with_a_runs_file_hears_of_disable_tqdm(tmp_path):
     config = tmp_path / "run.yaml"
-    for text, silent in (("disable_tqdm: true", True), ("disable_tqdm: off", False), ("seed: 1", False)):
+    with_config = (["train"], ["preflight"], ["inspect"])
+    with_run = (["solve", "d", "--model=m", "--out=o"], ["transfer", "--eval-data=d", "--out=o"])
+    for text, silent in (("disable-tqdm: true", True), ("disable_tqdm: off", False), ("seed: 1", False)):
         config.write_text(f"model: m\ndata: d\noutput_dir: o\n{text}\n")
-        for command in ("train", "preflight", "inspect"):
-            given = parse(app, [command, "--config", str(config)]).keywords["given"]
-            assert given.turns_on("disable_tqdm") is silent
-            assert (
-                parse(app, [command, "--config", str(config), "--disable-tqdm"])
-                .keywords["given"]
-                .turns_on("disable_tqdm")
-            )
-    heard = []
-    with listening(lambda *told: heard.append(told)):
-        for disables in (True, False):
-            arguments = SimpleNamespace(training=SimpleNamespace(disable_tqdm=disables))
-            with Arguments.showing(arguments):  # solve and transfer, whose run's file is read later
-                tell("vote", 1, 2)
-            tell("after", 1, 2)
-    assert [name for name, *_ in heard] == ["after", "vote", "after"]
+        for command in with_config:
+            assert is_silent(parse(app, [*command, f"--config={config}"])) is silent
+            assert is_silent(parse(app, [*command, f"--config={config}", "--disable-tqdm"]))
+            assert not is_silent(parse(app, [*command, f"--config={config}", "--disable-tqdm=no"]))
+        for command in with_run:
+            assert is_silent(parse(app, [*command, f"--run={config}"])) is silent
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        is_silent(parse(app, [*with_run[0], f"--run={tmp_path / 'none.yaml'}"]))
+
+
+def test_a_step_is_a_line_wherever_no_line_that_changes_shows_it(monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    logs = dict.fromkeys(("vote/reward", "vote/majority_ratio", "response_length/mean"), 0.5)
+    logs |= dict.fromkeys(("entropy/all", "entropy/forks", "forks/share"), 0.5)
+    state = SimpleNamespace(is_world_process_zero=True, global_step=1, max_steps=2)
+    for shown, lines in ((contextlib.nullcontext(), 1), (listening(lambda *_: None), 0)):
+        view = LiveView(Console(file=(out := io.StringIO())))
+        with shown:
+            view.on_train_begin(None, state, None)
+            view.on_log(None, state, None, logs)
+        assert out.getvalue().count("adapt step 1/2  reward 0.50") == lines

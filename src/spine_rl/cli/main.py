@@ -11,7 +11,7 @@ from spine_rl.cli.grade import grade
 from spine_rl.cli.lab_commands import bench, demo, experiment
 from spine_rl.cli.last_resort import run_reported
 from spine_rl.cli.methods import methods
-from spine_rl.cli.parse import Given, make_app, parse
+from spine_rl.cli.parse import is_silent, make_app, parse
 from spine_rl.cli.report import report
 from spine_rl.cli.train_command import solve, train
 from spine_rl.cli.vote import vote
@@ -29,8 +29,7 @@ def main() -> None:
 
 def _run() -> None:
     call = parse(app, sys.argv[1:])
-    is_silent = any(isinstance(each, Given) and each.turns_on("disable_tqdm") for each in call.keywords.values())
-    with nullcontext() if is_silent else LiveLine():
+    with nullcontext() if is_silent(call) else LiveLine():
         status = call()
     if status:
         sys.exit(status)

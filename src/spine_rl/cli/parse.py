@@ -44,12 +44,6 @@ class Given:
     rest: dict[str, Any] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
 
-    def turns_on(self, name: str) -> bool:
-        """Whether a switch that only TRL declares is on, as far as can be said before TRL is there."""
-        value = self.rest.get(name, False)
-        words = value if isinstance(value, list) else [value]
-        return not words or read_truth(str(words[-1])) is True
-
 
 class RunFields(NamedTuple):
     """As `takes_run_fields` says."""
@@ -126,6 +120,19 @@ def parse(app: App, tokens: Sequence[str]) -> "functools.partial[Any]":
             check_options(options, reader.given.where)
     more = {"given": reader.given} if "given" in ignored else {}
     return functools.partial(command, *bound.args, **bound.kwargs, **more)
+
+
+def is_silent(call: "functools.partial[Any]") -> bool:
+    """Whether `disable_tqdm`, which TRL declares, is on in a command's options, or in the run's file that it is given.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    runs = (run for options in call.keywords.values() if isinstance(run := getattr(options, "run", None), Path))
+    given = [options.rest for options in call.keywords.values() if isinstance(options, Given)]
+    given += [{_normalize(key): value for key, value in read_yaml(run).content.items()} for run in runs]
+    values = (fields.get("disable_tqdm", False) for fields in given)
+    return any(value == [] or read_truth(str(value[-1] if isinstance(value, list) else value)) for value in values)
 
 
 class _Reader:

@@ -27,6 +27,11 @@ def tell(phase: str, done: int = 0, total: int = 0, unit: str = "") -> None:
         _listener(phase, done, total, unit)
 
 
+def is_heard() -> bool:
+    """Whether what is told is shown, or goes nowhere."""
+    return _listener is not None
+
+
 @contextmanager
 def phase(name: str) -> Iterator[None]:
     """A phase that lasts as long as the block."""
@@ -38,8 +43,8 @@ def phase(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def listening(listener: Listener | None) -> Iterator[None]:
-    """Within it, whatever is told goes to `listener`, which must not raise, and to no earlier one; by None nowhere."""
+def listening(listener: Listener) -> Iterator[None]:
+    """Within it, whatever is told goes to `listener`, which must not raise, and to no earlier one."""
     global _listener
     before, _listener = _listener, listener
     try:

@@ -70,11 +70,10 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
         arguments = plan_run(len(problems), adapted)
         arguments.check_loads_plainly()
         check_number(len(problems), arguments.training)  # before the first vote
-        with arguments.showing():
-            before = _sample(model, arguments, problems, request, "before")
-            say(*_advise(before, problems, arguments))
-            train_or_go_on(arguments, adapted, overwrite=request.overwrite)
-            after = _sample(str(adapted), arguments, problems, request, "after")
+        before = _sample(model, arguments, problems, request, "before")
+        say(*_advise(before, problems, arguments))
+        train_or_go_on(arguments, adapted, overwrite=request.overwrite)
+        after = _sample(str(adapted), arguments, problems, request, "after")
     content = read_run(adapted) or {}
     helped, sentence = describe_adaptation(content.get("finished", {}).get("kept", {}))
     kind = arguments.training.answer_type

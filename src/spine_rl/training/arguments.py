@@ -1,7 +1,6 @@
 """What a run is given: its problems, its configuration and its model."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 from peft import PeftConfig
 from trl import GRPOConfig, ModelConfig, get_peft_config, get_quantization_config
 
-from spine_rl.engine.progress import listening
 from spine_rl.errors import ConfigError
 from spine_rl.options import read_mapping
 from spine_rl.problems import PromptStyle
@@ -71,10 +69,6 @@ class Arguments:
     def load_options(self) -> dict[str, Any]:
         """As `load_model_and_tokenizer` takes them."""
         return list_load_options(self.training, self.model)
-
-    def showing(self) -> AbstractContextManager[None]:
-        """Within it what lasts long is shown in a line that keeps changing, unless disable_tqdm says no."""
-        return listening(None) if self.training.disable_tqdm else nullcontext()
 
     def check_loads_plainly(self) -> None:
         """For commands that ask the model before and after the run, too, which load it by its name alone.

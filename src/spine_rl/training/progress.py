@@ -7,7 +7,7 @@ from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from spine_rl.engine.live import format_seconds
-from spine_rl.engine.progress import tell
+from spine_rl.engine.progress import is_heard, tell
 
 
 class LiveView(TrainerCallback):
@@ -16,12 +16,11 @@ class LiveView(TrainerCallback):
     Args:
         console: Default: the standard output.
         label: What is done.
-        is_live: Whether a terminal is told, else a line a step is printed there too.
     """
 
-    def __init__(self, console: Console | None = None, label: str = "adapt", *, is_live: bool = True):
+    def __init__(self, console: Console | None = None, label: str = "adapt"):
         self._console = console or Console()
-        self._is_live = is_live and self._console.is_terminal and Console(stderr=True).is_terminal
+        self._is_live = self._console.is_terminal and Console(stderr=True).is_terminal
         self._label = label
         self._status = ""
         self._started = 0.0
@@ -39,7 +38,7 @@ class LiveView(TrainerCallback):
             return
         self._status = format_status(logs)
         self._tell(state)
-        if not self._is_live:
+        if not (self._is_live and is_heard()):
             left = format_seconds(self._seconds_left(state.global_step, state.max_steps))
             line = f"{self._label} step {state.global_step}/{state.max_steps}  {self._status}  {left} left"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -42,7 +42,6 @@ def run_train(arguments: Arguments) -> None:
     assert arguments.training.output_dir is not None
     folder = Path(arguments.training.output_dir)
     with ExitStack() as until_end:
-        until_end.enter_context(arguments.showing())
         start = _decided_by_one(lambda: _open(arguments, folder, until_end))
         if not start.is_finished:
             _adapt(arguments, folder, start)
@@ -118,7 +117,7 @@ def _adapt(arguments: Arguments, folder: Path, start: Start) -> None:
         samples = SampleFile(folder, get_tokenizer(processing_class), every=trainer.args.sample_steps)
         trainer.token_recorder = samples
         trainer.add_callback(samples)
-    show_live(trainer, LiveView(is_live=not trainer.args.disable_tqdm))
+    show_live(trainer, LiveView())
     if trainer.is_world_process_zero():
         say(*forecast(trainer, start.steps_done))
     try:

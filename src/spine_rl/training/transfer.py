@@ -51,11 +51,10 @@ def run_transfer(
     for data in eval_data:
         load_problems(data, gold_column=gold_column, allow_image_urls=arguments.run.allow_image_urls)
     reports = {}
-    with arguments.showing():
-        train_or_go_on(arguments, out / ADAPTED_FOLDER, overwrite=overwrite)
-        for name, data in folders.items():
-            reports[name] = run_evaluation(replace(plan_evaluation(data), out=out / name))
-            print_report(reports[name])
+    train_or_go_on(arguments, out / ADAPTED_FOLDER, overwrite=overwrite)
+    for name, data in folders.items():
+        reports[name] = run_evaluation(replace(plan_evaluation(data), out=out / name))
+        print_report(reports[name])
     summary = {
         "adapted_on": arguments.run.data,
         "model": arguments.model.model_name_or_path,
