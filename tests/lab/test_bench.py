@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic, and that both of its sides compute the same loss."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,10 @@ import torch
 from spine_rl.errors import RunFolderError
 from spine_rl.lab.bench import cases
 from spine_rl.lab.bench.cases import Outcome, compare_decoding, compare_update
+from spine_rl.lab.bench.command import run_command
+from spine_rl.lab.bench.cpu import plan_cpu_cases
 from spine_rl.lab.bench.floor import count_update_flops
+from spine_rl.lab.bench.gpu import plan_gpu_cases
 from spine_rl.lab.bench.growth import Point, fit_exponent, plot_growth, summarize_growth
 from spine_rl.lab.bench.measure import alternate
 from spine_rl.lab.bench.memory import measure_peak
@@ -183,6 +187,36 @@ def test_every_case_is_printed_and_recorded(tmp_path, monkeypatch, capsys, optio
         run_bench(tmp_path, **options)
     monkeypatch.setattr("spine_rl.lab.bench.run.measure_matmul_rate", lambda: 1e9)
     run_bench(tmp_path, **options, overwrite=True)
+
+
+def test_one_case_of_a_machines_rows_runs_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SIZES, "tiny", TINY)
+    for name in ("compare_decoding", "compare_steps", "compare_whole_step", "check_step_memory", "compare_update"):
+        pretend = partial(lambda name, *given, **options: Outcome(name, [2.0], 1.5, 4.0, 2.0), name)
+        monkeypatch.setattr(cases, name, pretend)
+
+    def run(*options):
+        with pytest.raises(SystemExit) as ended:
+            run_command("bench.cpu", (), ["tiny", *map(str, options)], plan_cpu_cases)
+        return ended.value.code
+
+    def read(folder):
+        return [each["name"] for each in json.loads((folder / "bench.json").read_text())["outcomes"]]
+
+    assert not run(tmp_path / "one", "--only", "decoding")
+    assert read(tmp_path / "one") == ["compare_decoding"]
+    assert not run(tmp_path / "more", "--only=lab", "--only=memory")
+    assert read(tmp_path / "more") == ["check_step_memory", "compare_steps"]
+    assert not run(tmp_path / "all")
+    assert len(read(tmp_path / "all")) == 6
+    said = run(tmp_path / "none", "--only", "decode")
+    assert said == (
+        "only='decode': no case has it in its name; there are: whole step, real model; peak memory; update; decoding; "
+        "whole step, arithmetic lab; whole step, visual test bed"
+    )
+    assert not (tmp_path / "none").exists()
+    assert "already exists" in run(tmp_path / "one")
+    assert [*plan_gpu_cases(TINY, "1")[0]] == ["update", "peak memory", "peak memory, long", "decoding", "whole step"]
 
 
 def test_random_models_are_seeded():

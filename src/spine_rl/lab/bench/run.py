@@ -25,6 +25,7 @@ from spine_rl.runs.machine import describe_machine
 from spine_rl.runs.may_write import Output, check_may_write
 from spine_rl.runs.whole_file import write_whole
 
+Cases = Mapping[str, Callable[[], Outcome]]  # not yet run, by the names that --only goes by
 OUTCOMES_FILE, GROWTH_FILE, PLOT_FILE = "bench.json", "growth.json", "growth.png"
 
 
@@ -51,7 +52,7 @@ def run_bench(
     _claim(out / OUTCOMES_FILE, overwrite=overwrite)
     console, rate = Console(width=120), measure_matmul_rate()
     others = list_lab_cases(effort) if size == DEFAULT_SIZE else list_large_cases(model, effort)
-    outcomes = [_run(run_case, console) for run_case in list_cases(model, effort) + others]
+    outcomes = [_run(run_case, console) for run_case in [*list_cases(model, effort), *others.values()]]
     share = count_update_flops(model, effort.shape("4:1")) / rate / outcomes[0].after
     title = f"SPINE {__version__} beside TRL {version('trl')}, {effort.rounds} rounds in alternation"
     console.print(build_table(outcomes, title))
@@ -70,6 +71,9 @@ def run_cases(list_of_cases: Sequence[Callable[[], Outcome]], out: Path, record:
         list_of_cases: Not yet run.
         out: New folder for `bench.json`.
         record: What else is written there.
+
+    Raises:
+        RunFolderError: The folder already holds a result.
     """
     _claim(out / OUTCOMES_FILE)
     console = Console(width=120)
@@ -164,26 +168,27 @@ def list_decoding_options(model: ModelShape, effort: Effort) -> dict[str, Any]:
     return options | {"goal": (4.0 if on_gpu else 3.0) if is_real else None}
 
 
-def list_lab_cases(effort: Effort) -> list[Callable[[], Outcome]]:
+def list_lab_cases(effort: Effort) -> Cases:
     """Those of the lab's own models, whatever the size."""
     step = partial(cases.compare_steps, rounds=effort.step_rounds, steps=effort.steps)
-    return [
-        partial(step, "whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7),
-        partial(step, "whole step, visual test bed, 16 x 8", VQA, goal=2.5),
-    ]
+    return {
+        "whole step, arithmetic lab": partial(step, "whole step, arithmetic lab, 16 x 8", ARITHMETIC, goal=1.7),
+        "whole step, visual test bed": partial(step, "whole step, visual test bed, 16 x 8", VQA, goal=2.5),
+    }
 
 
-def list_large_cases(model: ModelShape, effort: Effort) -> list[Callable[[], Outcome]]:
+def list_large_cases(model: ModelShape, effort: Effort) -> Cases:
     """Those of models as large as users have: goals are of two cores, and of an H100."""
     on_gpu = torch.cuda.is_available()
     update = BatchShape(1, 8, prompt_length=100, response_length=200, equal_lengths=False)
     step = BatchShape(64, 8, 100, 320) if on_gpu else BatchShape(8, 8, prompt_length=100, response_length=200)
     compare = partial(cases.compare_update, "update, 1 x 8, 100/200, unequal lengths", model, update, goal=2.5)
-    return [  # those with processes of their own come first: a case leaves its memory to this one
-        partial(cases.compare_whole_step, model, step, goal=3.0, rounds=effort.step_rounds, steps=effort.whole_steps),
-        partial(cases.check_step_memory, model, step, most_gib=45.0 if on_gpu else 11.0),
-        partial(compare, rounds=effort.rounds, sides=("trl", "spine")),
-    ]
+    whole_step = partial(cases.compare_whole_step, rounds=effort.step_rounds, steps=effort.whole_steps)
+    return {  # those with processes of their own come first: a case leaves its memory to this one
+        "whole step, real model": partial(whole_step, model, step, goal=3.0),
+        "peak memory": partial(cases.check_step_memory, model, step, most_gib=45.0 if on_gpu else 11.0),
+        "update": partial(compare, rounds=effort.rounds, sides=("trl", "spine")),
+    }
 
 
 def run_growth(out: Path, *, rounds: int = 3, overwrite: bool = False) -> None:
