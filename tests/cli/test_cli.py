@@ -81,6 +81,43 @@ def test_every_command_loads_and_samples_as_the_runs_file_says(
     assert "unknown option 'optim'" in spine("inspect", "--config", config, "--optim=sgd")[2]
 
 
+@pytest.mark.parametrize("command", ["preflight", "inspect"])
+def test_a_round_is_drawn_and_read_as_the_run_draws_and_reads(
+    spine, monkeypatch, model_folder, problems_file, tmp_path, command
+):
+    """A run that is planned, in its file, and one that made the model, in its folder; an option wins over both."""
+    seen = []
+
+    def draw(options, *_, **__):
+        seen.append(options)
+        raise ModelError("seen")
+
+    monkeypatch.setattr(f"spine_rl.diagnose.{command}_run.draw", draw)
+    monkeypatch.chdir(tmp_path)
+    fields = {"temperature": 0.7, "top_p": 0.8, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.5}
+    fields |= {"generation_kwargs": {"eos_token_id": [3]}, "answer_type": "number"}
+    common = {"data": str(problems_file), "model": str(model_folder)}
+    (tmp_path / "run.yaml").write_text(json.dumps({**common, **fields, "optim": "sgd"}))
+    resolved = {"run": dict.fromkeys(("system_prompt", "prompt_suffix", "max_image_pixels"))}
+    resolved["training"] = {**fields, "max_completion_length": 9, "use_vllm": False}
+    shutil.copytree(model_folder, tmp_path / "made")
+    (tmp_path / "made" / "spine_config.json").write_text(json.dumps({"resolved": resolved}))
+    for given in (("--config", "run.yaml"), ("--model", "made", "--data", problems_file)):
+        status, printed, error = spine(command, *given, "--top-k", 3, "--batch-size", 2)
+        assert (status, error) == (2, "spine: seen\n")
+        assert ("drawn as in the run made, where no option says otherwise: " in printed) == ("made" in given)
+        decoding, more = seen[-1].decoding, {"min_p": 0.1, "repetition_penalty": 1.5, "eos_token_id": [3]}
+        assert (decoding.temperature, decoding.top_p, decoding.batch_size) == (0.7, 0.8, 2)
+        assert decoding.more == {"top_k": 3, **more}
+        assert seen[-1].answer_type == "number"
+    assert spine(command, "--model", model_folder, "--data", problems_file)[2] == "spine: seen\n"
+    plain, ends = seen[-1], {"stop_token_ids": [3]}
+    assert (plain.decoding.temperature, plain.decoding.top_p, plain.answer_type) == (1.0, 1.0, "auto")
+    (tmp_path / "run.yaml").write_text(json.dumps({**common, "use_vllm": True, "generation_kwargs": ends}))
+    assert spine(command, "--config", "run.yaml")[2] == "spine: seen\n"
+    assert seen[-1].decoding.more["eos_token_id"] == [3]  # vLLM's name for it
+
+
 # ---- train
 
 

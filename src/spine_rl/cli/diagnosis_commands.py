@@ -10,9 +10,11 @@ from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.cli.train_command import collect, list_run_fields
 from spine_rl.diagnose.options import PageOptions, PlanOptions, RolloutModel
 from spine_rl.engine.quiet import loading_libraries
+from spine_rl.training.options import DRAWING
 from spine_rl.training.trl_fields import LOADING
 
 if TYPE_CHECKING:
+    from spine_rl.diagnose.planned_run import PlannedRun
     from spine_rl.diagnose.round import RolloutOptions
 
 
@@ -24,32 +26,55 @@ def _check(subject: RolloutModel, problems: FewProblems) -> None:
 
 
 def _settle(
-    subject: RolloutModel, problems: FewProblems, prompts: Prompts, sampling: Round, *, dtype: str
-) -> "RolloutOptions":
+    subject: RolloutModel,
+    problems: FewProblems,
+    prompts: Prompts,
+    sampling: Round,
+    given: Given,
+    plan: PlanOptions,
+    *,
+    dtype: str,
+) -> "tuple[RolloutOptions, PlannedRun]":
     """From a command's options: what was not given is as in the run that made the model."""
-    from spine_rl.diagnose.fork_rule import settle_forks
-    from spine_rl.diagnose.round import RolloutOptions
-    from spine_rl.engine.samplers import Decoding
-    from spine_rl.evaluation.prompting import ask
+    from trl import ModelConfig
 
-    given = {**prompts.given, "max_completion_length": sampling.max_completion_length}
-    question = ask(given, subject.model, max_completion_length=512)
+    from spine_rl.diagnose.drawing import settle_drawing
+    from spine_rl.diagnose.fork_rule import settle_forks
+    from spine_rl.diagnose.planned_run import plan_run
+    from spine_rl.diagnose.round import RolloutOptions
+    from spine_rl.evaluation.prompting import ask
+    from spine_rl.training import SpineConfig
+    from spine_rl.training.trl_fields import read_fields, select_fields
+
+    asked = {**prompts.given, "max_completion_length": sampling.max_completion_length}
+    question = ask(asked, subject.model, max_completion_length=512)
     forks = settle_forks(
         subject.model, preset=subject.preset, selector=subject.fork_selector, fraction=subject.fork_fraction
     )
-    length, temperature = question.max_completion_length, sampling.temperature
-    decoding = Decoding(length, temperature, sampling.top_p, sampling.batch_size, sampling.seed)
-    return RolloutOptions(
+    of_run = read_fields(SpineConfig, given.rest, given.where)
+    drawing = settle_drawing(subject.model, collect(given, sampling) | of_run)
+    values = collect(given, subject, plan, sampling) if isinstance(plan, PreflightOptions) else {}
+    values |= of_run | drawing | {"max_completion_length": question.max_completion_length}
+    of_model = read_fields(ModelConfig, given.rest, given.where)
+    planned = plan_run(
+        subject.model,
+        select_fields(values, SpineConfig),
+        of_model,
+        num_processes=plan.num_processes,
+        sharding=plan.sharding,
+    )
+    rollouts = RolloutOptions(
         model=subject.model,
         data=problems.data,
         forks=forks,
         num_generations=sampling.num_generations,
-        decoding=decoding,
+        decoding=planned.args.get_decoding(batch_size=sampling.batch_size, seed=sampling.seed),
         style=question.style,
-        answer_type=sampling.answer_type,
+        answer_type=planned.args.answer_type,
         columns={**problems.columns, "max_image_pixels": question.max_image_pixels},
         dtype=dtype,
     )
+    return rollouts, planned
 
 
 @group("Planned run")
@@ -77,22 +102,9 @@ def preflight(
     """
     _check(subject, problems)
     with loading_libraries():
-        from trl import ModelConfig
-
-        from spine_rl.diagnose.planned_run import plan_run
         from spine_rl.diagnose.preflight_run import run_preflight
-        from spine_rl.training import SpineConfig
-        from spine_rl.training.trl_fields import read_fields, select_fields
 
-    rollouts = _settle(subject, problems, prompts, sampling, dtype=plan.dtype)
-    values = collect(given, subject, plan, sampling) | {"max_completion_length": rollouts.decoding.max_new_tokens}
-    planned = plan_run(
-        subject.model,
-        select_fields(values, SpineConfig) | read_fields(SpineConfig, given.rest, given.where),
-        read_fields(ModelConfig, given.rest, given.where),
-        num_processes=plan.num_processes,
-        sharding=plan.sharding,
-    )
+    rollouts, planned = _settle(subject, problems, prompts, sampling, given, plan, dtype=plan.dtype)
     run_preflight(rollouts, planned, output.json, overwrite=output.overwrite)
 
 
@@ -104,7 +116,7 @@ class InspectOptions(PageOptions):
     dtype: str = dtype("auto")
 
 
-@takes_run_fields(list_run_fields, kept={*LOADING, "disable_tqdm"})
+@takes_run_fields(list_run_fields, kept={*LOADING, *DRAWING, "disable_tqdm"})
 def inspect(
     *,
     subject: Annotated[RolloutModel, group("Model")],
@@ -117,14 +129,12 @@ def inspect(
 ) -> None:
     """One page of sampled responses: every token's entropy, forks, alternatives and votes.
 
-    A run's file may be given as --config: of it count how the model is loaded and asked, temperature and top_p.
+    A run's file may be given as --config: of it count how the model is loaded and asked, and how responses are drawn.
     """
     _check(subject, problems)
     with loading_libraries():
         from spine_rl.diagnose.inspect_run import run_inspect
-        from spine_rl.training.arguments import read_load_options
 
-    rollouts = _settle(subject, problems, prompts, sampling, dtype=page.dtype)
-    load_options = read_load_options(given.rest, given.where)
+    rollouts, planned = _settle(subject, problems, prompts, sampling, given, PlanOptions(), dtype=page.dtype)
     validation = (page.validate_tokens, page.validate_repeats) if page.validate_forks else None
-    run_inspect(rollouts, page.out, load_options, validation=validation, overwrite=output.overwrite)
+    run_inspect(rollouts, page.out, planned.load_options, validation=validation, overwrite=output.overwrite)

@@ -20,6 +20,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 if TYPE_CHECKING:
     from spine_rl.engine.samplers import Decoding
 
+_AS_IN_RUN = " (default: that of the run whose folder is given, else 1)"
 _ORDER = ("Model", "Problems", "Prompts", "Responses", "Method", "Training", "Options")
 
 
@@ -28,21 +29,22 @@ def group(title: str) -> Parameter:
     return Parameter(name="*", group=Group(title, sort_key=_ORDER.index(title) if title in _ORDER else -1))
 
 
-def answer_type() -> Any:
-    text = "Way in which answers are read and compared where a problem does not say (docs/answers.md)."
-    return option("auto", text, choices=("auto", *ANSWER_TYPES))
+def answer_type(default: str | None = "auto", otherwise: str = "") -> Any:
+    text = f"Way in which answers are read and compared where a problem does not say (docs/answers.md){otherwise}."
+    return option(default, text, choices=("auto", *ANSWER_TYPES))
 
 
 def dtype(default: str) -> Any:
     return option(default, "Type that the weights are loaded in; auto takes the model's own.", choices=DTYPES)
 
 
-def temperature(default: float) -> Any:
-    return option(default, "Temperature that responses are sampled at.", above=0)
+def temperature(default: float | None, otherwise: str = "") -> Any:
+    return option(default, f"Temperature that responses are sampled at{otherwise}.", above=0)
 
 
-def top_p(default: float) -> Any:
-    return option(default, "Smallest probability mass of tokens that sampling draws from.", above=0, at_most=1)
+def top_p(default: float | None, otherwise: str = "") -> Any:
+    text = f"Smallest probability mass of tokens that sampling draws from{otherwise}."
+    return option(default, text, above=0, at_most=1)
 
 
 def seed(default: int = 0) -> Any:
@@ -177,11 +179,11 @@ class Round:
 
     num_generations: int = option(8, "Responses per problem.", at_least=2)
     max_completion_length: int | None = max_completion_length("512")
-    temperature: float = temperature(1.0)
-    top_p: float = top_p(1.0)
+    temperature: float | None = temperature(None, _AS_IN_RUN)
+    top_p: float | None = top_p(None, _AS_IN_RUN)
     batch_size: int = option(64, "Responses at once.", at_least=1)
     seed: int = seed()
-    answer_type: str = answer_type()
+    answer_type: str | None = answer_type(None, _AS_IN_RUN.replace("1", "auto"))
 
 
 CompletionsFile = Annotated[

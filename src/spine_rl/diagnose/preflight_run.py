@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -39,9 +38,6 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
     check_may_write(outputs, overwrite=overwrite, reads=[options.model, options.data])
     problems = load_problems(options.data, **{**options.columns, "limit": None}).problems
     plan = planned.plan_steps(len(problems))
-    asked = options.decoding
-    decoding = planned.args.get_decoding(batch_size=asked.batch_size, seed=asked.seed)
-    options = replace(options, decoding=decoding)
     engine, rollouts = draw(options, problems[: options.columns["limit"]], planned.load_options)
     signal = measure_signal(rollouts, options.forks)
     time = estimate_time(rollouts, plan)

@@ -19,6 +19,9 @@ BAND_WEIGHTS = ("equal", "advantage")
 ON_COLLAPSE = ("warn", "stop", "retry")
 PROMPT_SHARING = ("auto", "packed", "two-calls", "off")
 KEEP_BEST = ("label-free", "none")
+# What decides which responses are drawn, beside the prompts, their number and their length; and how they are read.
+DRAWING = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "use_vllm"}
+DRAWING |= {"answer_type"}
 IMPORTANCE_MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 
 
