@@ -49,6 +49,20 @@ def save_qwen2(folder):
     return str(folder)
 
 
+def save_in_hub_cache(cache, name, *revisions):
+    """A repository of Qwen2 models as the hub's cache keeps it: each revision has other weights than the one before."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    for number, revision in enumerate(revisions):
+        commit = f"{number}" * 40
+        (repository / "refs" / revision).write_text(commit)
+        model, tokenizer = build_qwen2()
+        with torch.no_grad():
+            model.model.norm.weight.mul_(1 + number)
+        model.save_pretrained(repository / "snapshots" / commit)
+        tokenizer.save_pretrained(repository / "snapshots" / commit)
+
+
 def _build(model_class, config_class, **options):
     tokenizer = build_tokenizer()
     torch.manual_seed(0)

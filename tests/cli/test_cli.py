@@ -14,11 +14,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models import save_qwen2
+from models import save_in_hub_cache, save_qwen2
 from paths import DATA
 from spine_rl.cli.arguments import read_arguments
-from spine_rl.diagnose import round as diagnose_round
-from spine_rl.engine import precision
+from spine_rl.engine import precision, samplers
 from spine_rl.errors import ModelError
 from spine_rl.lab.families.arithmetic import generate_chains
 from spine_rl.lab.tasks import ARITHMETIC, to_problem_set
@@ -69,7 +68,7 @@ def test_every_command_loads_and_samples_as_the_runs_file_says(
         raise ModelError("seen")
 
     monkeypatch.setattr(run, "load_model_and_tokenizer", load)
-    monkeypatch.setattr(diagnose_round, "load_model_and_tokenizer", load)
+    monkeypatch.setattr(samplers, "load_model_and_tokenizer", load)
     monkeypatch.chdir(tmp_path)
     assert spine(command, "--config", config)[::2] == (2, "spine: seen\n")
     assert (seen.pop("dtype") == "auto") is (command == "inspect")
@@ -79,6 +78,75 @@ def test_every_command_loads_and_samples_as_the_runs_file_says(
     status, _, error = spine("inspect", "--config", config, "--bnb-4bit-quant-type=fp4")
     assert (status, "would have no effect without load_in_4bit" in error) == (2, True)
     assert "unknown option 'optim'" in spine("inspect", "--config", config, "--optim=sgd")[2]
+
+
+def test_eval_solve_and_transfer_load_as_they_are_told(spine, monkeypatch, model_folder, problems_file, tmp_path):
+    """The base and the adapted model alike."""
+    config, seen = tmp_path / "run.yaml", []
+    told = ("model_revision: v2", "trust_remote_code: on", "attn_implementation: eager")
+    loading = {"revision": "v2", "trust_remote_code": True, "attn_implementation": "eager"}
+
+    def load(name, **options):
+        seen.append({name: options[name] for name in loading})
+        raise ModelError("seen")
+
+    monkeypatch.setattr(samplers, "load_model_and_tokenizer", load)
+    common = ("--model", model_folder, "--data", problems_file)
+    assert spine("eval", *common)[2] == "spine: seen\n"
+    config.write_text("\n".join(told))
+    assert spine("eval", *common, "--config", config)[2] == "spine: seen\n"
+    assert spine("eval", *common, "--model-revision=v2", "--trust_remote_code", "--attn-implementation=eager")[0] == 2
+    assert seen == [{**dict.fromkeys(loading), "revision": "main", "trust_remote_code": False}, loading, loading]
+    assert "unknown option 'learning_rate'" in spine("eval", *common, "--learning_rate=1")[2]
+    assert "give learning_rate" not in spine("eval", *common, "--lr=1")[2]
+    assert "give max_completion_length" in spine("eval", *common, "--max-new-tokens=1")[2]
+
+    run_fields = ("num_generations: 2", "per_device_train_batch_size: 4", "use_cpu: true", "report_to: none")
+    config.write_text("\n".join((*told, *run_fields)))
+    out = tmp_path / "answers.jsonl"
+    assert spine("solve", problems_file, "--model", model_folder, "--run", config, "--out", out)[2] == "spine: seen\n"
+    assert seen[-1] == loading
+    config.write_text("\n".join((*told, *run_fields, f"model: {model_folder}", f"data: {problems_file}")))
+    plans = []
+
+    def plan(arguments, eval_data, out, plan_evaluation, **_):
+        plans.append(plan_evaluation(eval_data[0]))
+
+    monkeypatch.setattr("spine_rl.training.transfer.run_transfer", plan)
+    command = ("transfer", "--run", config, "--eval-data", problems_file, "--out", tmp_path / "out")
+    assert spine(*command)[0] == 0
+    assert loading.items() <= plans[0].loading.items()
+    with config.open("a") as file:
+        file.write("\nmodel_init_kwargs: {variant: fp16}\n")
+    assert "engine='vllm' loads a model in its own way, without variant" in spine(*command, "--engine=vllm")[2]
+
+
+def test_an_evaluation_keeps_the_revision_and_does_not_go_on_with_another(spine, monkeypatch, problems_file, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    save_in_hub_cache(tmp_path / "hub", "org/tiny", "main", "v2")
+    common = ("--data", problems_file, "--num-generations=2", "--max-completion-length=8")
+    rows = {}
+    for revision in ("main", "v2"):
+        out = tmp_path / revision
+        status, printed, error = spine(
+            "eval", "--model=org/tiny", f"--model-revision={revision}", *common, "--out", out
+        )
+        assert status == 0, error
+        assert ("org/tiny, revision v2" in printed) == (revision == "v2")
+        rows[revision] = (out / "samples.jsonl").read_text()
+        settings = json.loads((out / "settings.json").read_text())
+        assert settings["model"] == "org/tiny"
+        assert settings.get("revision", "main") == revision
+    assert rows["main"] != rows["v2"]
+    report = tmp_path / "v2" / "evaluation.json"
+    assert json.loads(report.read_text())["settings"]["revision"] == "v2"
+    report.unlink()  # interrupted
+    again = ("eval", "--model=org/tiny", *common, "--out", tmp_path / "v2")
+    message = "an interrupted evaluation with another revision ('v2' before, not given now)"
+    assert_one_line(*spine(*again)[::2], message)
+    assert_one_line(*spine(*again, "--model-revision=v3")[::2], "another revision ('v2' before, 'v3' now)")
+    assert spine(*again, "--model-revision=v2", "--baseline", tmp_path / "main", "--budget=0")[0] == 0
+    assert json.loads(report.read_text())["baseline"]["model"] == "org/tiny"
 
 
 @pytest.mark.parametrize("command", ["preflight", "inspect"])
@@ -539,9 +607,6 @@ def test_transfer_reads_what_it_will_evaluate_on_before_it_trains(spine, model_f
         status, _, error = spine(*command, data)
         assert_one_line(status, error, message)
     assert not (tmp_path / "out").exists()
-    config.write_text(config.read_text() + "model_revision: v2\n")
-    status, _, error = spine(*command[:-1])
-    assert_one_line(status, error, "model_revision: the model would be asked without it before and after the run")
 
 
 def test_missing_files_and_models(spine, model_folder, problems_file, tmp_path):

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 
-from models import save_qwen2
+from models import save_in_hub_cache, save_qwen2
 from spine_rl.engine.models import load_model_and_tokenizer
 from spine_rl.engine.sampler import Decoding
 from spine_rl.engine.transformers_sampler import TransformersSampler
@@ -82,6 +82,18 @@ def test_a_gguf_file_is_a_model(tmp_path, output, tied):
     tokenizer.save_pretrained(tmp_path / "dense")
     again, _ = load_model_and_tokenizer(str(tmp_path / "dense"))
     assert torch.equal(again.get_output_embeddings().weight, out)
+
+
+def test_an_adapter_goes_on_top_of_the_revision_that_it_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    save_in_hub_cache(tmp_path / "hub", "org/tiny", "main", "v2")
+    model, tokenizer = load_model_and_tokenizer("org/tiny", revision="v2")
+    assert model.model.norm.weight[0] == 2
+    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], revision="v2")).save_pretrained(tmp_path / "a")
+    tokenizer.save_pretrained(tmp_path / "a")
+    for revision in ("main", "v2"):  # main is where none is given
+        again, _ = load_model_and_tokenizer(str(tmp_path / "a"), revision=revision)
+        assert again.model.norm.weight[0] == 2
 
 
 def test_an_adapter_goes_on_top_of_its_gguf_file(tmp_path):

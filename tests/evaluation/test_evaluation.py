@@ -17,12 +17,14 @@ from PIL import Image
 from models import build_qwen2, save_qwen2
 from spine_rl.engine import sampler as base_module
 from spine_rl.engine import sampler_entropy as entropy_module
+from spine_rl.engine import samplers
 from spine_rl.engine.continuous_sampler import ContinuousSampler
 from spine_rl.engine.samplers import (
     ENGINES,
     Decoding,
     SampledResponse,
     TransformersSampler,
+    check_loading,
     load_sampler,
     pick_batch_size,
 )
@@ -338,7 +340,11 @@ class FakeVllm(types.ModuleType):
         def __init__(self, **options):
             self.__dict__.update(options)
 
-    def LLM(self, model, dtype, generation_config, enforce_eager=False, enable_chunked_prefill=True):  # noqa: N802
+    def LLM(  # noqa: N802
+        self, model, dtype, trust_remote_code, generation_config, enforce_eager=False, enable_chunked_prefill=True,
+        **origin,
+    ):  # fmt: skip
+        self.origin = {"trust_remote_code": trust_remote_code, **origin}
         assert generation_config == "vllm"
         assert torch.accelerator.is_available() or not enable_chunked_prefill  # seeds need whole prompts on a CPU
         self.engine = load_sampler("transformers", model, dtype)
@@ -416,6 +422,27 @@ def test_missing_and_unknown_engines(model_folder, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="engine='vlm': unknown; did you mean 'vllm'"):
         pick_batch_size("vlm", None)
     assert (pick_batch_size("transformers", None), pick_batch_size("vllm", 5)) == (64, 5)
+
+
+def test_every_engine_loads_a_model_as_it_is_told(vllm, model_folder, monkeypatch):
+    told = {"revision": "v2", "trust_remote_code": True, "attn_implementation": "sdpa", "dtype": "auto"}
+    seen = {}
+
+    def load(name, real=samplers.load_model_and_tokenizer, **options):
+        seen.update(options)
+        return real(name, **options)
+
+    monkeypatch.setattr(samplers, "load_model_and_tokenizer", load)
+    for name in ("transformers", "continuous"):
+        seen.clear()
+        load_sampler(name, model_folder, "float32", told)
+        assert seen == {**told, "dtype": "float32"}
+    load_sampler("vllm", model_folder, "float32", told)
+    assert vllm.origin == {"revision": "v2", "tokenizer_revision": "v2", "trust_remote_code": True}
+    load_sampler("vllm", model_folder)
+    assert vllm.origin == {"trust_remote_code": False}
+    with pytest.raises(ConfigError, match="loads a model in its own way, without variant; take another engine"):
+        check_loading("vllm", {**told, "variant": "fp16"})
 
 
 def test_vllm_refuses_adapters(vllm, tmp_path):

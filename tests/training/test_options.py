@@ -231,18 +231,16 @@ def test_a_commands_run_refuses_what_only_a_script_can_use(training, model, mess
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("training", "model"),
-    [
-        ({}, {"model_revision": "v2"}),
-        ({"trust_remote_code": True}, {}),
-        ({"model_init_kwargs": {"revision": "v2"}}, {}),
-    ],
-)
-def test_what_a_model_is_asked_without_before_and_after_a_run_is_refused(training, model):
-    give().check_loads_plainly()
-    with pytest.raises(ConfigError, match="the model would be asked without it before and after the run"):
-        give(training, model).check_loads_plainly()
+def test_an_adapter_names_the_revision_of_its_base():
+    for training, model, revision in (
+        ({}, {}, None),
+        ({}, {"model_revision": "v2"}, "v2"),
+        ({"model_init_kwargs": {"revision": "v3"}}, {}, "v3"),
+    ):
+        arguments = give(training, {"use_peft": True, **model})
+        config = build_peft_config(arguments.model, arguments.load_options["revision"])
+        assert config is not None
+        assert config.revision == revision
 
 
 def test_preflight_loads_the_model_as_the_run_will():
@@ -334,7 +332,7 @@ def test_a_files_values_are_read_with_their_place():
 
 def test_the_name_of_one_layer_is_a_name_and_no_pattern():
     def targets(*names):
-        return build_peft_config(ModelConfig(use_peft=True, lora_target_modules=[*names])).target_modules
+        return build_peft_config(ModelConfig(use_peft=True, lora_target_modules=[*names]), "main").target_modules
 
     assert targets("q_proj") == {"q_proj"}
     assert targets("all-linear") == "all-linear"

@@ -3,18 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from spine_rl.cli.groups import (
-    EvaluationSampling,
-    JsonOutput,
-    Overwrite,
-    Problems,
-    Prompts,
-    answer_type,
-    dtype,
-    group,
-)
+from cyclopts import Parameter
+
+from spine_rl.cli.groups import EvaluationSampling, JsonOutput, Overwrite, Problems, Prompts, answer_type, dtype, group
+from spine_rl.cli.parse import Given, takes_run_fields
 from spine_rl.engine.quiet import loading_libraries
 from spine_rl.evaluation.options import ComparisonOptions, TransferOptions
+from spine_rl.training.trl_fields import LOADING
 
 
 @group("Evaluation")
@@ -26,6 +21,7 @@ class EvaluationOptions(ComparisonOptions):
     dtype: str = dtype("auto")
 
 
+@takes_run_fields(lambda: {*LOADING, "disable_tqdm"})
 def evaluate(
     *,
     evaluation: EvaluationOptions = EvaluationOptions(),
@@ -33,8 +29,12 @@ def evaluate(
     prompts: Prompts = Prompts(),
     sampling: EvaluationSampling = EvaluationSampling(),
     output: JsonOutput = JsonOutput(),
+    given: Annotated[Given, Parameter(parse=False)],
 ) -> None:
-    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's."""
+    """Greedy Pass@1, mean@k, pass@k and maj@k of a model on labelled problems, with intervals, beside a baseline's.
+
+    Models may be loaded as by spine train: with --model_revision, --trust_remote_code, --load_in_4bit and the like.
+    """
     from spine_rl.training.early_checks import check_models, check_problems
 
     check_models(evaluation.model, evaluation.baseline)
@@ -44,6 +44,7 @@ def evaluate(
         from spine_rl.evaluation.prompting import ask
         from spine_rl.evaluation.report_table import print_report
         from spine_rl.evaluation.shards import parse_shard
+        from spine_rl.training.arguments import read_load_options
 
     models = [name for name in (evaluation.model, evaluation.baseline) if evaluation.model and name]
     question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
@@ -58,6 +59,7 @@ def evaluate(
         | {"gold_column": evaluation.gold_column, "max_image_pixels": question.max_image_pixels},
         engine=sampling.engine,
         dtype=evaluation.dtype,
+        loading=read_load_options(given.rest, given.where),
         baseline=evaluation.baseline,
         budget=evaluation.budget,
         out=evaluation.out,
@@ -82,12 +84,14 @@ def transfer(
     """Adapts on one data set and evaluates on others, before and after."""
     with loading_libraries():
         from spine_rl.cli.arguments import read_arguments
+        from spine_rl.engine.samplers import check_loading
         from spine_rl.evaluation.compared import EvalOptions
         from spine_rl.evaluation.prompting import ask
         from spine_rl.training.transfer import ADAPTED_FOLDER, run_transfer
 
     adapted = str(transfer.out / ADAPTED_FOLDER)
     arguments = read_arguments(["--config", str(transfer.run), f"--output_dir={adapted}"])
+    check_loading(sampling.engine, arguments.load_options)  # before the run
 
     def plan_evaluation(data: str) -> EvalOptions:
         question = ask({"max_completion_length": sampling.max_completion_length}, adapted)  # the base alike
@@ -104,6 +108,7 @@ def transfer(
             },
             engine=sampling.engine,
             dtype=arguments.model.dtype or "auto",
+            loading=arguments.load_options,
             baseline=arguments.model.model_name_or_path,
             overwrite=output.overwrite,
             again=True,

@@ -213,9 +213,10 @@ class _Reader:
         self.given.where[_normalize(argument.name)] = where
 
     def _suggest(self, name: str) -> str:
-        if self._fields is not None and name in ELSEWHERE:
-            return ELSEWHERE[name]
         names = set(self._known) | (self._fields.list_names() if self._fields else set())
+        hint = ELSEWHERE.get(name, "")
+        if hint and ("output_dir" in names or hint.removeprefix("give ").split()[0].rstrip(":") in names):
+            return hint
         otherwise = "options of a run stand in the file of --run" if "run" in self._known else None
         return suggest_nearest(name, names - {"help", "version"}, otherwise)
 

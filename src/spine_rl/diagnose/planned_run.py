@@ -73,5 +73,5 @@ def plan_run(
         model_config = ModelConfig(model_name_or_path=model, **leave_out_unneeded(rest))
         refuse_unused(model_config, ModelConfig)
         load_options = list_load_options(args, model_config)
-        peft_config = build_peft_config(model_config)
+        peft_config = build_peft_config(model_config, load_options["revision"])
     return PlannedRun(args, num_processes, sharding, peft_config, load_options)

@@ -6,8 +6,7 @@ from typing import Any
 
 from spine_rl.diagnose.fork_rule import ForkRule
 from spine_rl.diagnose.rollouts import Rollouts, draw_rollouts
-from spine_rl.engine.models import load_model_and_tokenizer, move_to_accelerator
-from spine_rl.engine.samplers import Decoding, TransformersSampler
+from spine_rl.engine.samplers import Decoding, TransformersSampler, load_sampler
 from spine_rl.problems import Problem, PromptStyle, load_problems
 
 
@@ -50,11 +49,8 @@ def draw(
     """
     if problems is None:
         problems = load_problems(options.data, **options.columns).problems
-    more = {name: value for name, value in load_options.items() if name != "dtype"}
-    model, processing_class = load_model_and_tokenizer(options.model, dtype=options.dtype, **more)
-    generation_dtype = "auto" if options.dtype == "auto" else "model"
-    model = model if "quantization_config" in more else move_to_accelerator(model)  # a quantised one is there already
-    engine = TransformersSampler(model, processing_class, generation_dtype)
+    engine = load_sampler("transformers", options.model, options.dtype, load_options)
+    assert isinstance(engine, TransformersSampler)
     rollouts = draw_rollouts(
         engine,
         problems,

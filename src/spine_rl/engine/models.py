@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,12 @@ from spine_rl.errors import ModelError, SpineError, shorten
 _PLAIN_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
+def describe_loading(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a model's load options is not as by default, as a file keeps it; the type stands elsewhere."""
+    told = {name: value for name, value in options.items() if name != "dtype" and value not in (None, False, "main")}
+    return json.loads(json.dumps(told, default=lambda each: each.to_dict() if hasattr(each, "to_dict") else str(each)))
+
+
 def load_model_and_tokenizer(
     name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False, **model_options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
@@ -36,7 +42,7 @@ def load_model_and_tokenizer(
 
     Args:
         name_or_path: A local folder, a `.gguf` file, or a hub id.
-        revision: Of a hub repository.
+        revision: Of a hub repository; of an adapter's folder, its base's, by default the one that the adapter names.
         trust_remote_code: Whether code that comes with the model may run.
         model_options: Passed on to `from_pretrained`, e.g. `dtype`.
 
@@ -68,7 +74,9 @@ def _load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
     if is_gguf(name_or_path):
         return load_gguf(name_or_path, **model_options)
-    base = _find_base(name_or_path)
+    base, revision = _find_base(name_or_path)
+    if options["revision"] == "main" and revision is not None:
+        options = {**options, "revision": revision}
     if is_gguf(base):
         model, tokenizer = load_gguf(base, **model_options)
         model.load_adapter(name_or_path)
@@ -90,10 +98,13 @@ def _load(
     return model, processor
 
 
-def _find_base(name_or_path: str) -> str:
-    """Of an adapter's folder, the model that it is for; else the name itself."""
+def _find_base(name_or_path: str) -> tuple[str, str | None]:
+    """Of an adapter's folder, the model that it is for, and its revision, where that is named; else the name itself."""
     adapter = Path(name_or_path) / ADAPTER_FILE
-    return json.loads(adapter.read_bytes())["base_model_name_or_path"] if adapter.is_file() else name_or_path
+    if not adapter.is_file():
+        return name_or_path, None
+    content = json.loads(adapter.read_bytes())
+    return content["base_model_name_or_path"], content.get("revision")
 
 
 def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

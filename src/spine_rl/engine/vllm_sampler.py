@@ -20,7 +20,7 @@ from spine_rl.errors import ConfigError, ModelError, shorten
 class VllmSampler:
     """A model that vLLM loads; entropies are out of its reach (it keeps few log-probabilities)."""
 
-    def __init__(self, model: str, dtype: str = "auto"):
+    def __init__(self, model: str, dtype: str = "auto", *, revision: str = "main", trust_remote_code: bool = False):
         try:
             self._vllm: Any = import_module("vllm")
         except ImportError:
@@ -30,10 +30,13 @@ class VllmSampler:
         if (Path(model) / ADAPTER_FILE).is_file():
             raise ConfigError(f"{model} is an adapter, which this engine does not load; take --engine transformers")
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model)
-            config = AutoConfig.from_pretrained(model)
-            self._ends = list_end_tokens(_read_generation_config(model), self.tokenizer)
-            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **list_engine_options(), **_list_own())
+            origin: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+            self.tokenizer = AutoTokenizer.from_pretrained(model, **origin)
+            config = AutoConfig.from_pretrained(model, **origin)
+            self._ends = list_end_tokens(_read_generation_config(model, revision), self.tokenizer)
+            told = {} if revision == "main" else {"revision": revision, "tokenizer_revision": revision}
+            told |= {"trust_remote_code": trust_remote_code, **list_engine_options(), **_list_own()}
+            self._llm: Any = self._vllm.LLM(model=model, dtype=dtype, **told)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"{model}: vLLM cannot load it: {shorten(error)}") from None
         self.processor = None  # text only so far
@@ -74,9 +77,9 @@ def _list_own() -> dict[str, Any]:
     return {} if torch.accelerator.is_available() else {"enable_chunked_prefill": False}
 
 
-def _read_generation_config(model: str) -> GenerationConfig:
+def _read_generation_config(model: str, revision: str) -> GenerationConfig:
     """Of a folder or the hub; a model need not have one."""
     try:
-        return GenerationConfig.from_pretrained(model)
+        return GenerationConfig.from_pretrained(model, revision=revision)
     except OSError:
         return GenerationConfig()

@@ -2,13 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spine_rl.engine.samplers import Decoding
+from spine_rl.engine.samplers import Decoding, check_loading
 from spine_rl.errors import ConfigError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.grading import AnswerSheet, make_answer_sheet
@@ -44,6 +44,7 @@ class EvalOptions:
     columns: dict[str, Any] = field(default_factory=lambda: {"gold_column": "answer"})
     engine: str = "transformers"
     dtype: str = "auto"
+    loading: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     budget: int | None = None
     out: Path | None = None
@@ -115,6 +116,7 @@ def _check(options: EvalOptions) -> None:
         raise ConfigError("--merge needs --out, the folder of the whole evaluation")
     if options.from_samples is not None and options.out is not None:
         raise ConfigError("--from-samples draws nothing that --out could keep; give --json FILE for the report")
+    check_loading(options.engine, options.loading)
     outputs = [Output(options.out, EVALUATION, goes_on=True), Output(options.json_out, REPORT, "--json")]
     reads = [options.data, options.model, options.baseline, options.from_samples, *options.merge]
     check_may_write(outputs, overwrite=options.overwrite, reads=filter(None, reads))
@@ -131,6 +133,7 @@ def _make_plan(options: EvalOptions, problem_set: ProblemSet) -> EvaluationPlan:
         num_samples=options.num_samples,
         engine=options.engine,
         dtype=options.dtype,
+        loading=options.loading,
     )
 
 

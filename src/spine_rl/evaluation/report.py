@@ -44,7 +44,8 @@ def build_report(
         k = recorded.settings["num_samples"]
         check_comparable(recorded.settings, baseline, max(k, budget))
         baseline_scores = score_responses(sheet, baseline.greedy, [row[:k] for row in baseline.samples])
-        report["baseline"] = {"model": baseline.settings["model"], **_describe(baseline_scores, seed)}
+        origin = {name: baseline.settings[name] for name in ("model", "revision") if name in baseline.settings}
+        report["baseline"] = {**origin, **_describe(baseline_scores, seed)}
         report["differences"] = {
             name: compare_paired(scores.columns[name], baseline_scores.columns[name], seed) for name in list_compared(k)
         }
@@ -57,6 +58,11 @@ def list_compared(num_samples: int) -> list[str]:
     """Metrics whose difference is tested."""
     k = num_samples
     return ["greedy_pass@1", f"mean@{k}", f"pass@{k}", f"maj@{k}", "response_length"]
+
+
+def name_model(settings: Mapping[str, Any]) -> str:
+    """`org/name`, or where it is of one, `org/name, revision v2`."""
+    return settings["model"] + (f", revision {settings['revision']}" if "revision" in settings else "")
 
 
 def check_comparable(settings: Mapping[str, Any], baseline: Recorded, num_samples: int) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote
+from spine_rl.evaluation.report import name_model
 
 _LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
 
@@ -23,7 +24,7 @@ def print_report(report: Mapping[str, Any]) -> None:
 def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
     """What was evaluated, then the metrics, beside the baseline's where there is one, then a table for each tag."""
     settings, baseline = report["settings"], report.get("baseline")
-    title = f"model: {settings['model']}\n" + (f"baseline: {baseline['model']}\n" if baseline is not None else "")
+    title = f"model: {name_model(settings)}\n" + (f"baseline: {name_model(baseline)}\n" if baseline is not None else "")
     yield Text(title + f"data: {settings['data']}, {report['n_problems']} problems; [95 % interval]")
     table = _new_table()
     table.add_column("metric", no_wrap=True)

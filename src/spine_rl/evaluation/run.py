@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from spine_rl.engine.models import describe_loading
 from spine_rl.engine.progress import tell
 from spine_rl.engine.sampler import derive_seed
 from spine_rl.engine.samplers import Decoding, Prompt, Sampler, load_sampler
@@ -45,6 +46,7 @@ class EvaluationPlan:
         num_samples: Samples a problem.
         engine: One of `ENGINES`.
         dtype: Of the weights.
+        loading: How else a model is loaded, as `load_model_and_tokenizer` takes it.
     """
 
     data: str
@@ -54,6 +56,7 @@ class EvaluationPlan:
     num_samples: int
     engine: str = "transformers"
     dtype: str = "auto"
+    loading: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self, model: str) -> dict[str, Any]:
         """The settings: everything that decides which responses are drawn."""
@@ -61,6 +64,7 @@ class EvaluationPlan:
             [(problem.id, problem.prompt, *map(digest_image, problem.images)) for problem in self.problems]
         )
         return {
+            **describe_loading(self.loading),
             "model": model,
             "weights_modified": _when_modified(model),
             "engine": self.engine,
@@ -125,7 +129,7 @@ def _draw_missing(model: str, plan: EvaluationPlan, folder: Path, shard: Shard) 
     wanted = [shard.count_rows(len(plan.problems) * num_samples, size) for _, _, num_samples in parts]
     done = [keep_whole_batches(path, size, rows) for (path, _, _), rows in zip(parts, wanted, strict=True)]
     if any(rows < all_rows for rows, all_rows in zip(done, wanted, strict=True)):
-        engine = load_sampler(plan.engine, model, plan.dtype)
+        engine = load_sampler(plan.engine, model, plan.dtype, plan.loading)
         prompts = prepare_prompts(engine, plan.problems, plan.style, plan.decoding.max_new_tokens)
         for rows, (path, decoding, num_samples) in zip(done, parts, strict=True):
             _draw(engine, plan.problems, prompts, decoding, num_samples, path, rows, shard)

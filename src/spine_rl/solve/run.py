@@ -68,7 +68,6 @@ def run_solve(request: Request, plan_run: Callable[[int, Path], Arguments]) -> N
     problems = load_problems(request.data, gold_column=None, **request.columns).problems
     with owning(request.work):
         arguments = plan_run(len(problems), adapted)
-        arguments.check_loads_plainly()
         check_number(len(problems), arguments.training)  # before the first vote
         before = _sample(model, arguments, problems, request, "before")
         say(*_advise(before, problems, arguments))
@@ -108,6 +107,7 @@ def _sample(
         training.get_decoding(batch_size=64, seed=request.options.seed),
         request.options.num_generations,
         dtype=arguments.model.dtype or "auto",
+        loading=arguments.load_options,
     )
     return record_responses(model, plan, request.work / name, overwrite=request.overwrite, again=True).samples
 

@@ -70,20 +70,6 @@ class Arguments:
         """As `load_model_and_tokenizer` takes them."""
         return list_load_options(self.training, self.model)
 
-    def check_loads_plainly(self) -> None:
-        """For commands that ask the model before and after the run, too, which load it by its name alone.
-
-        Raises:
-            ConfigError: It is loaded otherwise in the run.
-        """
-        revision, trusts = self.model.model_revision, self.training.trust_remote_code
-        for name, given in (("model_revision", revision != "main"), ("trust_remote_code", trusts)):
-            if given or as_mapping(self.training.model_init_kwargs).get(name.removeprefix("model_")):
-                raise ConfigError(
-                    f"{name}: the model would be asked without it before and after the run; use spine train and spine "
-                    "eval, or give a folder in which the model was saved"
-                )
-
 
 def read_load_options(given: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
     """How a run loads its model, for a command that trains nothing, from what is given of `LOADING`.
@@ -120,9 +106,12 @@ def list_load_options(training: SpineConfig | SimpleNamespace, model: ModelConfi
     return options | as_mapping(training.model_init_kwargs)
 
 
-def build_peft_config(model: ModelConfig) -> PeftConfig | None:
-    """TRL's, but the name of one layer is a name: as a text alone it would be a pattern of whole paths."""
+def build_peft_config(model: ModelConfig, revision: str) -> PeftConfig | None:
+    """TRL's, but the name of one layer is a name: as a text alone it would be a pattern of whole paths. And an adapter
+    names its base's revision, with which it is loaded again."""
     config: Any = get_peft_config(model)
+    if config is not None and revision != "main":
+        config.revision = revision
     if config is not None and isinstance(config.target_modules, str) and config.target_modules.isidentifier():
         config.target_modules = {config.target_modules}
     return config

@@ -213,7 +213,7 @@ def _build_trainer(
             train_dataset=dataset,
             processing_class=processing_class,
             gold_answers=problem_set.gold_answers,
-            peft_config=build_peft_config(arguments.model),
+            peft_config=build_peft_config(arguments.model, arguments.load_options["revision"]),
         )
 
 

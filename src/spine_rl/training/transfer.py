@@ -47,7 +47,6 @@ def run_transfer(
         RunFolderError: The folder has a run of another configuration.
     """
     folders = _name_folders(eval_data)
-    arguments.check_loads_plainly()
     for data in eval_data:
         load_problems(data, gold_column=gold_column, allow_image_urls=arguments.run.allow_image_urls)
     reports = {}
