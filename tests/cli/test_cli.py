@@ -149,6 +149,25 @@ def test_an_evaluation_keeps_the_revision_and_does_not_go_on_with_another(spine,
     assert json.loads(report.read_text())["baseline"]["model"] == "org/tiny"
 
 
+@pytest.mark.parametrize("kwargs", [{"eos_token_id": 3}, {"stop_token_ids": [3]}])  # transformers' name, and vLLM's
+def test_what_ends_a_response_in_a_run_ends_it_in_its_evaluation(spine, monkeypatch, problems_file, tmp_path, kwargs):
+    run, seen = Path(save_qwen2(tmp_path / "run")), []
+    resolved = {"run": dict.fromkeys(("system_prompt", "prompt_suffix", "max_image_pixels"))}
+    resolved["training"] = {"max_completion_length": 8, "generation_kwargs": kwargs}
+    (run / "spine_config.json").write_text(json.dumps({"resolved": resolved}))
+
+    def evaluate(options):
+        seen.append(options.decoding.more)
+        raise ModelError("seen")
+
+    monkeypatch.setattr("spine_rl.evaluation.compared.run_evaluation", evaluate)
+    printed = spine("eval", "--model", run, "--data", problems_file)[1]
+    assert "responses also end at the tokens [3], as in the run" in printed
+    spine("eval", "--model", save_qwen2(tmp_path / "base"), "--baseline", run, "--data", problems_file)
+    spine("eval", "--model", tmp_path / "base", "--data", problems_file)
+    assert seen == [{"eos_token_id": [3]}, {"eos_token_id": [3]}, {}]
+
+
 @pytest.mark.parametrize("command", ["preflight", "inspect"])
 def test_a_round_is_drawn_and_read_as_the_run_draws_and_reads(
     spine, monkeypatch, model_folder, problems_file, tmp_path, command

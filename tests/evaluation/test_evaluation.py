@@ -439,8 +439,10 @@ def test_every_engine_loads_a_model_as_it_is_told(vllm, model_folder, monkeypatc
         assert seen == {**told, "dtype": "float32"}
     load_sampler("vllm", model_folder, "float32", told)
     assert vllm.origin == {"revision": "v2", "tokenizer_revision": "v2", "trust_remote_code": True}
-    load_sampler("vllm", model_folder)
+    engine = load_sampler("vllm", model_folder)
     assert vllm.origin == {"trust_remote_code": False}
+    engine.generate([[5, 6]], Decoding(4, more={"eos_token_id": [7]}))
+    assert 7 in vllm.requests[-1].stop_token_ids
     with pytest.raises(ConfigError, match="loads a model in its own way, without variant; take another engine"):
         check_loading("vllm", {**told, "variant": "fp16"})
 

@@ -41,7 +41,7 @@ def evaluate(
     check_problems(problems.data, gold_column=evaluation.gold_column, **problems.columns)
     with loading_libraries():
         from spine_rl.evaluation.compared import EvalOptions, run_evaluation, run_shard
-        from spine_rl.evaluation.prompting import ask
+        from spine_rl.evaluation.prompting import ask, list_run_ends
         from spine_rl.evaluation.report_table import print_report
         from spine_rl.evaluation.shards import parse_shard
         from spine_rl.training.arguments import read_load_options
@@ -50,7 +50,7 @@ def evaluate(
     question = ask({**prompts.given, "max_completion_length": sampling.max_completion_length}, *models)
     options = EvalOptions(
         problems.data,
-        sampling.make_decoding(question.max_completion_length),
+        sampling.make_decoding(question.max_completion_length, list_run_ends(*models)),
         model=evaluation.model,
         num_samples=sampling.num_generations,
         answer_type=evaluation.answer_type,
@@ -86,7 +86,7 @@ def transfer(
         from spine_rl.cli.arguments import read_arguments
         from spine_rl.engine.samplers import check_loading
         from spine_rl.evaluation.compared import EvalOptions
-        from spine_rl.evaluation.prompting import ask
+        from spine_rl.evaluation.prompting import ask, list_run_ends
         from spine_rl.training.transfer import ADAPTED_FOLDER, run_transfer
 
     adapted = str(transfer.out / ADAPTED_FOLDER)
@@ -97,7 +97,7 @@ def transfer(
         question = ask({"max_completion_length": sampling.max_completion_length}, adapted)  # the base alike
         return EvalOptions(
             data,
-            sampling.make_decoding(question.max_completion_length),
+            sampling.make_decoding(question.max_completion_length, list_run_ends(adapted)),
             model=adapted,
             num_samples=sampling.num_generations,
             style=question.style,

@@ -164,12 +164,13 @@ class EvaluationSampling:
     seed: int = seed()
     engine: str = option("transformers", "Engine that generates.", choices=ENGINES)
 
-    def make_decoding(self, max_completion_length: int) -> "Decoding":
-        """How the samples are drawn, with the length that was settled on."""
+    def make_decoding(self, max_completion_length: int, ends: list[int]) -> "Decoding":
+        """How the samples are drawn, with the length that was settled on, and the tokens that end one in a run."""
         from spine_rl.engine.samplers import Decoding, pick_batch_size
 
         batch_size = pick_batch_size(self.engine, self.batch_size)
-        return Decoding(max_completion_length, self.temperature, self.top_p, batch_size, self.seed)
+        more = {"eos_token_id": ends} if ends else {}
+        return Decoding(max_completion_length, self.temperature, self.top_p, batch_size, self.seed, more)
 
 
 @group("Responses")

@@ -76,11 +76,15 @@ def list_end_tokens(
     generation_config: Any, tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any] = {}
 ) -> list[int]:
     """Tokens that end a response: the model's, the tokenizer's, and those given, as transformers or vLLM name them."""
-    several = (
-        generation_config.eos_token_id,
-        tokenizer.eos_token_id,
-        *(given.get(name) for name in ("eos_token_id", "stop_token_ids")),
-    )
+    return _flatten([generation_config.eos_token_id, tokenizer.eos_token_id, *list_given_ends(given)])
+
+
+def list_given_ends(given: Mapping[str, Any]) -> list[int]:
+    """Those among the options of a generation, as transformers or vLLM name them."""
+    return _flatten([given.get(name) for name in ("eos_token_id", "stop_token_ids")])
+
+
+def _flatten(several: Sequence[Any]) -> list[int]:
     lists = (ends if isinstance(ends, Sequence) else [ends] for ends in several)
     return [*dict.fromkeys(end for ends in lists for end in ends if isinstance(end, int))]
 

@@ -13,7 +13,15 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from spine_rl.engine.model_folder import ADAPTER_FILE
-from spine_rl.engine.sampler import Decoding, Prompt, SampledResponse, cut_response, derive_seed, list_end_tokens
+from spine_rl.engine.sampler import (
+    Decoding,
+    Prompt,
+    SampledResponse,
+    cut_response,
+    derive_seed,
+    list_end_tokens,
+    list_given_ends,
+)
 from spine_rl.errors import ConfigError, ModelError, shorten
 
 
@@ -43,6 +51,7 @@ class VllmSampler:
         self.context = getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[SampledResponse]:
+        ends = [*dict.fromkeys((*self._ends, *list_given_ends(decoding.more)))]
         outputs = self._llm.generate(
             [{"prompt_token_ids": prompt} for prompt in prompts],
             [
@@ -50,14 +59,14 @@ class VllmSampler:
                     temperature=decoding.temperature,
                     top_p=decoding.top_p,
                     max_tokens=decoding.max_new_tokens,
-                    stop_token_ids=self._ends,
+                    stop_token_ids=ends,
                     seed=derive_seed(decoding.seed, row),
                 )
                 for row in range(len(prompts))
             ],
             use_tqdm=False,
         )
-        return [cut_response(list(output.outputs[0].token_ids), self._ends, self.tokenizer) for output in outputs]
+        return [cut_response(list(output.outputs[0].token_ids), ends, self.tokenizer) for output in outputs]
 
 
 def list_engine_options() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spine_rl.engine.sampler import list_given_ends
 from spine_rl.engine.say import say
 from spine_rl.errors import ConfigError
 from spine_rl.problems import PromptStyle
@@ -87,6 +88,15 @@ def ask(given: Mapping[str, Any], *models: str, **defaults: Any) -> Prompting:
         line = f"asked as in the run {settled.run}, where no option says otherwise: {taken}"
         say(line)
     return settled.prompting
+
+
+def list_run_ends(*models: str) -> list[int]:
+    """Tokens that end a response in the models' runs, beside the models' own, for all of them; and a line about it."""
+    runs = [(read_resolved(model) or {}).get("training", {}) for model in models]
+    ends = [*dict.fromkeys(end for run in runs for end in list_given_ends(run.get("generation_kwargs") or {}))]
+    if ends:
+        say(f"responses also end at the tokens {ends}, as in the run")
+    return ends
 
 
 def _look_up(model: str, resolved: Mapping[str, Any], name: str) -> Any:
