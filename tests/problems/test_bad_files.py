@@ -78,6 +78,8 @@ def test_a_large_cell_is_read(tmp_path):
         ("a.csv", "\n\nid,question,answer\n1,?,1\n", "line 1: an empty line; begin with the names of the columns"),
         ("a.csv", "id,question,answer\r1,?,1\r", "not valid CSV (lines end in a carriage return alone)"),
         ("a.csv", "id,question,answer,options\n1,?,1,x|y\n", "got text; write them so, in a .jsonl file"),
+        ("a.csv", 'messages,answer\n"[{""role"": ""user"", ""content"": ""1+1?""}]",2\n', "a chat written as text"),
+        ("a.csv", "messages,answer\n\"[{'role': 'user', 'content': '1+1?'}]\",2\n", "a chat written as text"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path, name, text, message):

@@ -5,6 +5,7 @@ picture, as transformers' templates have it (`image`, `path`, `url`, `base64`) o
 taken out, so that every picture is found, checked and opened in one way, and none is downloaded unasked.
 """
 
+import re
 from typing import Any
 
 from spine_rl.errors import DataError
@@ -13,6 +14,7 @@ from spine_rl.problems.text_file import describe_kind
 
 _PAYLOADS = ("image", "image_url", "path", "url", "base64")
 _ASKING = ("user", "tool")  # whose messages a model answers
+_AS_TEXT = re.compile(r"""\s*\[\s*\{\s*["'](role|content)["']\s*:""")  # JSON, or as Python prints it
 
 
 def check_chat(where: str, prompt: Any, column: str) -> Messages:
@@ -39,6 +41,15 @@ def check_chat(where: str, prompt: Any, column: str) -> Messages:
             "question; end it with the user's"
         )
     return messages
+
+
+def refuse_chat_as_text(where: str, prompt: str, column: str) -> None:
+    """Raises DataError where a text is a chat in brackets and quotes, as a CSV has it: the model would read those."""
+    if _AS_TEXT.match(prompt):
+        raise DataError(
+            f"{where}: column {column!r} holds a chat written as text, brackets and all; write it as a list of "
+            "messages, in a .jsonl or .parquet file"
+        )
 
 
 def has_text(text: str) -> bool:

@@ -6,7 +6,14 @@ from typing import Any
 
 from spine_rl.errors import DataError
 from spine_rl.problems.benchmarks import load_benchmark, split_benchmark_source
-from spine_rl.problems.chats import check_chat, fill_images, has_text, says_something, take_images
+from spine_rl.problems.chats import (
+    check_chat,
+    fill_images,
+    has_text,
+    refuse_chat_as_text,
+    says_something,
+    take_images,
+)
 from spine_rl.problems.images import IMAGE_COLUMNS, ImageOptions, ProblemImage, find_images, to_cells
 from spine_rl.problems.placeholders import place_images
 from spine_rl.problems.problem import Messages, Problem, ProblemSet
@@ -118,6 +125,8 @@ def _find_images(
 
 
 def _check_prompt(where: str, prompt: Any, column: str) -> str | Messages:
+    if isinstance(prompt, str):
+        refuse_chat_as_text(where, prompt, column)
     checked = prompt if isinstance(prompt, str) else check_chat(where, prompt, column)
     if not (has_text(checked) if isinstance(checked, str) else says_something(checked)):
         raise DataError(f"{where}: empty prompt in column {column!r}; remove the row or fill it")
