@@ -545,6 +545,13 @@ def test_the_templates_arguments_reach_prompts_with_pictures(llava):
     assert render_visual_prompt(processor, brief[0]).endswith("brief")
 
 
+def test_a_template_that_refuses_a_chat_with_pictures_is_one_line(llava):
+    _, processor = load_model_and_tokenizer(llava)
+    processor.chat_template += "{{ raise_exception('No pictures') }}"
+    with pytest.raises(DataError, match=r"problem 'a': the model's processor refuses it \(No pictures\)"):
+        prepare_visual_prompts(processor, [Problem("a", "<image>?", images=(picture(),))], PromptStyle())
+
+
 def test_several_images_in_one_row_do_not_stand_in_for_none_in_another():
     batch = {"pixel_values": torch.zeros(4, 2, 3, 8, 8), "pixel_attention_mask": torch.ones(4, 2, 8, 8)}
     assert count_pixel_rows(batch | {"num_images": [1, 2, 0, 1]})["num_images"] == [1, 1, 1, 1]  # Idefics: row a prompt

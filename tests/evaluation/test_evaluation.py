@@ -637,6 +637,15 @@ def test_a_runs_arguments_of_the_template_are_asked_with(tmp_path):
     assert engine.render(brief).removeprefix(engine.render(plain)).strip() == "Quickly:"
 
 
+def test_a_template_that_refuses_a_chat_is_one_line():
+    model, tokenizer = ARITHMETIC.load_base()
+    tokenizer.chat_template += "{% if messages[0].role == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    engine, problems = TransformersSampler(model, tokenizer), [Problem("a", "1+1"), Problem("b", "1+2")]
+    assert len(prepare_prompts(engine, problems, PromptStyle(), 8)) == 2
+    with pytest.raises(DataError, match=r"number 1: .* refuses its messages, of system, user \(No system role\)"):
+        prepare_prompts(engine, problems, PromptStyle("Be brief."), 8)
+
+
 def test_a_baselines_run_counts_too_and_runs_that_differ_are_refused(tmp_path):
     run, other = write_run(tmp_path / "run", " Go."), write_run(tmp_path / "other", limit=512)
     assert settle_prompting({}, "no/run", run).prompting.prompt_suffix == " Go."

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spine_rl.errors import ConfigError, DataError
+from spine_rl.errors import ConfigError, DataError, shorten
 from spine_rl.problems.chats import to_texts
 from spine_rl.problems.images import name_image
 from spine_rl.problems.placeholders import place_images, to_parts
@@ -108,16 +108,28 @@ def _number_images(problem: Problem) -> list[tuple[int, Any]]:
 def encode_prompts(
     tokenizer: Any, prompts: Sequence[str | Messages], chat_template_kwargs: Mapping[str, Any] = {}
 ) -> list[list[int]]:
-    """Token ids of each prompt, with the model's turn opened; a chat template brings its own special tokens."""
-    return [
-        tokenizer(prompt).input_ids
-        if isinstance(prompt, str)
-        else tokenizer(
-            tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **chat_template_kwargs),
-            add_special_tokens=False,
-        ).input_ids
-        for prompt in prompts
-    ]
+    """Token ids of each prompt, with the model's turn opened; a chat template brings its own special tokens.
+
+    Raises:
+        DataError: The chat template refuses a chat.
+    """
+    ids = []
+    for number, prompt in enumerate(prompts, start=1):
+        is_chat = not isinstance(prompt, str)
+        text = _render(tokenizer, prompt, number, chat_template_kwargs) if is_chat else prompt
+        ids.append(tokenizer(text, add_special_tokens=not is_chat).input_ids)
+    return ids
+
+
+def _render(tokenizer: Any, chat: Messages, number: int, chat_template_kwargs: Mapping[str, Any]) -> str:
+    try:
+        return tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **chat_template_kwargs)
+    except Exception as error:  # a program of another's: some allow no system message, or no two of the user's in a row
+        roles = ", ".join(message["role"] for message in chat)
+        raise DataError(
+            f"problem number {number}: the model's chat template refuses its messages, of {roles} "
+            f"({shorten(error, 200)}); write them as the model's card says, or leave system_prompt out"
+        ) from None
 
 
 def check_prompt_lengths(
