@@ -72,6 +72,7 @@ def test_every_command_loads_and_samples_as_the_runs_file_says(
     monkeypatch.chdir(tmp_path)
     assert spine(command, "--config", config)[::2] == (2, "spine: seen\n")
     assert (seen.pop("dtype") == "auto") is (command == "inspect")
+    assert seen.pop("trains_adapter", False) is (command == "train")
     assert seen == {
         "revision": "v2", "trust_remote_code": True, "attn_implementation": "eager", "variant": "fp16",
     }  # fmt: skip
@@ -256,6 +257,28 @@ def test_train_with_lora_saves_an_adapter_that_eval_loads(spine, model_folder, p
         "eval", "--model", out, "--data", problems_file, "--num-generations=1", "--max-completion-length=4"
     )
     assert status == 0
+
+
+@pytest.mark.parametrize("anchor", ["--beta=0", "--beta=0.01"])
+def test_an_adapter_is_trained_on_and_found_from_any_folder(
+    spine, model_folder, problems_file, tmp_path, monkeypatch, anchor
+):
+    (tmp_path / "base").symlink_to(model_folder)
+    monkeypatch.chdir(tmp_path)
+    assert train(spine, "base", problems_file, "first", "--use_peft", "--max_steps=1")[0] == 0
+    status, _, error = train(spine, "first", problems_file, "second", anchor)
+    assert status == 0, error
+    first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("first", "second"))
+    assert first.keys() == second.keys()
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+    assert "is an adapter already" in train(spine, "first", problems_file, "third", "--use_peft")[2]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = ("--data", problems_file, "--num-generations=1", "--max-completion-length=4")
+    assert spine("eval", "--model", "../second", *given)[0] == 0
+    Path("../base").unlink()
+    error = spine("eval", "--model", "../second", *given)[2]
+    assert f"the adapter is for {tmp_path / 'base'}, which is not here; mend" in error
 
 
 def test_resume_goes_on_and_ends_like_an_unbroken_run(spine, model_folder, problems_file, tmp_path):

@@ -1,5 +1,7 @@
 """Models from files: a .gguf that is written here, and files that are broken, each in one line."""
 
+import json
+
 import gguf
 import numpy as np
 import pytest
@@ -109,6 +111,23 @@ def test_an_adapter_goes_on_top_of_its_gguf_file(tmp_path):
     again, _ = load_model_and_tokenizer(str(tmp_path / "adapter"))
     assert torch.allclose(again(ids).logits, expected, atol=1e-5)
     assert not torch.allclose(base, expected, atol=1e-5)
+
+
+def test_an_adapter_of_no_model_or_of_another_adapter_is_one_line(tmp_path):
+    model, adapter = load_model_and_tokenizer(save_qwen2(tmp_path / "base"))[0], tmp_path / "adapter"
+    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
+    load_model_and_tokenizer(str(adapter))  # with its base's tokenizer
+    config = adapter / "adapter_config.json"
+    for name, reason in [
+        (None, "names no model that the adapter is for"),
+        (str(tmp_path / "gone"), "which is not here"),
+        (str(adapter), "an adapter too"),
+        ("gone", "is for gone, neither a folder here nor a model of the hub"),
+    ]:
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": name}))
+        with pytest.raises(ModelError, match=reason) as caught:
+            load_model_and_tokenizer(str(adapter))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -447,6 +447,13 @@ def test_weights_in_16_bits_are_warned_of(tmp_path):
         make_trainer(tmp_path, model=(model.to(torch.bfloat16), tokenizer))
 
 
+def test_a_model_whose_weights_are_all_fixed_is_refused(tmp_path):
+    model, tokenizer = build_qwen2()
+    model.requires_grad_(False)
+    with pytest.raises(ConfigError, match="all its weights are fixed, and nothing would be trained"):
+        make_trainer(tmp_path, model=(model, tokenizer))
+
+
 def test_the_monitor_is_on_in_python_too(tmp_path):
     trainer = make_trainer(tmp_path, on_collapse="stop", keep_best="label-free")
     assert sum(isinstance(each, CollapseGuard) for each in trainer.callback_handler.callbacks) == 1

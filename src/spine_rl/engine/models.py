@@ -22,7 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from spine_rl.engine.gguf import is_gguf, load_gguf
-from spine_rl.engine.model_folder import ADAPTER_FILE, list_configs
+from spine_rl.engine.model_folder import ADAPTER_FILE, find_base, list_configs, read_config
 from spine_rl.engine.progress import phase
 from spine_rl.errors import ModelError, SpineError, shorten
 
@@ -36,7 +36,12 @@ def describe_loading(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_model_and_tokenizer(
-    name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False, **model_options: Any
+    name_or_path: str,
+    *,
+    revision: str = "main",
+    trust_remote_code: bool = False,
+    trains_adapter: bool = False,
+    **model_options: Any,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
     """Loads a language model (an adapter's folder too) and its tokenizer, or an image-text model and its processor.
 
@@ -44,6 +49,7 @@ def load_model_and_tokenizer(
         name_or_path: A local folder, a `.gguf` file, or a hub id.
         revision: Of a hub repository; of an adapter's folder, its base's, by default the one that the adapter names.
         trust_remote_code: Whether code that comes with the model may run.
+        trains_adapter: An adapter is loaded as PEFT's model, to be trained on; else its weights are fixed.
         model_options: Passed on to `from_pretrained`, e.g. `dtype`.
 
     Raises:
@@ -55,6 +61,8 @@ def load_model_and_tokenizer(
     with phase(f"load {folder.name}"):
         try:
             model, processor = _load(name_or_path, options, model_options)
+            if find_base(name_or_path) is not None:
+                model = _adapt(model, name_or_path, trains=trains_adapter)
         except SpineError:
             raise
         except Exception as error:  # files are others': whatever is wrong with one, each library says in its own way
@@ -74,14 +82,10 @@ def _load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
     if is_gguf(name_or_path):
         return load_gguf(name_or_path, **model_options)
-    base, revision = _find_base(name_or_path)
-    if options["revision"] == "main" and revision is not None:
-        options = {**options, "revision": revision}
-    if is_gguf(base):
-        model, tokenizer = load_gguf(base, **model_options)
-        model.load_adapter(name_or_path)
-        return model, tokenizer
-    sees = type(AutoConfig.from_pretrained(base, **options)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    base = find_base(name_or_path)
+    if base is not None:
+        return _load_base(name_or_path, base, options, model_options)
+    sees = type(AutoConfig.from_pretrained(name_or_path, **options)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     model_class, processor_class = (
         (AutoModelForImageTextToText, AutoProcessor) if sees else (AutoModelForCausalLM, AutoTokenizer)
     )
@@ -98,13 +102,33 @@ def _load(
     return model, processor
 
 
-def _find_base(name_or_path: str) -> tuple[str, str | None]:
-    """Of an adapter's folder, the model that it is for, and its revision, where that is named; else the name itself."""
-    adapter = Path(name_or_path) / ADAPTER_FILE
-    if not adapter.is_file():
-        return name_or_path, None
-    content = json.loads(adapter.read_bytes())
-    return content["base_model_name_or_path"], content.get("revision")
+def _load_base(
+    adapter: str, base: str, options: dict[str, Any], model_options: dict[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
+    """An adapter's base; with the adapter's tokenizer or processor, where it has one."""
+    revision = read_config(Path(adapter) / ADAPTER_FILE).get("revision")
+    if options["revision"] == "main" and revision is not None:
+        options = {**options, "revision": revision}
+    try:
+        model, processor = _load(base, options, model_options)
+    except Exception as error:
+        if Path(base).exists():
+            raise
+        raise ModelError(
+            f"{adapter}: the adapter is for {base}, neither a folder here nor a model of the hub that can be loaded "
+            f"({shorten(error, 120)}); mend base_model_name_or_path in its {ADAPTER_FILE}"
+        ) from error
+    if (Path(adapter) / "tokenizer_config.json").is_file():
+        processor_class = AutoProcessor if isinstance(processor, ProcessorMixin) else AutoTokenizer
+        processor = processor_class.from_pretrained(adapter, padding_side="left", **options)
+    return model, processor
+
+
+def _adapt(model: PreTrainedModel, adapter: str, *, trains: bool) -> Any:
+    if trains:
+        return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    model.load_adapter(adapter)
+    return model
 
 
 def _check(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

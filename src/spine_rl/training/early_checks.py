@@ -1,11 +1,10 @@
 """What is wrong with a model's name, a data file or a run's folder, seen before torch is loaded: told in a second."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from spine_rl.engine.model_folder import list_configs
+from spine_rl.engine.model_folder import find_base, list_configs, looks_like_path, read_config
 from spine_rl.errors import ModelError
 from spine_rl.evaluation.responses import SETTINGS_FILE
 from spine_rl.problems import load_problems
@@ -23,18 +22,13 @@ def check_model(name_or_path: str) -> None:
     Raises:
         ModelError: It is no model.
     """
-    path = Path(name_or_path)
-    if not path.exists():
-        if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:
+    if not Path(name_or_path).exists():
+        if looks_like_path(name_or_path):
             raise ModelError(f"{name_or_path}: no such folder or file; give a model folder, a .gguf file or a hub id")
         return
     for config in list_configs(name_or_path):
-        try:
-            content = json.loads(config.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(f"{config}: not valid JSON ({error}); save the model again") from None
-        if not isinstance(content, dict):
-            raise ModelError(f"{config}: not an object; save the model again")
+        read_config(config)
+    find_base(name_or_path)
 
 
 def check_models(*names: str | None) -> None:

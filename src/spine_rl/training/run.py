@@ -1,6 +1,7 @@
 """A run: load, adapt, save."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,9 +14,10 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
+from spine_rl.engine.model_folder import find_base
 from spine_rl.engine.models import get_context_length, get_tokenizer, load_model_and_tokenizer
 from spine_rl.engine.say import say
-from spine_rl.errors import RunFolderError, Stopped
+from spine_rl.errors import ConfigError, RunFolderError, Stopped
 from spine_rl.problems import ProblemSet, load_problems
 from spine_rl.problems.benchmarks import split_benchmark_source
 from spine_rl.runs.checkpoints import list_checkpoints
@@ -190,7 +192,24 @@ def _load_problems(arguments: Arguments) -> ProblemSet:
 
 def _load_model(arguments: Arguments) -> tuple[PreTrainedModel, ProcessingClass]:
     assert arguments.model.model_name_or_path is not None
-    return load_model_and_tokenizer(arguments.model.model_name_or_path, **arguments.load_options)
+    name = arguments.model.model_name_or_path
+    if arguments.model.use_peft and find_base(name) is not None:
+        raise ConfigError(f"use_peft: {name} is an adapter already, which is trained on; leave use_peft out")
+    model, processing_class = load_model_and_tokenizer(name, trains_adapter=True, **arguments.load_options)
+    _name_base_wholly(model)
+    return model, processing_class
+
+
+def _name_base_wholly(model: Any) -> None:
+    """An adapter that is saved says which model it is for, and is loaded from another folder than the run's, too."""
+    model.name_or_path = _make_whole(model.name_or_path)  # of which a new adapter takes it
+    for config in getattr(model, "peft_config", {}).values():
+        config.base_model_name_or_path = _make_whole(config.base_model_name_or_path)
+
+
+def _make_whole(name: str | None) -> str | None:
+    """A path here as an absolute one; a name of the hub stays."""
+    return os.path.abspath(name) if name and os.path.exists(name) else name
 
 
 def _build_trainer(

@@ -130,6 +130,7 @@ class SpineTrainer(UpdatingTrainer):
         gather_to_save(self.accelerator)
         if args.freeze_vision:
             freeze_vision_tower(unwrap_model(self.model))
+        _check_trains(self.model)
         if not isinstance(self.model, PeftModel):
             _warn_of_16_bits(unwrap_model(self.model))
         self.add_callback(_OptimizerTimer(self.clock))
@@ -235,6 +236,15 @@ def _check_reference(model: str | PreTrainedModel, args: SpineConfig, peft_confi
         raise ConfigError(
             f"beta={args.beta}: its reference is read again, which cannot be from a .gguf file; "
             "give use_peft=True, whose base is the reference, or a folder in which the model was saved"
+        )
+
+
+def _check_trains(model: Any) -> None:
+    """Raises ConfigError where no step would change anything."""
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ConfigError(
+            "model: all its weights are fixed, and nothing would be trained; load an adapter by "
+            "PeftModel.from_pretrained(..., is_trainable=True)"
         )
 
 

@@ -60,7 +60,7 @@ def load_task(
         ModelError: The model cannot be loaded.
     """
     model, processing_class = (
-        load_model_and_tokenizer(task.own["model"], dtype=torch.float32)  # as spine train does
+        load_model_and_tokenizer(task.own["model"], trains_adapter=True, dtype=torch.float32)  # as spine train does
         if task.own
         else get_task(task.name).load_base()
     )
