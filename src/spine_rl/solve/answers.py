@@ -76,7 +76,7 @@ def _solve(problem: Problem, rounds: Sequence[Sequence[ResponseRow]], helped: bo
         if key is not None and key == answer
     ]
     share_before, share_after = (_measure_share(ballot, answer) for ballot in ballots)
-    agree = labels[0] == labels[1]
+    agree = labels[0] is not None and labels[0] == labels[1]
     return Solved(
         problem.id,
         answer,
