@@ -298,7 +298,7 @@ def test_a_run_that_sees_no_problem_twice_is_told_so_and_keeps_its_last_weights(
     state = TrainerState(max_steps=20, num_train_epochs=1)
     run = _Run(tmp_path, state=state).go([])
     assert "no problem is seen twice" in run.said[0]
-    assert run.guard.kept.reason.startswith("no problem was seen again")
+    assert run.guard.kept.reason.startswith("no problem with a clear first vote was seen again")
     run = _Run(tmp_path, state=TrainerState(max_steps=20, num_train_epochs=1))
     run.probe = "some problems"
     assert not run.go([]).said

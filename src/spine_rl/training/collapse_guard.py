@@ -203,7 +203,8 @@ class CollapseGuard(TrainerCallback):
             return Kept(step, last, share, reason)
         if alarm is not None:
             return Kept(self._best.step, last, None, f"no weights could be compared with the start before {alarm}")
-        return Kept(last, last, None, "no problem was seen again, so that no step could be compared with the start")
+        reason = "no problem with a clear first vote was seen again, so that no step could be compared with the start"
+        return Kept(last, last, None, reason)
 
 
 def _check_can_be_halved(schedule: Any) -> None:
