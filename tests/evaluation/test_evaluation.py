@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sys
 import types
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from models import build_qwen2, save_qwen2
 from spine_rl.engine import sampler as base_module
@@ -263,15 +265,25 @@ def test_settings_are_never_mixed(model_folder, tmp_path, change, field):
 def test_weights_that_changed_under_the_same_name_are_noticed(tmp_path):
     folder = save_qwen2(tmp_path / "model")
     record_responses(folder, make_plan(PROBLEMS), tmp_path / "out")
-    save_qwen2(tmp_path / "model")
-    with pytest.raises(RunFolderError, match="another weights_modified"):
+    file = tmp_path / "model" / "model.safetensors"
+    os.utime(file, (0, 0))  # as of a copy
+    record_responses(folder, make_plan(PROBLEMS), tmp_path / "out")
+    save_file({name: weight + 1e-3 for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    with pytest.raises(RunFolderError, match="another weights "):
         record_responses(folder, make_plan(PROBLEMS), tmp_path / "out")
 
 
-def test_weights_in_one_file_that_changed_are_noticed(tmp_path):
-    file = tmp_path / "model.gguf"
-    file.touch()
-    assert make_plan(PROBLEMS).describe(str(file))["weights_modified"] == file.stat().st_mtime
+def test_weights_in_one_file_or_below_an_adapter_that_changed_are_noticed(tmp_path):
+    file, adapter = tmp_path / "model.gguf", tmp_path / "adapter"
+    file.write_bytes(bytes(2**21))
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(file)}))
+    before = [make_plan(PROBLEMS).describe(str(each))["weights"] for each in (file, adapter)]
+    file.write_bytes(bytes(2**20) + b"x" * 2**20)
+    now = [make_plan(PROBLEMS).describe(str(each))["weights"] for each in (file, adapter)]
+    assert None not in before
+    assert before[0] != now[0]
+    assert before[1] != now[1]
 
 
 def test_rows_of_a_broken_batch_are_dropped(tmp_path):

@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from spine_rl.engine.model_folder import find_base
 from spine_rl.engine.models import describe_loading
 from spine_rl.engine.progress import tell
 from spine_rl.engine.sampler import derive_seed
@@ -32,6 +34,8 @@ from spine_rl.runs.machine import list_versions
 from spine_rl.runs.whole_file import write_whole
 
 _VERSIONED = ("torch", "transformers", "vllm")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_SAMPLES, _SAMPLE = 256, 4096  # bytes, so many times in a file, evenly over it: training changes every weight
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class EvaluationPlan:
         return {
             **describe_loading(self.loading),
             "model": model,
-            "weights_modified": _when_modified(model),
+            "weights": _digest_weights(model),
             "engine": self.engine,
             "dtype": self.dtype,
             "data": self.data,
@@ -168,7 +172,18 @@ def finish(folder: Path, report: dict[str, Any]) -> None:
     write_whole(folder / REPORT_FILE, json.dumps(report, indent=2) + "\n")
 
 
-def _when_modified(model: str) -> float | None:
-    """Of a local model's weights, in seconds since 1970: a folder may be trained anew under the same name."""
-    files = [Path(model)] if Path(model).is_file() else Path(model).glob("*.safetensors")
-    return max((path.stat().st_mtime for path in files), default=None)
+def _digest_weights(model: str) -> str | None:
+    """Of a sample of a local model's files, and an adapter's base's: a folder may be trained anew under its name, and
+    a copy on another machine is the same."""
+    digest, found = hashlib.sha256(), False
+    for path in map(Path, filter(None, (model, find_base(model)))):
+        files = [path] if path.is_file() else sorted(chain.from_iterable(map(path.glob, _WEIGHTS)))
+        for file in files:
+            found = True
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size}".encode())
+            with file.open("rb") as content:
+                for start in range(0, size, max(_SAMPLE, size // _SAMPLES)):
+                    content.seek(start)
+                    digest.update(content.read(_SAMPLE))
+    return digest.hexdigest() if found else None
