@@ -4,11 +4,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from spine_rl.cli.groups import CompletionsFile, JsonOutput, answer_type, group
-from spine_rl.engine.say import say
+from spine_rl.engine.say import say, show
 from spine_rl.errors import ConfigError
 from spine_rl.options import option
 from spine_rl.runs.kinds import json_kind, rows_kind
@@ -59,5 +58,5 @@ def grade(file: CompletionsFile, /, *, grades: GradeOptions, output: JsonOutput 
     table = Table("metric", "value")
     for name, value in summary.items():
         table.add_row(name, str(value) if isinstance(value, int) else f"{value:.4f}")
-    Console().print(table)
+    show(table)
     output.write_json(summary)

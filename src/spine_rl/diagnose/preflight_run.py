@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from spine_rl.diagnose.planned_run import PlannedRun
@@ -14,7 +13,7 @@ from spine_rl.engine.estimate import MemoryEstimate
 from spine_rl.engine.generation import Generator
 from spine_rl.engine.live import format_seconds
 from spine_rl.engine.models import get_hidden_size
-from spine_rl.engine.say import say
+from spine_rl.engine.say import say, show
 from spine_rl.problems import load_problems
 from spine_rl.runs.kinds import json_kind
 from spine_rl.runs.may_write import Output, check_may_write
@@ -52,10 +51,9 @@ def run_preflight(options: RolloutOptions, planned: PlannedRun, json_out: Path |
         sharding=planned.sharding,
     )
     advice = advise(signal, plan, rollouts.prompt_texts, memory)
-    console = Console()
     title = f"{len(rollouts.problems)} problems, {options.num_generations} responses each"
-    console.print(_make_table(title, signal, time, plan.num_steps))
-    console.print(_make_memory_table(memory))
+    show(_make_table(title, signal, time, plan.num_steps))
+    show(_make_memory_table(memory))
     say(*(f"- {line}" for line in advice or ["nothing stands out; watch the collapse monitor while it runs"]))
     if json_out is not None:
         sizes = {name: {"most": most, "least": least} for name, (most, least) in memory.list_parts().items()}

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.engine.say import show
 from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote
 from spine_rl.evaluation.report import name_model
 
@@ -18,7 +19,7 @@ _LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
 def print_report(report: Mapping[str, Any]) -> None:
     """Prints the tables."""
     for table in build_tables(report):
-        Console().print(table)
+        show(table) if isinstance(table, Table) else Console().print(table)
 
 
 def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:

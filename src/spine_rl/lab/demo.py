@@ -10,6 +10,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
+from spine_rl.engine.say import show
 from spine_rl.evaluation.grading import PERCENTILES
 from spine_rl.lab import plots
 from spine_rl.lab.adapt import NUM_SAMPLES, Evaluated, LabRun, adapt_lab
@@ -94,7 +95,7 @@ def _run(settings: DemoSettings) -> dict[str, Any]:
     results = _collect(runs, settings)
     for name, draw in (("curves", plots.draw_curves), ("lengths", plots.draw_lengths)):
         plots.save_figure(draw(results), settings.out, name)
-    Console().print(build_table(summary))
+    show(build_table(summary))
     verdicts = [f"{method}: {outcome['verdict']}" for method, outcome in summary["methods"].items()]
     _print(
         "\n".join(verdicts) + "\nKept are the weights that a run ends with: keep_best chooses them, without labels. "

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spine_rl.engine.say import show
 from spine_rl.errors import ConfigError
 from spine_rl.evaluation.budget import read_budget
 from spine_rl.evaluation.compared import EvalOptions, run_evaluation
@@ -67,7 +68,7 @@ def run_transfer(
     table = Table(*HEADER)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    show(table)
     Console().print(f"{JSON_FILE} and {MARKDOWN_FILE} are in {out}", markup=False, highlight=False)
 
 
