@@ -204,6 +204,11 @@ def test_a_round_is_drawn_and_read_as_the_run_draws_and_reads(
     (tmp_path / "run.yaml").write_text(json.dumps({**common, "use_vllm": True, "generation_kwargs": ends}))
     assert spine(command, "--config", "run.yaml")[2] == "spine: seen\n"
     assert seen[-1].decoding.more["eos_token_id"] == [3]  # vLLM's name for it
+    resolved["training"] |= {"use_vllm": True, "generation_kwargs": ends}  # the engine is the machine's, and not taken
+    (tmp_path / "made" / "spine_config.json").write_text(json.dumps({"resolved": resolved}))
+    for engine in ((), ("--use-vllm",)):
+        assert spine(command, "--model", "made", "--data", problems_file, *engine)[2] == "spine: seen\n"
+        assert seen[-1].decoding.more["eos_token_id"] == [3]
 
 
 # ---- train

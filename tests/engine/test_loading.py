@@ -9,9 +9,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
+from transformers import BitsAndBytesConfig
 
 from models import save_in_hub_cache, save_qwen2
-from spine_rl.engine.models import load_model_and_tokenizer
+from spine_rl.engine.models import describe_loading, load_model_and_tokenizer
 from spine_rl.engine.sampler import Decoding
 from spine_rl.engine.transformers_sampler import TransformersSampler
 from spine_rl.errors import ModelError
@@ -84,6 +85,15 @@ def test_a_gguf_file_is_a_model(tmp_path, output, tied):
     tokenizer.save_pretrained(tmp_path / "dense")
     again, _ = load_model_and_tokenizer(str(tmp_path / "dense"))
     assert torch.equal(again.get_output_embeddings().weight, out)
+
+
+def test_what_is_not_as_by_default_is_kept_of_how_a_model_is_loaded():
+    plain = {"dtype": "float32", "revision": "main", "trust_remote_code": False, "attn_implementation": None}
+    assert describe_loading(plain) == {}
+    given = {"revision": "v2", "trust_remote_code": True, "attention_dropout": 0, "torch": torch.float16}
+    assert describe_loading(plain | given) == {**given, "torch": "torch.float16"}
+    quantised = describe_loading({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)})
+    assert quantised["quantization_config"]["load_in_8bit"]
 
 
 def test_an_adapter_goes_on_top_of_the_revision_that_it_names(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from spine_rl.engine.sampler import list_given_ends
 from spine_rl.engine.say import say
 from spine_rl.runs.run_file import read_resolved
 from spine_rl.training.config import SpineConfig
@@ -20,7 +21,11 @@ def settle_drawing(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
         model: Folder, of a run or not, or hub id.
         given: Fields of `SpineConfig` that were given; others than `DRAWING` are left out.
     """
-    run = (read_resolved(model) or {}).get("training", {})
+    run = dict((read_resolved(model) or {}).get("training", {}))
+    if run.pop("use_vllm", False) or given.get("use_vllm"):  # what ends a response has a counterpart, by another name
+        ends = list_given_ends(run.get("generation_kwargs") or {})
+        name = "stop_token_ids" if given.get("use_vllm") else "eos_token_id"
+        run["generation_kwargs"] = {name: ends} if ends else None
     taken = {name: run[name] for name in DRAWING if name not in given and run.get(name) is not None}
     said = ", ".join(f"{name} {value!r}" for name, value in taken.items() if value != _DEFAULTS[name])
     if said:

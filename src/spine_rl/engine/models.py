@@ -31,7 +31,8 @@ _PLAIN_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 def describe_loading(options: Mapping[str, Any]) -> dict[str, Any]:
     """What of a model's load options is not as by default, as a file keeps it; the type stands elsewhere."""
-    told = {name: value for name, value in options.items() if name != "dtype" and value not in (None, False, "main")}
+    usual = {"dtype": options.get("dtype"), "revision": "main", "trust_remote_code": False}
+    told = {name: value for name, value in options.items() if value is not None and value != usual.get(name)}
     return json.loads(json.dumps(told, default=lambda each: each.to_dict() if hasattr(each, "to_dict") else str(each)))
 
 
