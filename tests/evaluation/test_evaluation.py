@@ -38,7 +38,8 @@ from spine_rl.evaluation.evaluate import evaluate
 from spine_rl.evaluation.grading import make_answer_sheet, score_responses, score_votes
 from spine_rl.evaluation.metrics import list_pass_ks
 from spine_rl.evaluation.prompting import Prompting, settle_prompting
-from spine_rl.evaluation.report import build_report
+from spine_rl.evaluation.report import build_report, find_sharpening
+from spine_rl.evaluation.report_table import build_tables
 from spine_rl.evaluation.responses import Recorded, ResponseRow, first_difference, keep_whole_batches, load_recorded
 from spine_rl.evaluation.run import EvaluationPlan, record_responses
 from spine_rl.evaluation.sampling import prepare_prompts
@@ -551,6 +552,23 @@ def test_report_beside_a_baseline_and_its_vote_at_the_budget():
     assert report["budget"]["baseline_maj"] == 0.5  # of the first 3
     assert report["budget"]["greedy_pass@1_minus_baseline_maj"]["difference"] == 0.5
     assert "budget" not in build_report(SHEET, {}, model, baseline)
+
+
+@pytest.mark.parametrize(
+    ("greedy", "entropy", "is_told"),
+    [([1, 2, 2, 2], 0.2, True), ([1, 2, 2, 2], 0.35, False), ([1, 1, 1, 1], 0.2, False), ([1, 2, 2, 2], None, False)],
+)
+def test_a_gain_of_samples_that_are_only_more_certain_is_told(greedy, entropy, is_told):
+    model = make_recorded(greedy, [[1, 1]] * 4, data="d")
+    baseline = make_recorded([1, 2, 2, 2], [[1, 2]] * 4)
+    report = build_report(SHEET, {}, model, baseline)
+    report["entropy"], report["baseline"]["entropy"] = entropy, 0.4
+    note = find_sharpening(report)
+    assert (note is not None) == is_told
+    assert note is None or "entropy of 0.20 nats instead of 0.40" in note
+    assert any("lower temperature" in str(part) for part in build_tables(report)) == is_told
+    same = build_report(SHEET, {}, baseline, baseline)
+    assert find_sharpening(same | {"entropy": 0.1}) is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from spine_rl.evaluation.statistics import bootstrap_means, compare_paired
 Tags = Mapping[str, Mapping[str, str]]
 _SAME = ("problems", "prompt")  # settings that a comparison needs equal; of the decoding, those below
 _SAME_DECODING = ("max_new_tokens", "temperature", "top_p")
+_SHARPER = 0.8  # ratio of entropies
 
 
 def build_report(
@@ -58,6 +59,26 @@ def list_compared(num_samples: int) -> list[str]:
     """Metrics whose difference is tested."""
     k = num_samples
     return ["greedy_pass@1", f"mean@{k}", f"pass@{k}", f"maj@{k}", "response_length"]
+
+
+def find_sharpening(report: Mapping[str, Any]) -> str | None:
+    """What to say where a gain over the baseline may be one of certainty alone, as a lower temperature gives it."""
+    if "baseline" not in report:
+        return None
+    entropy, before = report["entropy"], report["baseline"]["entropy"]
+    is_sharper = entropy is not None and before is not None and entropy < _SHARPER * before
+    samples = f"mean@{report['settings']['num_samples']}"
+    if not is_sharper or not _gains(report, samples) or _gains(report, "greedy_pass@1"):
+        return None
+    return (
+        f"The samples are better and the greedy answers are not, with an entropy of {entropy:.2f} nats instead of "
+        f"{before:.2f}: the gain may be that of a lower temperature. Evaluate both at a lower --temperature, too."
+    )
+
+
+def _gains(report: Mapping[str, Any], name: str) -> bool:
+    interval = report["differences"][name]["interval"]
+    return interval is not None and interval[0] > 0
 
 
 def name_model(settings: Mapping[str, Any]) -> str:

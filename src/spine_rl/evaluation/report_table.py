@@ -11,7 +11,7 @@ from rich.text import Text
 
 from spine_rl.engine.say import show
 from spine_rl.evaluation.formats import format_difference, format_p, format_value, format_vote
-from spine_rl.evaluation.report import name_model
+from spine_rl.evaluation.report import find_sharpening, name_model
 
 _LEFT_OUT = ("n_problems", "pass@1")  # in the caption; the same as mean@k
 
@@ -36,6 +36,8 @@ def build_tables(report: Mapping[str, Any]) -> Iterator[Text | Table]:
             cells = _compare(report, name) if baseline is not None else []
             table.add_row(*map(Text, [name, format_value(report, name), *cells]))
     yield table
+    if (note := find_sharpening(report)) is not None:
+        yield Text(note + "\n")
     if "budget" in report:
         lead = report["budget"]["greedy_pass@1_minus_baseline_maj"]
         votes = report["budget"]["samples_per_problem"]
