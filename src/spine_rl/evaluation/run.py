@@ -31,6 +31,7 @@ from spine_rl.evaluation.shards import WHOLE, Shard
 from spine_rl.problems import Problem, PromptStyle
 from spine_rl.problems.images import digest_image
 from spine_rl.runs.machine import list_versions
+from spine_rl.runs.manifest import digest_samples
 from spine_rl.runs.whole_file import write_whole
 
 _VERSIONED = ("torch", "transformers", "vllm")
@@ -175,15 +176,9 @@ def finish(folder: Path, report: dict[str, Any]) -> None:
 def _digest_weights(model: str) -> str | None:
     """Of a sample of a local model's files, and an adapter's base's: a folder may be trained anew under its name, and
     a copy on another machine is the same."""
-    digest, found = hashlib.sha256(), False
+    files: list[Path] = []
     for path in map(Path, filter(None, (model, find_base(model)))):
-        files = [path] if path.is_file() else sorted(chain.from_iterable(map(path.glob, _WEIGHTS)))
-        for file in files:
-            found = True
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size}".encode())
-            with file.open("rb") as content:
-                for start in range(0, size, max(_SAMPLE, size // _SAMPLES)):
-                    content.seek(start)
-                    digest.update(content.read(_SAMPLE))
-    return digest.hexdigest() if found else None
+        files += [path] if path.is_file() else sorted(chain.from_iterable(map(path.glob, _WEIGHTS)))
+    return (
+        digest_samples(files, lambda size: range(0, size, max(_SAMPLE, size // _SAMPLES)), _SAMPLE) if files else None
+    )

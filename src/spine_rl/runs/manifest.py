@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,25 @@ def digest_texts(texts: Iterable[str]) -> str:
     for text in texts:
         data = text.encode(errors="surrogatepass")
         digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def digest_samples(files: Iterable[Path], list_starts: Callable[[int], Iterable[int]], length: int) -> str:
+    """Of files' names, sizes and some of their bytes, where reading the whole would take long.
+
+    Args:
+        files: In their order.
+        list_starts: A file's size → where in it to read.
+        length: Bytes to read at each.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as content:
+            for start in list_starts(size):
+                content.seek(start)
+                digest.update(content.read(length))
     return digest.hexdigest()
 
 

@@ -1,9 +1,10 @@
 """What a task's files hold, in short: results of other data or weights must not be taken for results of these."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from spine_rl.runs.manifest import digest_samples
 
 _ENDS = 1 << 20  # bytes: training changes every weight, so both ends of a large file tell
 
@@ -16,12 +17,4 @@ def fingerprint_task(own: Mapping[str, Any]) -> dict[str, str]:
 
 def _digest(path: Path) -> str:
     files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as content:
-            digest.update(content.read(_ENDS))
-            content.seek(max(0, size - _ENDS))
-            digest.update(content.read(_ENDS))
-    return digest.hexdigest()[:16]
+    return digest_samples(files, lambda size: (0, max(0, size - _ENDS)), _ENDS)[:16]
