@@ -61,9 +61,7 @@ def load_model_and_tokenizer(
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     with phase(f"load {folder.name}"):
         try:
-            model, processor = _load(name_or_path, options, model_options)
-            if find_base(name_or_path) is not None:
-                model = _adapt(model, name_or_path, trains=trains_adapter)
+            model, processor = _load(name_or_path, options, model_options, trains_adapter=trains_adapter)
         except SpineError:
             raise
         except Exception as error:  # files are others': whatever is wrong with one, each library says in its own way
@@ -79,13 +77,14 @@ def load_model_and_tokenizer(
 
 
 def _load(
-    name_or_path: str, options: dict[str, Any], model_options: dict[str, Any]
+    name_or_path: str, options: dict[str, Any], model_options: dict[str, Any], *, trains_adapter: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | ProcessorMixin]:
     if is_gguf(name_or_path):
         return load_gguf(name_or_path, **model_options)
     base = find_base(name_or_path)
     if base is not None:
-        return _load_base(name_or_path, base, options, model_options)
+        model, processor = _load_base(name_or_path, base, options, model_options)
+        return _adapt(model, name_or_path, trains=trains_adapter), processor
     sees = type(AutoConfig.from_pretrained(name_or_path, **options)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     model_class, processor_class = (
         (AutoModelForImageTextToText, AutoProcessor) if sees else (AutoModelForCausalLM, AutoTokenizer)
