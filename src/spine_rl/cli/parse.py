@@ -6,6 +6,7 @@ values become options one by one and never pass for flags, and one line for ever
 
 import functools
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from itertools import pairwise
@@ -215,7 +216,8 @@ class _Reader:
     def _suggest(self, name: str) -> str:
         names = set(self._known) | (self._fields.list_names() if self._fields else set())
         hint = ELSEWHERE.get(name, "")
-        if hint and ("output_dir" in names or hint.removeprefix("give ").split()[0].rstrip(":") in names):
+        named = re.match(r"give (\w+)", hint)
+        if hint and ("output_dir" in names or (named is not None and named[1] in names)):
             return hint
         otherwise = "options of a run stand in the file of --run" if "run" in self._known else None
         return suggest_nearest(name, names - {"help", "version"}, otherwise)
